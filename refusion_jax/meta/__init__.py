@@ -1,0 +1,1 @@
+"""Meta-learning of the fusion loss: state, objectives, meta-gradients, updates."""

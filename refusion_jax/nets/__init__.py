@@ -1,0 +1,117 @@
+"""The three networks as pure functions of their parameters.
+
+A parameter tree says by itself which network it belongs to (an F without the AFM has
+no AFM parameters, R's width is the shape of its first kernel), so nothing but the tree
+is needed to run one.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from refusion_jax.array_types import Image, Params, WeightMaps
+from refusion_jax.nets.fusion import FusionModule
+from refusion_jax.nets.proposal import LossProposalModule
+from refusion_jax.nets.reconstruction import ReconstructionModule
+
+
+class NetsParams(NamedTuple):
+    """One parameter tree a network: theta_F, theta_R, theta_P."""
+
+    fusion: Params
+    reconstruction: Params
+    proposal: Params
+
+
+def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
+    """Runs F, in the variant that the parameters belong to.
+
+    Args:
+      params: theta_F.
+      source_a, source_b: luminance in [0, 1], any size.
+
+    Returns:
+      The fused luminance in (0, 1), same shape, not rescaled.
+    """
+    module = FusionModule(
+        interaction="cross_attention" in params, gating="refinement" in params
+    )
+    return module.apply({"params": params}, source_a, source_b)
+
+
+def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:
+    """Runs R, in the width and depth that the parameters belong to.
+
+    Args:
+      params: theta_R.
+      fused: luminance in [0, 1].
+
+    Returns:
+      recon_a, recon_b: luminance in (0, 1), same shape.
+    """
+    branch = params["branch_a"]
+    module = ReconstructionModule(
+        width=branch["project_in"].shape[0],
+        blocks=sum(name.startswith("body") for name in branch),
+    )
+    return module.apply({"params": params}, fused)
+
+
+def propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
+    """Runs P.
+
+    Args:
+      params: theta_P.
+      source_a, source_b: luminance in [0, 1].
+
+    Returns:
+      Weight maps; each pair sums to one at every pixel.
+    """
+    return LossProposalModule().apply({"params": params}, source_a, source_b)
+
+
+class Nets(NamedTuple):
+    """F, R and P as the losses and the meta-gradient see them; replaceable in tests."""
+
+    fuse: Callable[[Params, Image, Image], Image] = fuse
+    reconstruct: Callable[[Params, Image], tuple[Image, Image]] = reconstruct
+    propose: Callable[[Params, Image, Image], WeightMaps] = propose
+
+
+def init_params(
+    key: Array,
+    *,
+    interaction: bool = True,
+    gating: bool = True,
+    reconstruction_width: int = 16,
+    reconstruction_blocks: int = 2,
+) -> NetsParams:
+    """Fresh float32 parameters of F, R and P, drawn as PyTorch draws convolutions.
+
+    Args:
+      key: PRNG key.
+      interaction, gating: parts of F's fusion module (ablations VI to VIII).
+      reconstruction_width: channels of R's branches; a multiple of the 8 heads.
+      reconstruction_blocks: transformer blocks of each of R's branches.
+
+    Returns:
+      The three trees.
+    """
+    image = jnp.zeros((1, 8, 8, 1), jnp.float32)
+    modules_and_inputs = (
+        (FusionModule(interaction, gating), (image, image)),
+        (ReconstructionModule(reconstruction_width, reconstruction_blocks), (image,)),
+        (LossProposalModule(), (image, image)),
+    )
+    # Under jit the forward passes that `init` runs are dropped as dead code.
+    return NetsParams(
+        *(
+            jax.jit(module.init)(module_key, *inputs)["params"]
+            for module_key, (module, inputs) in zip(
+                jax.random.split(key, 3), modules_and_inputs, strict=True
+            )
+        )
+    )

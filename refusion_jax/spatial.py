@@ -1,0 +1,54 @@
+"""Operations in the picture plane: Sobel gradient and min-max stretch."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def sobel_gradient(
+    image: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch height width channels"]:
+    """Edge strength of an image, |G_x| + |G_y|, channel by channel.
+
+    G_x is the correlation with [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], G_y with its
+    transpose; unscaled. The border is padded with zeros, as the authors do, so the
+    outermost pixels show an edge wherever the picture is not black there.
+
+    Args:
+      image: in [0, 1].
+
+    Returns:
+      Same shape, in [0, 6] (|G_x| and |G_y| reach 4 alone but never together).
+    """
+    height, width = image.shape[1:3]
+    padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+    def shifted(row: int, column: int) -> Array:
+        return padded[:, row : row + height, column : column + width, :]
+
+    diagonal = shifted(2, 2) - shifted(0, 0)
+    antidiagonal = shifted(0, 2) - shifted(2, 0)
+    across = shifted(1, 2) - shifted(1, 0)
+    down = shifted(2, 1) - shifted(0, 1)
+    sobel_x = diagonal + antidiagonal + 2 * across
+    sobel_y = diagonal - antidiagonal + 2 * down
+    return jnp.abs(sobel_x) + jnp.abs(sobel_y)
+
+
+def stretch(
+    image: Float[Array, "*batch height width 1"],
+) -> Float[Array, "*batch height width 1"]:
+    """Maps each picture's own minimum to 0 and its maximum to 1.
+
+    A constant picture has no range to stretch: it is returned as it is.
+
+    Args:
+      image: any finite values.
+
+    Returns:
+      Same shape, in [0, 1] unless the picture is constant.
+    """
+    low = image.min(axis=(-3, -2, -1), keepdims=True)
+    extent = image.max(axis=(-3, -2, -1), keepdims=True) - low
+    is_constant = extent == 0
+    safe_extent = jnp.where(is_constant, 1, extent)
+    return jnp.where(is_constant, image, (image - low) / safe_extent)
