@@ -109,7 +109,9 @@ class Config:
             _require(values[name] in choices, name, expected, values[name])
         width = self.nets.reconstruction_width
         _require(width % 8 == 0, "reconstruction_width", "a multiple of 8", width)
-        _require(self.data.crop_size >= 8, "crop_size", "at least 8", values["crop_size"])
+        _require(
+            self.data.crop_size >= 8, "crop_size", "at least 8", values["crop_size"]
+        )
         if self.data.swap:
             batch_size = self.data.batch_size
             _require(batch_size % 2 == 0, "batch_size", "even with swap", batch_size)
@@ -118,7 +120,9 @@ class Config:
             _require(False, "meta_gradient", expected, self.meta.meta_gradient)
         if self.loss.fixed_weights:
             expected = "0 with fixed_weights, which leave P nothing to learn"
-            _require(self.run.meta_steps == 0, "meta_steps", expected, values["meta_steps"])
+            _require(
+                self.run.meta_steps == 0, "meta_steps", expected, values["meta_steps"]
+            )
         if self.run.meta_steps + self.run.fusion_steps == 0:
             _require(False, "fusion_steps", "positive when meta_steps is 0", 0)
 

@@ -106,9 +106,7 @@ def inner_update(
     fused_grad, loss = jax.grad(loss_of_fused, has_aux=True)(fused)
     (fusion_grads,) = pull_back(fused_grad)
     reconstruction_grads = jax.grad(
-        lambda theta: objectives.reconstruction(
-            theta, jax.lax.stop_gradient(fused), batch
-        ).total
+        lambda theta: objectives.reconstruction(theta, fused, batch).total
     )(params.reconstruction)
     return InnerResult(
         adapted=Adapted(
@@ -215,7 +213,9 @@ def _through_inner_steps(
         losses = []
         for _ in range(inner_steps):
             inner = inner_update(
-                params._replace(fusion=adapted.fusion, reconstruction=adapted.reconstruction),
+                params._replace(
+                    fusion=adapted.fusion, reconstruction=adapted.reconstruction
+                ),
                 weights,
                 inner_batch,
                 objectives=objectives,

@@ -46,9 +46,7 @@ class Objectives(NamedTuple):
             weight_power=self.weight_power,
         )
 
-    def fusion(
-        self, fusion_params: Params, weights: WeightMaps, batch: Batch
-    ) -> Loss:
+    def fusion(self, fusion_params: Params, weights: WeightMaps, batch: Batch) -> Loss:
         """L_f as a function of theta_F, and of theta_P through the weights."""
         return self.fusion_loss(self.fuse(fusion_params, batch), weights, batch)
 

@@ -52,10 +52,10 @@ def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:
     Returns:
       recon_a, recon_b: luminance in (0, 1), same shape.
     """
-    branch = params["branch_a"]
+    encoder = params["branches"]["encoder"]
     module = ReconstructionModule(
-        width=branch["project_in"].shape[0],
-        blocks=sum(name.startswith("body") for name in branch),
+        width=encoder["project_in"].shape[1],
+        blocks=encoder["body"]["attention"]["temperature"].shape[1],
     )
     return module.apply({"params": params}, fused)
 

@@ -1,14 +1,12 @@
-"""Convolutions of the three networks, channels first, without bias.
-
-Feature maps are batch x channels x height x width: a 1x1 convolution is then one
-matrix product on contiguous pixels. A network's public side stays NHWC.
-"""
+"""Dense convolutions of strips, and how all kernels are initialised."""
 
 import jax
 import jax.numpy as jnp
+from jax.interpreters import ad
 from jaxtyping import Array, Float
 
-Features = Float[Array, "batch channels height width"]
+from refusion_jax.nets.depthwise import declare, padded, shifted, window_offsets
+from refusion_jax.nets.strips import Grid, Strips, extend, neighbours, sweep
 
 
 def uniform_fan_in(
@@ -31,69 +29,98 @@ def uniform_fan_in(
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def to_features(image: Float[Array, "batch height width channels"]) -> Features:
-    """NHWC to channels first; free for one channel."""
-    return jnp.moveaxis(image, -1, 1)
-
-
-def to_image(features: Features) -> Float[Array, "batch height width channels"]:
-    """Channels first to NHWC; free for one channel."""
-    return jnp.moveaxis(features, 1, -1)
-
-
-def pointwise(features: Features, kernel: Float[Array, "out channels"]) -> Features:
-    """1x1 convolution.
+def stacked_uniform_fan_in(key: Array, shape: tuple[int, ...]) -> Array:
+    """`uniform_fan_in` for kernels that are stacked along the first axis.
 
     Args:
-      features: any values.
-      kernel: out x in.
+      key: PRNG key.
+      shape: stack x kernel shape.
 
     Returns:
-      Features with the kernel's number of output channels.
+      A float32 array of that shape.
     """
-    return jnp.einsum("oc,bchw->bohw", kernel, features)
+    keys = jax.random.split(key, shape[0])
+    return jax.vmap(lambda k: uniform_fan_in(k, shape[1:]))(keys)
 
 
-def depthwise3x3(
-    features: Features, kernel: Float[Array, "channels 3 3"]
-) -> Features:
-    """3x3 convolution of each channel with its own kernel, zero padding 1.
-
-    Written as nine shifted multiply-adds: XLA is slow at grouped convolutions on CPUs.
-
-    Args:
-      features: any values.
-      kernel: one 3x3 kernel a channel.
-
-    Returns:
-      Features of the same shape.
-    """
-    height, width = features.shape[2:]
-    padded = jnp.pad(features, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    total = jnp.zeros_like(features)
-    for row in range(3):
-        for column in range(3):
-            tap = padded[:, :, row : row + height, column : column + width]
-            total += tap * kernel[:, row, column][None, :, None, None]
-    return total
+def pointwise(kernel: Float[Array, "out channels"], features: Array) -> Array:
+    """1x1 convolution: one matrix product over the pixels of the last axis."""
+    return jnp.matmul(kernel, features)
 
 
 def conv3x3(
-    features: Features, kernel: Float[Array, "out channels 3 3"]
-) -> Features:
-    """Dense 3x3 convolution, stride 1, zero padding 1.
+    kernel: Float[Array, "out channels 3 3"], strips: Strips, mask: Array, grid: Grid
+) -> Strips:
+    """Dense 3x3 convolution, stride 1, zero padding 1, no bias.
+
+    A matrix product with shifted copies on the side that has fewer channels.
 
     Args:
-      features: any values.
       kernel: out x in x 3 x 3.
+      strips: any values; those outside the picture are ignored.
+      mask: 1 on pixels and 0 outside, without halo.
+      grid: of the strips.
 
     Returns:
-      Features with the kernel's number of output channels.
+      Strips with the kernel's number of output channels.
     """
-    return jax.lax.conv_general_dilated(
-        features,
-        kernel,
-        window_strides=(1, 1),
-        padding=((1, 1), (1, 1)),
-        dimension_numbers=("NCHW", "OIHW", "NCHW"),
+    out_channels, in_channels = kernel.shape[:2]
+    inputs_first = kernel.transpose(0, 2, 3, 1).reshape(out_channels, -1)
+    outputs_first = kernel.transpose(2, 3, 0, 1).reshape(-1, in_channels)
+
+    def body(inputs: tuple[Array, Array, Array]) -> Array:
+        extended = extend(*inputs)
+        if in_channels <= out_channels:
+            copies = _spread_p.bind(extended, stride=grid.stride)
+            return pointwise(inputs_first, copies)
+        return _gather_p.bind(pointwise(outputs_first, extended), stride=grid.stride)
+
+    strips = strips * mask
+    return sweep(body, grid, (strips, *neighbours(strips, grid)))
+
+
+def _spread(x: Array, *, stride: int) -> Array:
+    """Nine shifted copies, stacked along channels."""
+    length = x.shape[-1] - 2 * (stride + 1)
+    copies = [shifted(x, offset, length) for offset in window_offsets(stride)]
+    return jnp.concatenate(copies, axis=-2)
+
+
+def _gather(y: Array, *, stride: int) -> Array:
+    """Sum of nine stacked groups of channels, each shifted by its own offset."""
+    length = y.shape[-1] - 2 * (stride + 1)
+    groups = jnp.split(y, 9, axis=-2)
+    offsets = window_offsets(stride)
+    return sum(shifted(y, o, length) for y, o in zip(groups, offsets, strict=True))
+
+
+def _spread_transposed(g: Array, *, stride: int) -> Array:
+    margin = 2 * (stride + 1)
+    length = g.shape[-1] + margin
+    g = padded(g, margin)
+    groups = jnp.split(g, 9, axis=-2)
+    offsets = window_offsets(stride)
+    return sum(
+        shifted(g, margin - o, length) for g, o in zip(groups, offsets, strict=True)
     )
+
+
+def _gather_transposed(g: Array, *, stride: int) -> Array:
+    margin = 2 * (stride + 1)
+    length = g.shape[-1] + margin
+    g = padded(g, margin)
+    copies = [shifted(g, margin - offset, length) for offset in window_offsets(stride)]
+    return jnp.concatenate(copies, axis=-2)
+
+
+_spread_p = declare("refusion_spread", _spread)
+_spread_transposed_p = declare("refusion_spread_transposed", _spread_transposed)
+_gather_p = declare("refusion_gather", _gather)
+_gather_transposed_p = declare("refusion_gather_transposed", _gather_transposed)
+
+for _one, _other in (
+    (_spread_p, _spread_transposed_p),
+    (_gather_p, _gather_transposed_p),
+):
+    ad.deflinear2(_one, lambda ct, x, p=_other, **static: [p.bind(ct, **static)])
+    ad.deflinear2(_other, lambda ct, x, p=_one, **static: [p.bind(ct, **static)])

@@ -1,72 +1,94 @@
-"""F, the fusion module: two encoders, the adaptive fusion module (AFM), a decoder."""
+"""F, the fusion module: two encoders, the adaptive fusion module (AFM), a decoder.
+
+Both sources' features travel as one map of 32 channels, source a's 16 first.
+"""
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array
 
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import (
-    Features,
     conv3x3,
-    depthwise3x3,
     pointwise,
-    to_features,
-    to_image,
+    stacked_uniform_fan_in,
     uniform_fan_in,
 )
+from refusion_jax.nets.depthwise import depthwise3x3
+from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
 from refusion_jax.nets.restormer import (
     HEADS,
-    TransformerBlock,
-    channel_attention,
-    gelu,
+    GramStatistics,
+    attention_matrix,
+    gated,
+    gram_statistics,
+    stack_blocks,
+)
+from refusion_jax.nets.strips import (
+    Grid,
+    Strips,
+    extend,
+    neighbours,
+    picture_mask,
+    sweep,
+    without_halo,
 )
 
-WIDTH = 16  # channels of one source's features; the decoder has twice as many
+WIDTH = 16  # channels of one source's features
+BLOCKS = 2  # transformer blocks of each encoder and of the decoder
 LEAKY_SLOPE = 0.01
+
+
+def by_source(joint: Array) -> Array:
+    """(..., 2 * channels, length) -> (..., 2, channels, length)."""
+    return joint.reshape(*joint.shape[:-2], 2, -1, joint.shape[-1])
+
+
+def jointly(separate: Array) -> Array:
+    """(..., 2, channels, length) -> (..., 2 * channels, length)."""
+    return separate.reshape(*separate.shape[:-3], -1, separate.shape[-1])
 
 
 class CrossAttention(nn.Module):
     """Interactive feature extraction: each source is attended by the other's queries.
 
     A1 = softmax(q2 k1^T t1), x1 <- x1 + W1 (A1 v1), and the same with 1 and 2 swapped.
+    Parameters are stacked over the two sources.
     """
 
-    channels: int = WIDTH
-    heads: int = HEADS
-
     def setup(self) -> None:
-        """Declares one set of projections a source."""
-        channels, triple = self.channels, 3 * self.channels
-        self.qkv = [
-            self.param(f"qkv{i}", uniform_fan_in, (triple, channels)) for i in (1, 2)
-        ]
-        self.qkv_depthwise = [
-            self.param(f"qkv{i}_depthwise", uniform_fan_in, (triple, 3, 3))
-            for i in (1, 2)
-        ]
-        self.project_mid = [
-            self.param(f"project_mid{i}", uniform_fan_in, (channels, channels))
-            for i in (1, 2)
-        ]
-        self.temperature = [
-            self.param(f"temperature{i}", nn.initializers.ones, (self.heads,), jnp.float32)
-            for i in (1, 2)
-        ]
+        """Declares both sources' projections and temperatures."""
+        init = stacked_uniform_fan_in
+        self.qkv = self.param("qkv", init, (2, 3 * WIDTH, WIDTH))
+        self.qkv_depthwise = self.param("qkv_depthwise", init, (2, 3 * WIDTH, 3, 3))
+        self.project_out = self.param("project_out", init, (2, WIDTH, WIDTH))
+        self.temperature = self.param(
+            "temperature", nn.initializers.ones, (2, HEADS), jnp.float32
+        )
 
-    def __call__(self, x1: Features, x2: Features) -> tuple[Features, Features]:
-        """Both sources' features, each enriched by the other; same shapes."""
-        (q1, k1, v1), (q2, k2, v2) = (
-            jnp.split(depthwise3x3(pointwise(x, kernel), depthwise), 3, axis=1)
-            for x, kernel, depthwise in zip(
-                (x1, x2), self.qkv, self.qkv_depthwise, strict=True
+    def __call__(self, strips: Strips, mask: Array, grid: Grid) -> Strips:
+        """Joint features, each source's enriched by the other; same shape."""
+        strips = strips * mask
+        qkv_kernel = self.qkv
+        depthwise = self.qkv_depthwise.reshape(-1, 3, 3)
+
+        def project(inputs: tuple[Array, ...]) -> tuple[GramStatistics, Array]:
+            *strip, mask = inputs
+            projected = jointly(pointwise(qkv_kernel, by_source(extend(*strip))))
+            qkv = depthwise3x3(projected, depthwise, grid.stride) * mask
+            query, key, value = jnp.split(
+                jax.lax.optimization_barrier(by_source(qkv)), 3, axis=-2
             )
-        )
-        attended1 = channel_attention(q2, k1, v1, self.temperature[0])
-        attended2 = channel_attention(q1, k2, v2, self.temperature[1])
-        return (
-            x1 + pointwise(attended1, self.project_mid[0]),
-            x2 + pointwise(attended2, self.project_mid[1]),
-        )
+            other_query = jnp.flip(query, axis=-3)
+            return gram_statistics(other_query, key), value
+
+        inputs = (strips, *neighbours(strips, grid), mask)
+        statistics, value = sweep(project, grid, inputs)
+        matrix = jax.vmap(
+            lambda *args: attention_matrix(*args, grid), in_axes=(1, 0, 0), out_axes=1
+        )(statistics, self.temperature, self.project_out)
+        return strips + jointly(jnp.matmul(matrix, value))
 
 
 class GatedRefinement(nn.Module):
@@ -75,38 +97,39 @@ class GatedRefinement(nn.Module):
     o = [x1, x2];  g1, g2 = split(DW(W o));  o <- o + sum_i W_i (gelu(g_i) * DW(E_i x_i))
     """
 
-    channels: int = WIDTH
-
     def setup(self) -> None:
-        """Declares the gate, the expansion and the output projection of each source."""
-        both, expanded = 2 * self.channels, 4 * self.channels
-        self.gate = self.param("gate", uniform_fan_in, (2 * expanded, both))
+        """Declares the joint gate and each source's expansion and projection."""
+        joint, expanded = 2 * WIDTH, 4 * WIDTH
+        init = stacked_uniform_fan_in
+        self.gate = self.param("gate", uniform_fan_in, (2 * expanded, joint))
         self.gate_depthwise = self.param(
             "gate_depthwise", uniform_fan_in, (2 * expanded, 3, 3)
         )
-        self.expand = [
-            self.param(f"expand{i}", uniform_fan_in, (expanded, self.channels))
-            for i in (1, 2)
-        ]
-        self.expand_depthwise = [
-            self.param(f"expand{i}_depthwise", uniform_fan_in, (expanded, 3, 3))
-            for i in (1, 2)
-        ]
-        self.project_out = [
-            self.param(f"project_out{i}", uniform_fan_in, (both, expanded))
-            for i in (1, 2)
-        ]
+        self.expand = self.param("expand", init, (2, expanded, WIDTH))
+        self.expand_depthwise = self.param(
+            "expand_depthwise", init, (2, expanded, 3, 3)
+        )
+        self.project_out = self.param("project_out", init, (2, joint, expanded))
 
-    def __call__(self, x1: Features, x2: Features) -> Features:
-        """Two sources' features to their fusion, with twice the channels."""
-        fused = jnp.concatenate([x1, x2], axis=1)
-        gates = depthwise3x3(pointwise(fused, self.gate), self.gate_depthwise)
-        for i, (x, gate) in enumerate(
-            zip((x1, x2), jnp.split(gates, 2, axis=1), strict=True)
-        ):
-            expanded = depthwise3x3(pointwise(x, self.expand[i]), self.expand_depthwise[i])
-            fused = fused + pointwise(gelu(gate) * expanded, self.project_out[i])
-        return fused
+    def __call__(self, strips: Strips, mask: Array, grid: Grid) -> Strips:
+        """Joint features to fused features of the same shape."""
+        strips = jax.lax.optimization_barrier(strips * mask)
+        gate, gate_depthwise, expand = self.gate, self.gate_depthwise, self.expand
+        expand_depthwise = self.expand_depthwise.reshape(-1, 3, 3)
+        # sum_i W_i y_i is one product with the kernels side by side.
+        project_out = jnp.concatenate(
+            [self.project_out[0], self.project_out[1]], axis=1
+        )
+
+        def refine(inputs: tuple[Array, ...]) -> Array:
+            extended = jax.lax.optimization_barrier(extend(*inputs))
+            gates = depthwise3x3(pointwise(gate, extended), gate_depthwise, grid.stride)
+            expanded = jointly(pointwise(expand, by_source(extended)))
+            content = depthwise3x3(expanded, expand_depthwise, grid.stride)
+            product = jax.lax.optimization_barrier(gated(gates, content))
+            return inputs[0] + pointwise(project_out, product)
+
+        return sweep(refine, grid, (strips, *neighbours(strips, grid)))
 
 
 class FusionModule(nn.Module):
@@ -123,40 +146,14 @@ class FusionModule(nn.Module):
 
     def setup(self) -> None:
         """Declares encoders, AFM, decoder and the tail."""
-        self.project_in1 = self.param("project_in1", uniform_fan_in, (WIDTH, 1, 3, 3))
-        self.project_in2 = self.param("project_in2", uniform_fan_in, (WIDTH, 1, 3, 3))
-        self.encoder1 = [TransformerBlock(WIDTH) for _ in range(2)]
-        self.encoder2 = [TransformerBlock(WIDTH) for _ in range(2)]
+        self.encoders = stack_encoders(WIDTH, BLOCKS)
         if self.interaction:
             self.cross_attention = CrossAttention()
         if self.gating:
             self.refinement = GatedRefinement()
-        self.decoder = [TransformerBlock(2 * WIDTH) for _ in range(2)]
+        self.decoder = stack_blocks(2 * WIDTH, BLOCKS)
         self.tail1 = self.param("tail1", uniform_fan_in, (WIDTH, 2 * WIDTH, 3, 3))
         self.tail2 = self.param("tail2", uniform_fan_in, (1, WIDTH, 3, 3))
-
-    def encode(self, source_a: Image, source_b: Image) -> tuple[Features, Features]:
-        """Features of each source, 16 channels."""
-        x1 = conv3x3(to_features(source_a), self.project_in1)
-        x2 = conv3x3(to_features(source_b), self.project_in2)
-        for block1, block2 in zip(self.encoder1, self.encoder2, strict=True):
-            x1, x2 = block1(x1), block2(x2)
-        return x1, x2
-
-    def merge(self, x1: Features, x2: Features) -> Features:
-        """The AFM: two sources' features to one map of 32 channels."""
-        if self.interaction:
-            x1, x2 = self.cross_attention(x1, x2)
-        if self.gating:
-            return self.refinement(x1, x2)
-        return jnp.concatenate([x1, x2], axis=1)
-
-    def decode(self, features: Features) -> Image:
-        """Fused features to the fused image."""
-        for block in self.decoder:
-            features = block(features)
-        features = nn.leaky_relu(conv3x3(features, self.tail1), LEAKY_SLOPE)
-        return to_image(jax.nn.sigmoid(conv3x3(features, self.tail2)))
 
     def __call__(self, source_a: Image, source_b: Image) -> Image:
         """Fuses a batch of pairs.
@@ -167,4 +164,16 @@ class FusionModule(nn.Module):
         Returns:
           Luminance in (0, 1), same shape. It is not rescaled here.
         """
-        return self.decode(self.merge(*self.encode(source_a, source_b)))
+        grid = grid_of(source_a)
+        mask = without_halo(picture_mask(grid, source_a.dtype), grid)
+        images = jnp.stack([to_strips(source_a, grid), to_strips(source_b, grid)])
+        _, features = self.encoders(None, images, mask, grid)
+        strips = jnp.concatenate([features[0], features[1]], axis=1)
+        if self.interaction:
+            strips = self.cross_attention(strips, mask, grid)
+        if self.gating:
+            strips = self.refinement(strips, mask, grid)
+        strips, _ = self.decoder(strips, grid)
+        strips = nn.leaky_relu(conv3x3(self.tail1, strips, mask, grid), LEAKY_SLOPE)
+        logits = conv3x3(self.tail2, strips, mask, grid)
+        return jax.nn.sigmoid(to_image(logits, grid))

@@ -3,47 +3,42 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array
 
-from refusion_jax.array_types import Image, PairMap, WeightMaps
-from refusion_jax.nets.convolution import (
-    conv3x3,
-    to_features,
-    to_image,
-    uniform_fan_in,
-)
-from refusion_jax.nets.restormer import TransformerBlock
+from refusion_jax.array_types import Image, WeightMaps
+from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
+from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
+from refusion_jax.nets.restormer import stack_blocks
+from refusion_jax.nets.strips import Grid, Strips, picture_mask, without_halo
 from refusion_jax.spatial import sobel_gradient
 
 WIDTH = 16
+BLOCKS = 2
 PRELU_SLOPE = 0.25
 
 
 class ProposalSubnetwork(nn.Module):
-    """Two images to two maps that sum to one at every pixel; 44,529 parameters."""
+    """Two images to two logits at every pixel; 44,529 parameters."""
 
     def setup(self) -> None:
         """Declares one encoder an image, the joint blocks and the tail."""
-        self.project_in1 = self.param("project_in1", uniform_fan_in, (WIDTH, 1, 3, 3))
-        self.project_in2 = self.param("project_in2", uniform_fan_in, (WIDTH, 1, 3, 3))
-        self.encoder1 = [TransformerBlock(WIDTH) for _ in range(2)]
-        self.encoder2 = [TransformerBlock(WIDTH) for _ in range(2)]
-        self.joint = [TransformerBlock(2 * WIDTH) for _ in range(2)]
+        self.encoders = stack_encoders(WIDTH, BLOCKS)
+        self.joint = stack_blocks(2 * WIDTH, BLOCKS)
         self.tail1 = self.param("tail1", uniform_fan_in, (WIDTH, 2 * WIDTH, 3, 3))
-        self.slope = self.param("slope", nn.initializers.constant(PRELU_SLOPE), (), jnp.float32)
+        slope = nn.initializers.constant(PRELU_SLOPE)
+        self.slope = self.param("slope", slope, (), jnp.float32)
         self.tail2 = self.param("tail2", uniform_fan_in, (2, WIDTH, 3, 3))
 
-    def __call__(self, image_a: Image, image_b: Image) -> PairMap:
-        """Preferences for a (channel 0) and b (channel 1), softmax over the two."""
-        x1 = conv3x3(to_features(image_a), self.project_in1)
-        x2 = conv3x3(to_features(image_b), self.project_in2)
-        for block1, block2 in zip(self.encoder1, self.encoder2, strict=True):
-            x1, x2 = block1(x1), block2(x2)
-        features = jnp.concatenate([x1, x2], axis=1)
-        for block in self.joint:
-            features = block(features)
-        features = conv3x3(features, self.tail1)
-        features = jnp.where(features >= 0, features, self.slope * features)
-        return jax.nn.softmax(to_image(conv3x3(features, self.tail2)), axis=-1)
+    def __call__(
+        self, carry: None, images: Array, mask: Array, grid: Grid
+    ) -> tuple[None, Strips]:
+        """Logits of a (channel 0) and b; the carry is what `nn.scan` asks for."""
+        _, features = self.encoders(None, images, mask, grid)
+        strips = jnp.concatenate([features[0], features[1]], axis=1)
+        strips, _ = self.joint(strips, grid)
+        strips = conv3x3(self.tail1, strips, mask, grid)
+        strips = jnp.where(strips >= 0, strips, self.slope * strips)
+        return carry, conv3x3(self.tail2, strips, mask, grid)
 
 
 class LossProposalModule(nn.Module):
@@ -54,9 +49,15 @@ class LossProposalModule(nn.Module):
     """
 
     def setup(self) -> None:
-        """Declares the two independent sub-networks."""
-        self.intensity = ProposalSubnetwork()
-        self.gradient = ProposalSubnetwork()
+        """Declares the two independent sub-networks, parameters stacked."""
+        scanned = nn.scan(
+            ProposalSubnetwork,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(0, nn.broadcast, nn.broadcast),
+            length=2,
+        )
+        self.subnetworks = scanned()
 
     def __call__(self, source_a: Image, source_b: Image) -> WeightMaps:
         """Proposes the fusion loss for a batch of pairs.
@@ -67,7 +68,15 @@ class LossProposalModule(nn.Module):
         Returns:
           w from the sources and v from their Sobel gradients; each pair sums to one.
         """
-        return WeightMaps(
-            intensity=self.intensity(source_a, source_b),
-            gradient=self.gradient(sobel_gradient(source_a), sobel_gradient(source_b)),
+        grid = grid_of(source_a)
+        mask = without_halo(picture_mask(grid, source_a.dtype), grid)
+        sources = (source_a, source_b)
+        edges = (sobel_gradient(source_a), sobel_gradient(source_b))
+        images = jnp.stack(
+            [jnp.stack([to_strips(x, grid) for x in pair]) for pair in (sources, edges)]
         )
+        _, logits = self.subnetworks(None, images, mask, grid)
+        intensity, gradient = (
+            jax.nn.softmax(to_image(x, grid), axis=-1) for x in logits
+        )
+        return WeightMaps(intensity=intensity, gradient=gradient)

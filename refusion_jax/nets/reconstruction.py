@@ -1,18 +1,13 @@
 """R, the source reconstruction module: the fused image back to both sources."""
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array
 
 from refusion_jax.array_types import Image
-from refusion_jax.nets.convolution import (
-    Features,
-    conv3x3,
-    to_features,
-    to_image,
-    uniform_fan_in,
-)
-from refusion_jax.nets.restormer import TransformerBlock
+from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
+from refusion_jax.nets.encoder import Encoder, grid_of, to_image, to_strips
+from refusion_jax.nets.strips import Grid, Strips, picture_mask, without_halo
 
 
 class ReconstructionBranch(nn.Module):
@@ -22,21 +17,18 @@ class ReconstructionBranch(nn.Module):
     blocks: int
 
     def setup(self) -> None:
-        """Declares the two convolutions and the blocks between them."""
-        self.project_in = self.param(
-            "project_in", uniform_fan_in, (self.width, 1, 3, 3)
-        )
-        self.body = [TransformerBlock(self.width) for _ in range(self.blocks)]
+        """Declares the encoder and the last convolution."""
+        self.encoder = Encoder(self.width, self.blocks)
         self.project_out = self.param(
             "project_out", uniform_fan_in, (1, self.width, 3, 3)
         )
 
-    def __call__(self, fused: Features) -> Features:
-        """One channel to one channel of logits."""
-        features = conv3x3(fused, self.project_in)
-        for block in self.body:
-            features = block(features)
-        return conv3x3(features, self.project_out)
+    def __call__(
+        self, carry: None, fused: Strips, mask: Array, grid: Grid
+    ) -> tuple[None, Strips]:
+        """One source's logits; the carry is what `nn.scan` asks for."""
+        _, features = self.encoder(None, fused, mask, grid)
+        return carry, conv3x3(self.project_out, features, mask, grid)
 
 
 class ReconstructionModule(nn.Module):
@@ -54,9 +46,15 @@ class ReconstructionModule(nn.Module):
     blocks: int = 2
 
     def setup(self) -> None:
-        """Declares one branch a source."""
-        self.branch_a = ReconstructionBranch(self.width, self.blocks)
-        self.branch_b = ReconstructionBranch(self.width, self.blocks)
+        """Declares one branch a source, parameters stacked."""
+        scanned = nn.scan(
+            ReconstructionBranch,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=2,
+        )
+        self.branches = scanned(self.width, self.blocks)
 
     def __call__(self, fused: Image) -> tuple[Image, Image]:
         """Rebuilds both sources.
@@ -67,9 +65,8 @@ class ReconstructionModule(nn.Module):
         Returns:
           recon_a, recon_b: luminance in (0, 1), same shape.
         """
-        features = to_features(fused)
-        logits = jnp.concatenate(
-            [self.branch_a(features), self.branch_b(features)], axis=1
-        )
-        recon_a, recon_b = jnp.split(to_image(jax.nn.sigmoid(logits)), 2, axis=-1)
+        grid = grid_of(fused)
+        mask = without_halo(picture_mask(grid, fused.dtype), grid)
+        _, logits = self.branches(None, to_strips(fused, grid), mask, grid)
+        recon_a, recon_b = (jax.nn.sigmoid(to_image(x, grid)) for x in logits)
         return recon_a, recon_b

@@ -1,23 +1,32 @@
-"""The Restormer transformer block (RTB) that F, R and P are made of.
+"""The Restormer transformer block (RTB) that F, R and P are made of, on strips.
 
     x = x + MDTA(LN(x));    x = x + GDFN(LN(x))
 
 MDTA attends between channels, not pixels: its attention matrix is a normalised Gram
-matrix of q and k over all pixels, so its cost is linear in the picture's size.
+matrix of q and k over all pixels. One sweep over the strips sums up the Gram matrix and
+makes v; the attention matrix, small, then meets v and the output projection in one
+matrix product.
 Source: Restormer (Zamir et al., CVPR 2022), in the form of the authors' released
 network; no convolution has a bias.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from refusion_jax.nets.convolution import (
-    Features,
-    depthwise3x3,
-    pointwise,
-    uniform_fan_in,
+from refusion_jax.nets.convolution import pointwise, uniform_fan_in
+from refusion_jax.nets.depthwise import depthwise3x3
+from refusion_jax.nets.strips import (
+    Grid,
+    Strips,
+    extend,
+    neighbours,
+    picture_mask,
+    sweep,
+    without_halo,
 )
 
 HEADS = 8
@@ -29,91 +38,182 @@ LAYER_NORM_EPSILON = 1e-5
 SQUARED_NORM_EPSILON = 1e-12
 
 
-def gelu(x: Array) -> Array:
-    """Exact GELU, x * Phi(x). Through erf: jax.nn.gelu's erfc is 3x slower on CPUs."""
-    return 0.5 * x * (1 + jax.lax.erf(x * (0.5**0.5)))
+class GramStatistics(NamedTuple):
+    """What an attention matrix is made of, summed over pixels; adds up over strips."""
+
+    gram: Float[Array, "*strips channels channels"]
+    query_squares: Float[Array, "*strips channels"]
+    key_squares: Float[Array, "*strips channels"]
 
 
-def channel_attention(
-    query: Features, key: Features, value: Features, temperature: Float[Array, " heads"]
-) -> Features:
-    """Multi-head attention between channels.
-
-    For each head: softmax(q k^T / (|q| |k|) * temperature) v, where a row of q, k or v
-    is one channel over all pixels.
+def gram_statistics(query: Array, key: Array) -> GramStatistics:
+    """q k^T and the squared norms of the rows of q and k.
 
     Args:
-      query, key, value: same shape; channels are split evenly between the heads.
-      temperature: one factor a head.
+      query, key: (..., channels, length), zero outside the picture.
 
     Returns:
-      Features of value's shape.
+      Sums over the last axis. The squares are summed by a product with ones, which XLA
+      vectorises on CPUs; a plain float sum it does not.
     """
-    batch, channels, height, width = value.shape
-    heads = temperature.shape[0]
-    query, key, value = (
-        x.reshape(batch, heads, channels // heads, height * width)
-        for x in (query, key, value)
-    )
-    gram = jnp.einsum("bhcn,bhdn->bhcd", query, key)
-    inverse_query_norm, inverse_key_norm = (
-        jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1) + SQUARED_NORM_EPSILON)
+    ones = jnp.ones((query.shape[-1],), query.dtype)
+    query_squares, key_squares = (
+        jnp.matmul(jax.lax.optimization_barrier(jnp.square(x)), ones)
         for x in (query, key)
     )
-    cosine = gram * inverse_query_norm[..., None] * inverse_key_norm[..., None, :]
+    gram = jnp.matmul(query, key.swapaxes(-1, -2))
+    return GramStatistics(gram, query_squares, key_squares)
+
+
+def attention_matrix(
+    statistics: GramStatistics,
+    temperature: Float[Array, " heads"],
+    project_out: Float[Array, "out channels"],
+    grid: Grid,
+) -> Float[Array, "strips out channels"]:
+    """Multi-head channel attention with its output projection, as one matrix.
+
+    For each head: softmax(q k^T / (|q| |k|) * temperature), a row of q or k being one
+    channel over all pixels; then the projection's columns of that head times it.
+
+    Args:
+      statistics: of each strip.
+      temperature: one factor a head.
+      project_out: the 1x1 convolution after the attention.
+      grid: of the strips.
+
+    Returns:
+      The matrix to multiply v with, repeated for each strip of a picture.
+    """
+    of_picture = (x.reshape(grid.batch, grid.strips, *x.shape[1:]) for x in statistics)
+    gram, query_squares, key_squares = (x.sum(axis=1) for x in of_picture)
+    heads, channels = temperature.shape[0], gram.shape[-1]
+    size = channels // heads
+
+    def inverse_norm(squares: Array) -> Array:
+        norm = jax.lax.rsqrt(squares + SQUARED_NORM_EPSILON)
+        return norm.reshape(grid.batch, heads, size)
+
+    # Only the blocks on the diagonal belong to a head.
+    by_head = gram.reshape(grid.batch, heads, size, heads, size)
+    by_head = jnp.diagonal(by_head, axis1=1, axis2=3)  # [batch, size, size, heads]
+    by_head = jnp.moveaxis(by_head, -1, 1)
+    cosine = (
+        by_head
+        * inverse_norm(query_squares)[..., :, None]
+        * inverse_norm(key_squares)[..., None, :]
+    )
     attention = jax.nn.softmax(cosine * temperature[None, :, None, None], axis=-1)
-    attended = jnp.einsum("bhcd,bhdn->bhcn", attention, value)
-    return attended.reshape(batch, channels, height, width)
+    out_by_head = project_out.reshape(-1, heads, size)
+    matrix = jnp.einsum("ohc,bhcd->bohd", out_by_head, attention)
+    matrix = matrix.reshape(grid.batch, -1, channels)
+    return jnp.repeat(matrix, grid.strips, axis=0)
+
+
+def gated(gate: Array, content: Array) -> Array:
+    """gelu(gate) * content, with the exact GELU x * Phi(x).
+
+    Through erf: jax.nn.gelu's erfc is three times slower on CPUs.
+    """
+    return 0.5 * gate * (1 + jax.lax.erf(gate * (0.5**0.5))) * content
+
+
+def convolved_parts(
+    extended: Array, kernels: tuple[Array, Array], grid: Grid, *, parts: int
+) -> list[Array]:
+    """1x1 then depthwise 3x3 convolution, one after the other for each part of the output.
+
+    Parts that are computed apart are not recomputed by each of their readers.
+
+    Args:
+      extended: (channels, extended).
+      kernels: pointwise out x in, and depthwise out x 3 x 3.
+      grid: of the strips.
+      parts: equal parts of the output channels.
+
+    Returns:
+      The parts, (out / parts, length) each.
+    """
+    pointwise_kernels, depthwise_kernels = (jnp.split(k, parts) for k in kernels)
+    return [
+        depthwise3x3(pointwise(kernel, extended), depthwise, grid.stride)
+        for kernel, depthwise in zip(pointwise_kernels, depthwise_kernels, strict=True)
+    ]
 
 
 class LayerNorm(nn.Module):
-    """Normalises each pixel over its channels, with gain and bias."""
+    """Normalises each pixel over its channels, with gain and bias.
+
+    Gain and bias are folded into the 1x1 kernel that reads the result, so that their
+    gradients come out of its matrix product instead of slow sums over pixels.
+    """
 
     channels: int
 
     def setup(self) -> None:
         """Declares gain (ones) and bias (zeros)."""
-        self.scale = self.param("scale", nn.initializers.ones, (self.channels,), jnp.float32)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
+        shape = (self.channels,)
+        self.scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
 
-    def __call__(self, features: Features) -> Features:
-        """Features to features of the same shape; biased variance, epsilon 1e-5."""
-        centred = features - features.mean(axis=1, keepdims=True)
-        variance = jnp.square(centred).mean(axis=1, keepdims=True)
-        normalised = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
-        scale, bias = self.scale[:, None, None], self.bias[:, None, None]
-        return normalised * scale + bias
+    def fold(self, kernel: Float[Array, "out channels"]) -> Array:
+        """The kernel that applies gain, bias and itself to `normalise`'s result."""
+        bias = jnp.matmul(kernel, self.bias)
+        return jnp.concatenate([kernel * self.scale[None, :], bias[:, None]], axis=1)
+
+    @staticmethod
+    def normalise(extended: Array, mask: Array) -> Array:
+        """Zero mean and unit variance, then the mask as one more channel for the bias.
+
+        Args:
+          extended: (..., channels, extended).
+          mask: (..., 1, extended); the result is zero where it is zero.
+
+        Returns:
+          (..., channels + 1, extended).
+        """
+        centred = extended - extended.mean(axis=-2, keepdims=True)
+        variance = jnp.square(centred).mean(axis=-2, keepdims=True)
+        scaled = centred * (jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * mask)
+        return jax.lax.optimization_barrier(jnp.concatenate([scaled, mask], axis=-2))
 
 
 class TransposedAttention(nn.Module):
-    """MDTA: multi-head attention between channels of one feature map."""
+    """MDTA: multi-head attention between the channels of one feature map."""
 
     channels: int
     heads: int = HEADS
 
     def setup(self) -> None:
         """Declares the q, k, v projections, the output projection, temperatures."""
-        triple = 3 * self.channels
-        self.qkv = self.param("qkv", uniform_fan_in, (triple, self.channels))
-        self.qkv_depthwise = self.param("qkv_depthwise", uniform_fan_in, (triple, 3, 3))
+        channels = self.channels
+        self.qkv = self.param("qkv", uniform_fan_in, (3 * channels, channels))
+        self.qkv_depthwise = self.param(
+            "qkv_depthwise", uniform_fan_in, (3 * channels, 3, 3)
+        )
         self.project_out = self.param(
-            "project_out", uniform_fan_in, (self.channels, self.channels)
+            "project_out", uniform_fan_in, (channels, channels)
         )
         self.temperature = self.param(
             "temperature", nn.initializers.ones, (self.heads,), jnp.float32
         )
 
-    def project_qkv(self, features: Features) -> tuple[Features, Features, Features]:
-        """Queries, keys and values, each of the shape of the features."""
-        projected = depthwise3x3(pointwise(features, self.qkv), self.qkv_depthwise)
-        query, key, value = jnp.split(projected, 3, axis=1)
-        return query, key, value
+    def __call__(self, strips: Strips, norm: LayerNorm, grid: Grid) -> Strips:
+        """The normalised features' attention, without the residual."""
+        mask = picture_mask(grid, strips.dtype)
+        kernels = (norm.fold(self.qkv), self.qkv_depthwise)
 
-    def __call__(self, features: Features) -> Features:
-        """Features to features of the same shape, without the residual."""
-        query, key, value = self.project_qkv(features)
-        attended = channel_attention(query, key, value, self.temperature)
-        return pointwise(attended, self.project_out)
+        def project(inputs: tuple[Array, ...]) -> tuple[GramStatistics, Array]:
+            *strip, mask = inputs
+            normalised = norm.normalise(extend(*strip), mask)
+            query, key, value = convolved_parts(normalised, kernels, grid, parts=3)
+            inside = without_halo(mask, grid)
+            return gram_statistics(query * inside, key * inside), value
+
+        inputs = (strips, *neighbours(strips, grid), mask)
+        statistics, value = sweep(project, grid, inputs)
+        matrix = attention_matrix(statistics, self.temperature, self.project_out, grid)
+        return jnp.matmul(matrix, value)
 
 
 class GatedFeedForward(nn.Module):
@@ -123,20 +223,27 @@ class GatedFeedForward(nn.Module):
 
     def setup(self) -> None:
         """Declares the projections in and out and the depthwise kernels."""
-        hidden = FEED_FORWARD_EXPANSION * self.channels
+        channels, hidden = self.channels, FEED_FORWARD_EXPANSION * self.channels
         self.project_in = self.param(
-            "project_in", uniform_fan_in, (2 * hidden, self.channels)
+            "project_in", uniform_fan_in, (2 * hidden, channels)
         )
         self.depthwise = self.param("depthwise", uniform_fan_in, (2 * hidden, 3, 3))
-        self.project_out = self.param(
-            "project_out", uniform_fan_in, (self.channels, hidden)
-        )
+        self.project_out = self.param("project_out", uniform_fan_in, (channels, hidden))
 
-    def __call__(self, features: Features) -> Features:
-        """Features to features of the same shape, without the residual."""
-        hidden = depthwise3x3(pointwise(features, self.project_in), self.depthwise)
-        gate, content = jnp.split(hidden, 2, axis=1)
-        return pointwise(gelu(gate) * content, self.project_out)
+    def __call__(self, strips: Strips, norm: LayerNorm, grid: Grid) -> Strips:
+        """The normalised features' feed-forward, with the residual."""
+        mask = picture_mask(grid, strips.dtype)
+        kernels = (norm.fold(self.project_in), self.depthwise)
+        project_out = self.project_out
+
+        def feed_forward(inputs: tuple[Array, ...]) -> Array:
+            *strip, mask = inputs
+            normalised = norm.normalise(extend(*strip), mask)
+            gate, content = convolved_parts(normalised, kernels, grid, parts=2)
+            product = jax.lax.optimization_barrier(gated(gate, content))
+            return strip[0] + pointwise(project_out, product)
+
+        return sweep(feed_forward, grid, (strips, *neighbours(strips, grid), mask))
 
 
 class TransformerBlock(nn.Module):
@@ -152,7 +259,31 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(self.channels)
         self.feed_forward = GatedFeedForward(self.channels)
 
-    def __call__(self, features: Features) -> Features:
-        """Features to features of the same shape."""
-        features = features + self.attention(self.norm1(features))
-        return features + self.feed_forward(self.norm2(features))
+    def __call__(self, strips: Strips, grid: Grid) -> tuple[Strips, None]:
+        """Strips to strips; a carry and no output, as `nn.scan` wants it."""
+        strips = strips + self.attention(strips, self.norm1, grid)
+        return self.feed_forward(
+            jax.lax.optimization_barrier(strips), self.norm2, grid
+        ), None
+
+
+def stack_blocks(channels: int, blocks: int) -> nn.Module:
+    """Blocks one after the other, their parameters stacked along a leading axis.
+
+    Scanned, so that XLA compiles one block instead of all of them.
+
+    Args:
+      channels: of the features.
+      blocks: how many.
+
+    Returns:
+      A module: (strips, grid) -> (strips, None).
+    """
+    scanned = nn.scan(
+        TransformerBlock,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=nn.broadcast,
+        length=blocks,
+    )
+    return scanned(channels)

@@ -1,0 +1,29 @@
+# Each target sets itself up: it makes .venv and installs what setup.cfg asks for, at the
+# versions of requirements.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check fix
+
+demo: .venv/installed
+	$(BIN)/python experiments/demo.py --workdir=runs/demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fix: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/installed: setup.cfg pyproject.toml requirements.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), \
+	  f"Expected Python 3.11 or newer, got {sys.version.split()[0]}; set PYTHON=..."'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint requirements.txt --editable '.[test]'
+	touch $@

@@ -1,0 +1,77 @@
+"""Trains ReFusion on two folders of paired pictures.
+
+    python experiments/train.py --workdir=runs/ivif --preset=paper \
+        --source_a=DATA/infrared --source_b=DATA/visible
+
+Every field of `refusion_jax.config.Config` is a flag; a flag that is not given keeps
+the preset's value. The same command again goes on from the newest checkpoint.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
+from refusion_jax.data.pairs import find_pairs, read_pairs
+from refusion_jax.trainer import Interrupted, NonFiniteError, train
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_PRESET = flags.DEFINE_enum("preset", "paper", list(PRESETS), "Where flags start from.")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events.")
+
+
+def _define_config_flags() -> None:
+    definers = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    for section in dataclasses.fields(Config):
+        for field in dataclasses.fields(getattr(Config(), section.name)):
+            definers[field.type](
+                field.name, None, f"Overrides the preset's {field.name}."
+            )
+
+
+_define_config_flags()
+
+
+def main(argv: list[str]) -> int:
+    """Reads flags and pairs, trains.
+
+    Args:
+      argv: what absl left of the command line: the program's name.
+
+    Returns:
+      0 when the run is complete, 1 on a bad input or a loss that is not finite,
+      128 + the signal's number when a signal stopped it.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    logging.set_verbosity(logging.INFO)
+    given = {name: flags.FLAGS[name].value for name in to_flat(Config())}
+    try:
+        config = with_fields(
+            preset(_PRESET.value), {k: v for k, v in given.items() if v is not None}
+        )
+        if not (config.data.source_a and config.data.source_b):
+            raise ValueError(
+                "Expected two folders of pictures; give --source_a and --source_b."
+            )
+        found = find_pairs(Path(config.data.source_a), Path(config.data.source_b))
+        pairs = read_pairs(found, minimum_size=config.data.crop_size)
+        train(config, pairs, Path(_WORKDIR.value), tensorboard=_TENSORBOARD.value)
+    except (ValueError, OSError, NonFiniteError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as stop:
+        print(f"train: {stop}", file=sys.stderr)
+        return 128 + stop.signal_number
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,156 @@
+"""Pairs to try everything on, made from photographs that scikit-image ships.
+
+Multi-focus: a lens that is focused near or far blurs each pixel by its distance from
+the plane in focus. The motorcycle comes with a measured disparity map; photographs
+without one are given a slanted plane. Multi-exposure: the scene's light, behind a
+gamma of 2.2, four times less and four times more of it, clipped as a sensor clips.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from refusion_jax.data.pictures import write_picture
+
+TRAIN_PHOTOGRAPHS = ("astronaut", "camera", "coffee", "rocket")
+TEST_EXPOSURE_PHOTOGRAPH = "chelsea"
+MAX_BLUR = 3.0  # pixels, standard deviation at the far end of the depth range
+GAMMA = 2.2
+EXPOSURE_FACTOR = 4.0
+
+
+def write_demo_pairs(folder: Path) -> None:
+    """Makes the pairs and writes them as PNG.
+
+    Test scenes are of other photographs than the training pairs.
+
+    Args:
+      folder: gets train/a, train/b, test/a, test/b. In a multi-focus pair a is focused
+        near, in a multi-exposure pair a is the darker one.
+
+    Raises:
+      ValueError: if scikit-image is not installed.
+    """
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise ValueError(
+            "The demo pairs need scikit-image; "
+            "install it with: pip install 'refusion-jax[demo]'."
+        ) from error
+    for i, name in enumerate(TRAIN_PHOTOGRAPHS):
+        photograph = getattr(data, name)()
+        depth = slanted_plane(*photograph.shape[:2], angle=np.pi * (i + 0.5) / 2)
+        _write(folder / "train", f"{name}_focus", focus_pair(photograph, depth))
+        _write(folder / "train", f"{name}_exposure", exposure_pair(photograph))
+    motorcycle, _, disparity = data.stereo_motorcycle()
+    depth = normalised_depth(disparity)
+    _write(folder / "test", "motorcycle_focus", focus_pair(motorcycle, depth))
+    photograph = getattr(data, TEST_EXPOSURE_PHOTOGRAPH)()
+    name = f"{TEST_EXPOSURE_PHOTOGRAPH}_exposure"
+    _write(folder / "test", name, exposure_pair(photograph))
+
+
+def focus_pair(
+    photograph: np.ndarray, depth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two pictures of one scene, focused near and far.
+
+    Args:
+      photograph: uint8, sharp everywhere, height x width (x 3).
+      depth: height x width in [0, 1], 0 near.
+
+    Returns:
+      near, far: uint8, shape of the photograph.
+    """
+    return blur_by_depth(photograph, depth), blur_by_depth(photograph, 1 - depth)
+
+
+def exposure_pair(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two exposures of one scene.
+
+    Args:
+      photograph: uint8, height x width (x 3).
+
+    Returns:
+      under, over: uint8, a quarter and four times the light, clipped.
+    """
+    light = (photograph / 255) ** GAMMA
+    under, over = (
+        np.clip(light * factor, 0, 1) ** (1 / GAMMA)
+        for factor in (1 / EXPOSURE_FACTOR, EXPOSURE_FACTOR)
+    )
+    return _to_bytes(under), _to_bytes(over)
+
+
+def blur_by_depth(photograph: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Blurs each pixel in proportion to its distance from the plane in focus.
+
+    Between a stack of Gaussian blurs each pixel is interpolated linearly; what a lens
+    does at the edges of near objects is not modelled.
+
+    Args:
+      photograph: uint8, height x width (x 3).
+      distance: height x width in [0, 1]; 1 blurs by `MAX_BLUR` pixels.
+
+    Returns:
+      uint8, shape of the photograph.
+    """
+    from skimage.filters import gaussian
+
+    levels = np.linspace(0, MAX_BLUR, 7)
+    channel_axis = -1 if photograph.ndim == 3 else None
+    stack = np.stack(
+        [
+            gaussian(photograph / 255, sigma, channel_axis=channel_axis)
+            for sigma in levels
+        ]
+    )
+    position = distance * (len(levels) - 1)
+    below = np.minimum(position.astype(int), len(levels) - 2)
+    fraction = position - below
+    if photograph.ndim == 3:
+        below, fraction = below[..., None], fraction[..., None]
+    lower = np.take_along_axis(stack, below[None], axis=0)[0]
+    upper = np.take_along_axis(stack, below[None] + 1, axis=0)[0]
+    return _to_bytes((1 - fraction) * lower + fraction * upper)
+
+
+def slanted_plane(height: int, width: int, *, angle: float) -> np.ndarray:
+    """A depth that grows linearly across the picture.
+
+    Args:
+      height, width: pixels.
+      angle: direction of growth in radians, 0 to the right.
+
+    Returns:
+      height x width, from 0 to 1.
+    """
+    rows, columns = np.mgrid[0:height, 0:width]
+    ramp = columns * np.cos(angle) + rows * np.sin(angle)
+    return (ramp - ramp.min()) / (ramp.max() - ramp.min())
+
+
+def normalised_depth(disparity: np.ndarray) -> np.ndarray:
+    """Depth order from a disparity map: 0 at the nearest pixel, 1 at the farthest.
+
+    Args:
+      disparity: height x width in pixels; pixels without a match are not finite and are
+        taken to be as far as the farthest match (they are mostly occluded background).
+
+    Returns:
+      height x width in [0, 1].
+    """
+    finite = np.isfinite(disparity)
+    near, far = disparity[finite].max(), disparity[finite].min()
+    return (near - np.where(finite, disparity, far)) / (near - far)
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return np.round(values * 255).astype(np.uint8)
+
+
+def _write(folder: Path, name: str, pair: tuple[np.ndarray, np.ndarray]) -> None:
+    for side, picture in zip("ab", pair, strict=True):
+        (folder / side).mkdir(parents=True, exist_ok=True)
+        write_picture(folder / side / f"{name}.png", picture)

@@ -1,0 +1,157 @@
+"""Depthwise 3x3 convolution of strips, fast in every derivative.
+
+With off_k the nine shifts of a 3x3 window,
+
+    T(x, w, g) = sum over c, k, n of x[c, n + off_k] w[c, k] g[c, n]
+
+is linear in each argument. Its three partial derivatives are the convolution (d/dg),
+the transposed convolution (d/dx) and the products that make the kernel's gradient
+(d/dw). Each is bilinear, and the transposes of each are the other two: declared as
+primitives they are closed under differentiation of every order and mode, and XLA never
+sees the slow programs that it derives by itself on CPUs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
+
+# Partial sums that `_tap_products` adds up as vectors before it sums their elements.
+_MAX_FOLD = 16
+
+
+def depthwise3x3(
+    extended: Float[Array, "*strips channels extended"],
+    kernel: Float[Array, "channels 3 3"],
+    stride: int,
+) -> Float[Array, "*strips channels length"]:
+    """Convolves each channel with its own 3x3 kernel.
+
+    Args:
+      extended: strips with their halo (see `strips.extend`), zero outside the picture.
+      kernel: one a channel.
+      stride: of the grid.
+
+    Returns:
+      Strips without halo.
+    """
+    return _convolve_p.bind(extended, kernel.reshape(-1, 9), stride=stride)
+
+
+def window_offsets(stride: int) -> list[int]:
+    """Starts of the nine shifted copies of a strip, row by row of the window."""
+    return [i * stride + j for i in range(3) for j in range(3)]
+
+
+def shifted(x: Array, offset: int, length: int) -> Array:
+    """`length` values of the last axis from `offset` on."""
+    return jax.lax.slice_in_dim(x, offset, offset + length, axis=-1)
+
+
+def padded(x: Array, amount: int) -> Array:
+    """Zeros on both ends of the last axis, kept apart from what reads them.
+
+    Without the barrier XLA computes the padding anew for each of the nine readers.
+    """
+    config = [(0, 0, 0)] * (x.ndim - 1) + [(amount, amount, 0)]
+    return jax.lax.optimization_barrier(jax.lax.pad(x, jnp.zeros((), x.dtype), config))
+
+
+def declare(name: str, function: Callable[..., Array]) -> Primitive:
+    """A primitive that is evaluated, lowered and batched as the function is.
+
+    Args:
+      name: of the primitive.
+      function: of arrays, and of static keyword arguments.
+
+    Returns:
+      A primitive without derivatives yet.
+    """
+    primitive = Primitive(name)
+    primitive.def_impl(
+        lambda *args, **static: jax.jit(partial(function, **static))(*args)
+    )
+
+    def abstract(*args: jax.core.ShapedArray, **static: int) -> jax.core.ShapedArray:
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
+        result = jax.eval_shape(partial(function, **static), *shapes)
+        return jax.core.ShapedArray(result.shape, result.dtype)
+
+    def batch(args: tuple[Array, ...], axes: tuple, **static: int) -> tuple[Array, int]:
+        in_axes = tuple(None if a is batching.not_mapped else a for a in axes)
+        return jax.vmap(partial(function, **static), in_axes=in_axes)(*args), 0
+
+    primitive.def_abstract_eval(abstract)
+    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    batching.primitive_batchers[primitive] = batch
+    return primitive
+
+
+def _convolve(x: Array, w: Array, *, stride: int) -> Array:
+    length = x.shape[-1] - 2 * (stride + 1)
+    taps = enumerate(window_offsets(stride))
+    return sum(shifted(x, offset, length) * w[:, k, None] for k, offset in taps)
+
+
+def _convolve_transposed(g: Array, w: Array, *, stride: int) -> Array:
+    def half(inputs: tuple[Array, Array]) -> Array:
+        g, w = inputs
+        return _convolve(padded(g, 2 * (stride + 1)), w[:, ::-1], stride=stride)
+
+    channels = w.shape[0]
+    if g.ndim > 2 or channels % 2:
+        return half((g, w))
+    # XLA:CPU drops the barrier of `padded` when it fuses; what enters a loop is kept.
+    halves = jax.tree.map(lambda x: x.reshape(2, channels // 2, -1), (g, w))
+    return jax.lax.map(half, halves).reshape(channels, -1)
+
+
+def _tap_products(x: Array, g: Array, *, stride: int) -> Array:
+    """(channels, 9): for each tap the sum of x[n + off_k] g[n] over strips and pixels.
+
+    XLA does not reorder a float sum on CPUs, so a plain reduction is one scalar chain.
+    Whole rows are added up first, as vectors; the rest is a product with ones.
+    """
+    length = g.shape[-1]
+    rows = length // stride
+    fold = max(f for f in range(1, _MAX_FOLD + 1) if rows % f == 0)
+    part = length // fold
+    ones = jnp.ones((part,), x.dtype)
+
+    def one_tap(_: None, offset: Array) -> tuple[None, Array]:
+        products = sum(
+            jax.lax.dynamic_slice_in_dim(x, offset + i * part, part, axis=-1)
+            * shifted(g, i * part, part)
+            for i in range(fold)
+        )
+        total = jnp.matmul(products, ones, precision="highest")
+        return None, total.sum(axis=tuple(range(total.ndim - 1)))
+
+    offsets = jnp.asarray(window_offsets(stride))
+    return jax.lax.scan(one_tap, None, offsets)[1].T
+
+
+_convolve_p = declare("refusion_depthwise", _convolve)
+_transposed_p = declare("refusion_depthwise_transposed", _convolve_transposed)
+_products_p = declare("refusion_tap_products", _tap_products)
+
+# One rule an argument: the derivative's transpose with respect to it.
+ad.defbilinear(
+    _convolve_p,
+    lambda ct, x, w, **static: _transposed_p.bind(ct, w, **static),
+    lambda ct, x, w, **static: _products_p.bind(x, ct, **static),
+)
+ad.defbilinear(
+    _transposed_p,
+    lambda ct, g, w, **static: _convolve_p.bind(ct, w, **static),
+    lambda ct, g, w, **static: _products_p.bind(ct, g, **static),
+)
+ad.defbilinear(
+    _products_p,
+    lambda ct, x, g, **static: _transposed_p.bind(g, ct, **static),
+    lambda ct, x, g, **static: _convolve_p.bind(x, ct, **static),
+)

@@ -1,0 +1,67 @@
+"""How F and P begin: one encoder a source, unshared, and the strips' way in and out."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from refusion_jax.array_types import Image
+from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
+from refusion_jax.nets.restormer import stack_blocks
+from refusion_jax.nets.strips import Grid, Strips, join, make_grid, split
+
+
+def grid_of(image: Image) -> Grid:
+    """The grid that a batch of images is cut by."""
+    return make_grid(*image.shape[:3])
+
+
+def to_strips(image: Image, grid: Grid) -> Strips:
+    """An NHWC image of one channel as strips."""
+    return split(image[:, None, :, :, 0], grid)
+
+
+def to_image(strips: Strips, grid: Grid) -> Float[Array, "batch height width channels"]:
+    """Strips as an NHWC image."""
+    return jnp.moveaxis(join(strips, grid), 1, -1)
+
+
+class Encoder(nn.Module):
+    """3x3 convolution from one channel, then transformer blocks."""
+
+    width: int
+    blocks: int
+
+    def setup(self) -> None:
+        """Declares the convolution and the blocks."""
+        self.project_in = self.param(
+            "project_in", uniform_fan_in, (self.width, 1, 3, 3)
+        )
+        self.body = stack_blocks(self.width, self.blocks)
+
+    def __call__(
+        self, carry: None, image: Strips, mask: Array, grid: Grid
+    ) -> tuple[None, Strips]:
+        """One source's features; the carry is what `nn.scan` asks for."""
+        features = conv3x3(self.project_in, image, mask, grid)
+        return carry, self.body(features, grid)[0]
+
+
+def stack_encoders(width: int, blocks: int) -> nn.Module:
+    """Two encoders with stacked parameters, one for each source.
+
+    Args:
+      width: channels.
+      blocks: transformer blocks of each.
+
+    Returns:
+      A module: (None, images, mask, grid) -> (None, features), where images and
+      features have a leading axis of sources.
+    """
+    scanned = nn.scan(
+        Encoder,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=(0, nn.broadcast, nn.broadcast),
+        length=2,
+    )
+    return scanned(width, blocks)

@@ -1,0 +1,153 @@
+"""Pictures cut into strips of rows, so that wide intermediates stay in cache.
+
+A network's feature maps live as strips: (batch * strips, channels, length), where a
+strip is `rows` rows kept flat with one zero column between them. In that form
+
+- a shift by (i, j) pixels is a shift by i * stride + j along one axis: no 2-D padding,
+  and the zero column is the zero padding on the left and on the right;
+- what a 3x3 window needs from the neighbouring strips (the halo) is one stretch of
+  `margin` values above and one below;
+- `sweep` runs a function strip by strip and recomputes it in the backward pass, so the
+  64- and 128-channel intermediates of a block never reach memory.
+
+Everything is exact: strips are a way to order the work, not an approximation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Features = Float[Array, "batch channels height width"]
+Strips = Float[Array, "strips channels length"]
+Tree = TypeVar("Tree")
+
+# Rows of a strip on a CPU. Fewer waste work on halos, more leave the cache.
+CPU_ROWS = 32
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Grid:
+    """How a batch of pictures is cut.
+
+    Attributes:
+      batch, height, width: of the pictures, in pixels.
+      rows: of a strip; the last strip of a picture may reach below it.
+      sequential: strip by strip with recomputation (CPUs), or all at once (GPUs, which
+        would idle on one strip).
+    """
+
+    batch: int
+    height: int
+    width: int
+    rows: int
+    sequential: bool
+
+    @property
+    def strips(self) -> int:
+        """Strips of one picture."""
+        return -(-self.height // self.rows)
+
+    @property
+    def stride(self) -> int:
+        """Distance of two vertically neighbouring pixels in a strip."""
+        return self.width + 1
+
+    @property
+    def length(self) -> int:
+        """Values of one channel of a strip."""
+        return self.rows * self.stride
+
+    @property
+    def margin(self) -> int:
+        """How far a 3x3 window reaches along a strip."""
+        return self.stride + 1
+
+
+def make_grid(batch: int, height: int, width: int) -> Grid:
+    """The grid that suits the default device: strips on CPUs, whole pictures elsewhere.
+
+    Args:
+      batch, height, width: of the pictures, in pixels.
+
+    Returns:
+      Strips of equal height, at most `CPU_ROWS` on a CPU.
+    """
+    if jax.default_backend() != "cpu":
+        return Grid(batch, height, width, rows=height, sequential=False)
+    strips = -(-height // CPU_ROWS)
+    return Grid(batch, height, width, rows=-(-height // strips), sequential=True)
+
+
+def split(features: Features, grid: Grid) -> Strips:
+    """Cuts feature maps into strips; `join` is the inverse."""
+    batch, channels = features.shape[:2]
+    below = grid.strips * grid.rows - grid.height
+    padded = jnp.pad(features, ((0, 0), (0, 0), (0, below), (0, 1)))
+    cut = padded.reshape(batch, channels, grid.strips, grid.length)
+    return cut.swapaxes(1, 2).reshape(-1, channels, grid.length)
+
+
+def join(strips: Strips, grid: Grid) -> Features:
+    """Puts strips together again."""
+    channels = strips.shape[1]
+    by_channel = strips.reshape(grid.batch, grid.strips, channels, grid.length)
+    padded = by_channel.swapaxes(1, 2).reshape(
+        grid.batch, channels, grid.strips * grid.rows, grid.stride
+    )
+    return padded[:, :, : grid.height, : grid.width]
+
+
+def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extended"]:
+    """1 on pixels, 0 on zero columns and outside the picture; halo included."""
+    padded = np.zeros((grid.strips * grid.rows + 4, grid.stride))
+    padded[2 : 2 + grid.height, : grid.width] = 1
+    flat = padded.ravel()
+    first = 2 * grid.stride - grid.margin
+    extended = grid.length + 2 * grid.margin
+    cut = [flat[first + i * grid.length :][:extended] for i in range(grid.strips)]
+    return jnp.asarray(np.tile(np.stack(cut)[:, None], (grid.batch, 1, 1)), dtype)
+
+
+def without_halo(extended: Array, grid: Grid) -> Array:
+    """Drops `margin` values at both ends of the last axis."""
+    return extended[..., grid.margin : extended.shape[-1] - grid.margin]
+
+
+def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:
+    """The halo: the `margin` values above each strip, and those below; zero outside."""
+    channels = strips.shape[1]
+    cut = strips.reshape(grid.batch, grid.strips, channels, grid.length)
+    nothing = jnp.zeros((grid.batch, 1, channels, grid.margin), strips.dtype)
+    above = jnp.concatenate([nothing, cut[:, :-1, :, -grid.margin :]], axis=1)
+    below = jnp.concatenate([cut[:, 1:, :, : grid.margin], nothing], axis=1)
+    shape = (-1, channels, grid.margin)
+    return above.reshape(shape), below.reshape(shape)
+
+
+def extend(strip: Array, above: Array, below: Array) -> Array:
+    """A strip between its neighbours' rows."""
+    return jnp.concatenate([above, strip, below], axis=-1)
+
+
+def sweep(body: Callable[[Tree], Tree], grid: Grid, inputs: Tree) -> Tree:
+    """Applies a function of strips to all of them.
+
+    Args:
+      body: maps arrays (..., channels, length) to arrays; no strip sees another.
+      grid: says whether the strips go one by one.
+      inputs: arrays with a leading axis of strips.
+
+    Returns:
+      The body's results with the leading axis of strips.
+    """
+    if not grid.sequential:
+        return body(inputs)
+    # Inside scan nothing can be merged across the recomputation, so no CSE barrier.
+    recomputed = jax.checkpoint(body, prevent_cse=False)
+    return jax.lax.scan(lambda _, x: (None, recomputed(x)), None, inputs)[1]

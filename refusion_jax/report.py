@@ -1,0 +1,122 @@
+"""One self-contained HTML page: headings, paragraphs, pictures, curves."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from refusion_jax.panel import to_bytes
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
+  padding: 0 1rem; color: #222; }
+h1, h2 { line-height: 1.2; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { margin: 0; flex: 1 1 14rem; max-width: 100%; }
+figure img { width: 100%; display: block; }
+figcaption { font-size: 0.85rem; color: #555; padding-top: 0.25rem; }
+"""
+
+
+class Section(NamedTuple):
+    """A heading with what stands under it.
+
+    Attributes:
+      heading: plain text.
+      paragraphs: plain text.
+      pictures: caption to picture: an array (uint8, or floats in [0, 1], grey or RGB).
+    """
+
+    heading: str
+    paragraphs: Sequence[str]
+    pictures: Mapping[str, np.ndarray]
+
+
+def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
+    """Writes the page; it needs no other file and no network.
+
+    Args:
+      path: the .html file.
+      title: plain text.
+      sections: in order.
+    """
+    body = [f"<h1>{html.escape(title)}</h1>"]
+    for section in sections:
+        body.append(f"<h2>{html.escape(section.heading)}</h2>")
+        body.extend(f"<p>{html.escape(text)}</p>" for text in section.paragraphs)
+        figures = "".join(
+            f'<figure><img src="{data_uri(picture)}" alt="{html.escape(caption)}">'
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            for caption, picture in section.pictures.items()
+        )
+        body.append(f'<div class="pictures">{figures}</div>')
+    path.write_text(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body>"
+        + "\n".join(body)
+        + "</body></html>\n",
+        encoding="utf-8",
+    )
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """A picture as a PNG inside a URI.
+
+    Args:
+      picture: uint8, or floats in [0, 1]; height x width or height x width x 3.
+
+    Returns:
+      "data:image/png;base64,...".
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(to_bytes(picture)).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def color_map(values: np.ndarray) -> np.ndarray:
+    """Colours a map like the paper's Figs. 8 to 11: blue is 0, red is 1.
+
+    Args:
+      values: height x width in [0, 1].
+
+    Returns:
+      uint8, height x width x 3.
+    """
+    from matplotlib import colormaps
+
+    return to_bytes(colormaps["turbo"](values)[..., :3])
+
+
+def plot_curves(
+    lines: Sequence[Mapping[str, Any]], curves: Mapping[str, tuple[str, str]]
+) -> np.ndarray:
+    """Plots logged scalars over steps, logarithmically.
+
+    Args:
+      lines: of a scalars.jsonl.
+      curves: label to (stage, scalar's name).
+
+    Returns:
+      uint8 picture, height x width x 3.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.2), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for label, (stage, name) in curves.items():
+        points = [(x["step"], x[name]) for x in lines if x["stage"] == stage]
+        marker = "o" if stage == "validation" else ""
+        axes.plot(*zip(*points, strict=True), marker=marker, label=label)
+    axes.set(xlabel="step", yscale="log")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,400 @@
+"""Weights in files: our `.safetensors`, and the authors' released `.pth`.
+
+A `.pth` file is a zip archive of one pickle, which is a program, and of one entry of
+raw numbers a tensor. `read_pth` runs none of it: its reader knows the few instructions
+and the three names that a table of tensors needs, and refuses all else.
+"""
+
+import io
+import math
+import os
+import pickle
+import pickletools
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from refusion_jax import nets
+from refusion_jax.array_types import Params
+
+RUN_WEIGHTS = "weights.safetensors"  # what a run folder exports at each save
+MAX_PTH_BYTES = 1 << 24  # the authors' files have 0.3 MB
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Weights(NamedTuple):
+    """What a `.safetensors` file of ours holds.
+
+    Attributes:
+      trees: parameter trees by name: any of "fusion", "reconstruction", "proposal".
+      metadata: free text by name, such as the configuration of the training.
+    """
+
+    trees: dict[str, Params]
+    metadata: dict[str, str]
+
+
+def load_fusion_params(path: str | os.PathLike[str]) -> Params:
+    """F's parameters from any place that holds them.
+
+    Args:
+      path: a `.pth` of the authors, our `.safetensors`, or a run folder that holds one.
+
+    Returns:
+      theta_F, float32 numpy arrays, in the variant that was trained.
+
+    Raises:
+      FileNotFoundError: if there is nothing, or no exported weights in the folder.
+      ValueError: if the file is of another kind, broken, or not of F.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RUN_WEIGHTS
+    if path.suffix == ".pth":
+        return convert_authors(read_pth(path))
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"expected a .safetensors file, a .pth file or a run folder, got {path}; "
+            "name one of these."
+        )
+    trees = load_weights(path).trees
+    if "fusion" not in trees:
+        raise ValueError(
+            f"expected weights of the fusion network in {path}, got only "
+            f"{', '.join(trees)}; name a file that holds fusion."
+        )
+    return trees["fusion"]
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    trees: Mapping[str, Params] | nets.NetsParams,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes parameter trees; the file appears complete or not at all.
+
+    Tensors are named by their path, such as `fusion/decoder/norm1/scale`.
+
+    Args:
+      path: ends in `.safetensors`; an existing file is replaced.
+      trees: any of "fusion", "reconstruction", "proposal"; float32 leaves.
+      metadata: text to keep with them.
+
+    Raises:
+      ValueError: if the ending is another, or a tree is not one of ours or not finite.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"expected a name ending in .safetensors, got {path}.")
+    if isinstance(trees, nets.NetsParams):
+        trees = trees._asdict()
+    leaves = {name: flatten_dict(tree, sep="/") for name, tree in trees.items()}
+    _check_trees(leaves, str(path))
+    tensors = flatten_dict(jax.tree.map(partial(np.array, order="C"), leaves), sep="/")
+    # In the same folder, so that the final rename stays on one file system.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(safetensors.numpy.save(tensors, dict(metadata or {})))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(path: str | os.PathLike[str]) -> Weights:
+    """Reads what `save_weights` has written, and checks it against our networks.
+
+    Args:
+      path: a `.safetensors` file.
+
+    Returns:
+      The trees, as float32 numpy arrays, and the metadata.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is broken, or its trees are not of our networks or not finite.
+    """
+    path = _existing_file(path)
+    leaves: dict[str, dict[str, np.ndarray]] = {}
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            for key in file.keys():
+                name, _, leaf = key.partition("/")
+                leaves.setdefault(name, {})[leaf] = file.get_tensor(key)
+    # A number type that numpy lacks is a TypeError or an AttributeError.
+    except (safetensors.SafetensorError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"expected a .safetensors file, got {path} ({error}); export it again."
+        ) from error
+    _check_trees(leaves, str(path))
+    return Weights({k: unflatten_dict(v, sep="/") for k, v in leaves.items()}, metadata)
+
+
+def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
+    """The authors' released weights as F's parameters.
+
+    Their files hold each convolution twice, as `x.weight` and `x.conv.weight`; F uses
+    the first. Kernels lose their axes of length one; sources and blocks are stacked.
+
+    Args:
+      state_dict: as `read_pth` returns it, 140 tensors of which 86 are distinct.
+
+    Returns:
+      theta_F, float32 numpy arrays.
+
+    Raises:
+      ValueError: if the tensors are not those of F, not finite, or two copies differ.
+    """
+    distinct = {}
+    for key, array in state_dict.items():
+        original = key.replace(".conv.weight", ".weight")
+        if original == key or original not in state_dict:
+            distinct[key] = np.asarray(array, np.float32)
+        elif not np.array_equal(array, state_dict[original], equal_nan=True):
+            raise ValueError(
+                f"expected {key} and {original} to be identical, got two different "
+                "tensors; use the authors' released file."
+            )
+    shapes = _network_shapes()["fusion"]
+    parts = {leaf: _authors_tensors(leaf, shape) for leaf, shape in shapes.items()}
+    expected = {key: shape for part in parts.values() for key, shape in part.items()}
+    _check_leaves(expected, distinct, "the authors' weights of F")
+    leaves = {
+        leaf: np.stack([distinct[key] for key in part]).reshape(shapes[leaf])
+        for leaf, part in parts.items()
+    }
+    return unflatten_dict(leaves, sep="/")
+
+
+# Replaced one after the other; {s} is the source, 1 or 2, and {i} the block, 0 or 1.
+_AUTHORS_NAMES = """
+    encoders/project_in=project_in_{s} encoders/body=encoder{s}.{i} decoder=decoder.{i}
+    tail1=project_out_0 tail2=project_out_1 cross_attention/qkv=FM.qkv{s}
+    cross_attention/project_out=FM.project_mid{s}
+    cross_attention/temperature=FM.temperature{s} gate_depthwise=gate_d
+    expand_depthwise=expand_d refinement/gate=FM.project_E
+    refinement/expand=FM.project_E{s} refinement/project_out=FM.project_out{s}
+    depthwise=dwconv attention=attn feed_forward=ffn scale=body.weight bias=body.bias
+    /=.
+""".split()
+
+
+def _authors_tensors(leaf: str, shape: tuple[int, ...]) -> Shapes:
+    """`decoder.{0,1}.attn.qkv.weight` and their shape for `decoder/attention/qkv`."""
+    ending = "" if "temperature" in leaf or "norm" in leaf else ".weight"
+    for name in _AUTHORS_NAMES:
+        ours, theirs = name.split("=")
+        leaf = leaf.replace(ours, theirs)
+    shape = shape[leaf.count("{") :]
+    if len(shape) == 3:  # a depthwise kernel
+        shape = (shape[0], 1, *shape[1:])
+    elif len(shape) == 2 or "temperature" in leaf:
+        shape = (*shape, 1, 1)
+    return {(leaf + ending).format(s=s, i=i): shape for s in (1, 2) for i in (0, 1)}
+
+
+@cache
+def _network_shapes(**variant: Any) -> dict[str, Shapes]:
+    """Shapes of the three trees by leaf; `variant` as in `nets.init_params`."""
+    init = partial(nets.init_params, **variant)
+    trees = jax.eval_shape(init, jax.random.key(0))._asdict()
+    shapes = jax.tree.map(lambda leaf: leaf.shape, trees)
+    return {name: flatten_dict(tree, sep="/") for name, tree in shapes.items()}
+
+
+def _announced_shapes(name: str, leaves: Mapping[str, Any]) -> Shapes:
+    """Shapes that a tree must have in the variant that its leaves announce."""
+    variant: dict[str, Any] = {}
+    if name == "fusion":
+        parts = {leaf.split("/")[0] for leaf in leaves}
+        variant["interaction"] = "cross_attention" in parts
+        variant["gating"] = "refinement" in parts
+    if name == "reconstruction":
+        stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
+        # Other values are no variant; comparing with the default tells what is wrong.
+        if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
+            variant = {
+                "reconstruction_blocks": stack[1],
+                "reconstruction_width": stack[3],
+            }
+    return _network_shapes(**variant)[name]
+
+
+def _check_trees(trees: Mapping[str, Mapping[str, Any]], place: str) -> None:
+    known = nets.NetsParams._fields
+    if not trees or not set(trees) <= set(known):
+        raise ValueError(
+            f"expected any of the trees {', '.join(known)} for {place}, got "
+            f"{', '.join(sorted(trees)) or 'none'}; choose from these."
+        )
+    for name, leaves in trees.items():
+        shapes = _announced_shapes(name, leaves)
+        _check_leaves(shapes, leaves, f"the weights of {name} for {place}")
+
+
+def _check_leaves(expected: Shapes, leaves: Mapping[str, Any], what: str) -> None:
+    """Refuses other names, other shapes, other number types and non-finite values."""
+    problems = []
+    for kind, names in (
+        ("missing", expected.keys() - leaves.keys()),
+        ("unexpected", leaves.keys() - expected.keys()),
+    ):
+        if names:
+            problems.append(f"{len(names)} {kind} (first {min(names)!r})")
+    for name in sorted(expected.keys() & leaves.keys()):
+        array = np.asarray(leaves[name])
+        if array.shape != expected[name]:
+            problems.append(f"{name!r} of shape {array.shape}, not {expected[name]}")
+        elif array.dtype != np.float32:
+            problems.append(f"{name!r} of type {array.dtype}, not float32")
+        elif not np.isfinite(array).all():
+            problems.append(f"non-finite values in {name!r}")
+    if problems:
+        raise ValueError(
+            f"expected {what} to be complete and finite, got "
+            f"{', '.join(problems[:4])}; use weights of this network."
+        )
+
+
+def _existing_file(path: str | os.PathLike[str]) -> Path:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"expected weights at {path}, got none; name a file or a run that saved."
+        )
+    return Path(path)
+
+
+def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads a PyTorch state dict without PyTorch and without running its pickle.
+
+    Args:
+      path: a `.pth` file of PyTorch 1.6 or later holding one flat table of tensors.
+
+    Returns:
+      Tensors by key, in the file's order and number types; read-only.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is broken, too large, or holds anything but tensors.
+    """
+    path = _existing_file(path)
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no zip archive (PyTorch before 1.6 wrote another format)")
+        with zipfile.ZipFile(path) as archive:
+            return _read_archive(archive)
+    except Exception as error:  # broken and hostile files fail in every possible way
+        raise ValueError(
+            f"expected a .pth file of plain tensors, got {error or 'a broken one'} in "
+            f"{path}; use the authors' file, or save the state dict by a newer PyTorch."
+        ) from error
+
+
+def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    # PyTorch does not compress, so the file's own size bounds what is read.
+    if any(entry.compress_type or entry.flag_bits & 1 for entry in entries.values()):
+        raise ValueError("compressed or encrypted entries")
+    if sum(entry.file_size for entry in archive.infolist()) > MAX_PTH_BYTES:
+        raise ValueError(f"entries of more than {MAX_PTH_BYTES} bytes")
+    pickles = [name for name in entries if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise ValueError(f"{len(pickles)} entries named data.pkl instead of one")
+    folder = pickles[0].removesuffix("data.pkl")
+    byteorder = entries.get(f"{folder}byteorder")
+    if byteorder and archive.read(byteorder) != b"little":
+        raise ValueError("big-endian numbers")
+
+    @cache
+    def read_storage(key: str, code: str, count: int) -> np.ndarray:
+        entry = entries.get(f"{folder}data/{key}")
+        if entry is None or entry.file_size != count * np.dtype(code).itemsize:
+            raise ValueError(f"a missing or misshapen storage {key!r}")
+        return np.frombuffer(archive.read(entry), code)
+
+    table = _TensorReader(archive.read(pickles[0]), read_storage).load()
+    if not isinstance(table, _Table) or not all(
+        isinstance(key, str) and isinstance(tensor, np.ndarray)
+        for key, tensor in table.items()
+    ):
+        raise ValueError("something else than a table of tensors")
+    return dict(table)
+
+
+_STORAGES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+}
+_INSTRUCTIONS = frozenset(
+    "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINUNICODE "
+    "SHORT_BINUNICODE EMPTY_DICT EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 BINPUT "
+    "LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL INST STACK_GLOBAL BINPERSID REDUCE "
+    "BUILD SETITEM SETITEMS".split()
+)
+
+
+class _Table(dict[str, Any]):
+    def __setstate__(self, state: object) -> None:
+        """Drops what PyTorch notes about its modules' versions."""
+
+
+class _TensorReader(pickle.Unpickler):
+    """An unpickler that cannot reach any name outside this file."""
+
+    def __init__(self, program: bytes, read_storage: Callable[..., np.ndarray]) -> None:
+        for opcode, argument, position in pickletools.genops(program):
+            # BUILD is for the finished table alone: it could alter other objects.
+            is_early = opcode.name == "BUILD" and position != len(program) - 2
+            if opcode.name not in _INSTRUCTIONS or is_early:
+                raise ValueError(f"the forbidden pickle instruction {opcode.name}")
+            # The unpickler allocates its memory up to the highest address.
+            if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(program):
+                raise ValueError("an impossible memory address")
+        super().__init__(io.BytesIO(program))
+        self.read_storage = read_storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        # Exact names only, so `OrderedDict.__init__` and its like are refused too.
+        if (module, name) == ("collections", "OrderedDict"):
+            return lambda: _Table()
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda *arguments: _tensor(*arguments[:4])
+        if module == "torch" and name in _STORAGES:
+            return name
+        raise ValueError(f"the forbidden global {f'{module}.{name}'[:80]!r}")
+
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        match pid:
+            case ("storage", str(kind), str(key), str(), int(count)):
+                return self.read_storage(key, _STORAGES[kind], count)
+        raise ValueError("a persistent id that is no storage")
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, steps: Any) -> np.ndarray:
+    """A view into a storage, never beyond its ends nor larger than it."""
+    is_sound = (
+        (type(storage), type(shape), type(steps)) == (np.ndarray, tuple, tuple)
+        and all(type(number) is int for number in (offset, *shape, *steps))
+        and len(shape) == len(steps) <= 8
+        and min((offset, *steps)) >= 0
+        and min(shape, default=1) >= 1
+    )
+    if not is_sound or math.prod(shape) > storage.size:
+        raise ValueError("a tensor with an impossible shape")
+    last = offset + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+    if last >= storage.size:
+        raise ValueError("a tensor that reaches beyond its storage")
+    strides = [step * storage.itemsize for step in steps]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides)

@@ -1,0 +1,222 @@
+"""The meta-gradient against two independent checks: by hand, and finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from refusion_jax.array_types import WeightMaps
+from refusion_jax.meta.gradients import MODES, inner_update, meta_gradient, outer_loss
+from refusion_jax.meta.objectives import Objectives
+from refusion_jax.meta.state import make_batch
+from refusion_jax.nets import Nets, NetsParams, init_params
+
+ETA = 1e-2
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def relative_distance(tree, other):
+    return np.linalg.norm(flat(tree) - flat(other)) / np.linalg.norm(flat(other))
+
+
+# A problem small enough for a sheet of paper. Pictures have one pixel, so Sobel
+# gradients vanish; F outputs theta_F, R outputs theta_R + I_f twice, P proposes
+# w_a = theta_P, w_b = 1 - theta_P.
+def toy_propose(theta, a, b):
+    maps = jnp.concatenate(
+        [theta * jnp.ones_like(a), (1 - theta) * jnp.ones_like(b)], -1
+    )
+    return WeightMaps(maps, maps)
+
+
+TOY = Objectives(
+    nets=Nets(
+        fuse=lambda theta, a, b: theta * jnp.ones_like(a),
+        reconstruct=lambda theta, fused: (fused + theta, fused + theta),
+        propose=toy_propose,
+    ),
+    reduction="sum",
+)
+
+
+def one_pixel(a, b):
+    return make_batch(jnp.full((1, 1, 1, 1), a), jnp.full((1, 1, 1, 1), b))
+
+
+def toy_by_hand(theta_f, theta_r, theta_p, inner, outer, eta):
+    """d L_r / d theta_P worked out on paper.
+
+    L_f = p (a - f)^2 + (1 - p) (b - f)^2, so dL_f/df = 2 (f - p a - (1 - p) b) and
+    f' = f - 2 eta (f - p a - (1 - p) b), hence df'/dp = 2 eta (a - b).
+    R steps on L_r = (a - f - r)^2 + (b - f - r)^2: r' = r - eta (4 (f + r) - 2 (a + b)).
+    Outer: L_r = (A - f' - r')^2 + (B - f' - r')^2, dL_r/df' = 4 (f' + r') - 2 (A + B).
+    """
+    a, b = inner
+    adapted_f = theta_f - 2 * eta * (theta_f - theta_p * a - (1 - theta_p) * b)
+    adapted_r = theta_r - eta * (4 * (theta_f + theta_r) - 2 * (a + b))
+    v = 4 * (adapted_f + adapted_r) - 2 * sum(outer)
+    return v * 2 * eta * (a - b)
+
+
+@pytest.mark.parametrize("mode", ["exact", "reverse", "finite_difference"])
+def test_quadratic_problem_equals_the_solution_by_hand(x64, mode):
+    theta_f, theta_r, theta_p, eta = 0.4, 0.1, 0.3, 0.05
+    inner, outer = (0.9, 0.2), (0.6, 0.5)
+    params = NetsParams(*(jnp.asarray(x) for x in (theta_f, theta_r, theta_p)))
+    # One pixel has a Sobel gradient of zero: the padded window is zero elsewhere.
+    result = meta_gradient(
+        params,
+        one_pixel(*inner),
+        one_pixel(*outer),
+        objectives=TOY,
+        learning_rate=eta,
+        mode=mode,
+    )
+    expected = toy_by_hand(theta_f, theta_r, theta_p, inner, outer, eta)
+    np.testing.assert_allclose(result.meta_grads, expected, rtol=1e-9)
+
+
+def test_first_order_takes_v_before_the_inner_step(x64):
+    theta_f, theta_r, theta_p, eta = 0.4, 0.1, 0.3, 0.05
+    (a, b), outer = (0.9, 0.2), (0.6, 0.5)
+    params = NetsParams(*(jnp.asarray(x) for x in (theta_f, theta_r, theta_p)))
+    result = meta_gradient(
+        params,
+        one_pixel(a, b),
+        one_pixel(*outer),
+        objectives=TOY,
+        learning_rate=eta,
+        mode="first_order",
+    )
+    adapted_r = theta_r - eta * (4 * (theta_f + theta_r) - 2 * (a + b))
+    v = 4 * (theta_f + adapted_r) - 2 * sum(outer)
+    np.testing.assert_allclose(result.meta_grads, v * 2 * eta * (a - b), rtol=1e-9)
+
+
+def test_three_inner_steps_equal_the_unrolled_recursion_by_hand(x64):
+    """Derivatives of the recursions for f and r with respect to p, step by step."""
+    theta_f, theta_r, theta_p, eta, steps = 0.4, 0.1, 0.3, 0.05, 3
+    (a, b), outer = (0.9, 0.2), (0.6, 0.5)
+    f, r, df, dr = theta_f, theta_r, 0.0, 0.0
+    for _ in range(steps):
+        f, r, df, dr = (
+            f - 2 * eta * (f - theta_p * a - (1 - theta_p) * b),
+            r - eta * (4 * (f + r) - 2 * (a + b)),
+            (1 - 2 * eta) * df + 2 * eta * (a - b),
+            (1 - 4 * eta) * dr - 4 * eta * df,
+        )
+    expected = (4 * (f + r) - 2 * sum(outer)) * (df + dr)
+    params = NetsParams(*(jnp.asarray(x) for x in (theta_f, theta_r, theta_p)))
+    result = meta_gradient(
+        params,
+        one_pixel(a, b),
+        one_pixel(*outer),
+        objectives=TOY,
+        learning_rate=eta,
+        mode="reverse",
+        inner_steps=steps,
+    )
+    np.testing.assert_allclose(result.meta_grads, expected, rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def real_case():
+    """The real networks in float64, on two random pairs of 8x8."""
+    with jax.enable_x64(True):
+        params = jax.tree.map(
+            lambda x: x.astype(jnp.float64), init_params(jax.random.key(0))
+        )
+        images = jax.random.uniform(jax.random.key(1), (4, 1, 8, 8, 1), jnp.float64)
+        inner, outer = make_batch(*images[:2]), make_batch(*images[2:])
+        gradients = {
+            mode: jax.jit(
+                lambda p, mode=mode: (
+                    meta_gradient(
+                        p,
+                        inner,
+                        outer,
+                        objectives=Objectives(),
+                        learning_rate=ETA,
+                        mode=mode,
+                    ).meta_grads
+                )
+            )(params)
+            for mode in MODES
+        }
+    return params, inner, outer, gradients
+
+
+def test_exact_equals_reverse_on_the_real_networks(real_case):
+    *_, gradients = real_case
+    assert relative_distance(gradients["exact"], gradients["reverse"]) < 1e-9
+
+
+def test_exact_equals_central_differences_on_the_real_networks(x64, real_case):
+    params, inner, outer, gradients = real_case
+    objectives = Objectives()
+
+    @jax.jit
+    def outer_of_proposal(proposal):
+        weights = objectives.propose(proposal, inner)
+        adapted = inner_update(
+            params, weights, inner, objectives=objectives, learning_rate=ETA
+        ).adapted
+        return outer_loss(adapted, outer, objectives=objectives)[0]
+
+    generator = np.random.default_rng(2)
+    for _ in range(4):
+        direction = jax.tree.map(
+            lambda x: jnp.asarray(generator.standard_normal(x.shape)), params.proposal
+        )
+        # The cube root of the precision balances curvature against rounding; the
+        # derivative is about 1e-6 of the loss, so rounding weighs more than usual.
+        step = 1e-3 / optax.tree.norm(direction)
+        ahead, behind = (
+            outer_of_proposal(
+                jax.tree.map(
+                    lambda p, d, s=sign: p + s * step * d, params.proposal, direction
+                )
+            )
+            for sign in (1, -1)
+        )
+        expected = (ahead - behind) / (2 * step)
+        ours = flat(gradients["exact"]) @ flat(direction)
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+def test_stopped_is_exactly_zero(real_case):
+    *_, gradients = real_case
+    assert not flat(gradients["stopped"]).any()
+    assert flat(gradients["exact"]).any()
+
+
+def test_approximations_point_the_same_way(real_case):
+    *_, gradients = real_case
+    exact = flat(gradients["exact"])
+    for mode, at_least in (("finite_difference", 0.9999), ("first_order", 0.9)):
+        approximate = flat(gradients[mode])
+        cosine = exact @ approximate
+        cosine /= np.linalg.norm(exact) * np.linalg.norm(approximate)
+        assert cosine > at_least, mode
+
+
+def test_unknown_mode_lists_the_choices():
+    params = NetsParams(*(jnp.asarray(0.1) for _ in range(3)))
+    batch = one_pixel(0.1, 0.2)
+    with pytest.raises(ValueError, match=r"Unknown meta-gradient mode 'maml'.*exact"):
+        meta_gradient(
+            params, batch, batch, objectives=TOY, learning_rate=1.0, mode="maml"
+        )
+
+
+def test_more_inner_steps_name_the_mode_that_supports_them():
+    params = NetsParams(*(jnp.asarray(0.1) for _ in range(3)))
+    batch = one_pixel(0.1, 0.2)
+    with pytest.raises(ValueError, match="got 2; use mode 'reverse'"):
+        meta_gradient(
+            params, batch, batch, objectives=TOY, learning_rate=1.0, inner_steps=2
+        )
