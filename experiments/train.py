@@ -8,10 +8,11 @@ the preset's value. The same command again goes on from the newest checkpoint.
 """
 
 import dataclasses
+import logging
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
 from refusion_jax.data.pairs import find_pairs, read_pairs
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
-    logging.set_verbosity(logging.INFO)
+    logging.getLogger("refusion_jax").setLevel(logging.INFO)
     given = {name: flags.FLAGS[name].value for name in to_flat(Config())}
     try:
         config = with_fields(

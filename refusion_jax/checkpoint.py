@@ -6,6 +6,7 @@ restore; a checkpoint that fails is named and the one before is used.
 """
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 
 from refusion_jax.meta.state import OptimizerStates, TrainState
 from refusion_jax.nets import NetsParams
 
+_LOG = logging.getLogger(__name__)
 _RECORD = "record"
 _METRIC = "validation"
 
@@ -42,7 +43,7 @@ class Checkpointer:
     Leaving the context waits for the last save: without that it would be lost.
     """
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int) -> None:
         """Opens or creates a folder of checkpoints.
 
         Args:
@@ -134,14 +135,14 @@ class Checkpointer:
             # A damaged file can fail anywhere in the storage layers, as anything.
             except Exception as error:
                 damaged[step] = str(error).strip().split("\n")[0]
-                logging.warning("Checkpoint %d is damaged: %s.", step, damaged[step])
+                _LOG.warning("Checkpoint %d is damaged: %s.", step, damaged[step])
                 continue
             self._move_aside(damaged)
             return restored
         if damaged:
             reasons = "; ".join(f"{step}: {why}" for step, why in damaged.items())
             raise ValueError(
-                f"Expected a usable checkpoint in {self._folder}, got only damaged ones "
+                f"Expected a usable checkpoint in {self._folder}, got damaged ones "
                 f"({reasons}); use another workdir to start afresh."
             )
         return None
@@ -152,7 +153,7 @@ class Checkpointer:
             target.mkdir(exist_ok=True)
             shutil.rmtree(target / str(step), ignore_errors=True)
             (self._folder / str(step)).rename(target / str(step))
-            logging.warning("Moved checkpoint %d to %s.", step, target / str(step))
+            _LOG.warning("Moved checkpoint %d to %s.", step, target / str(step))
         self._manager.reload()
 
     def _restore(self, step: int, template: dict[str, Any]) -> Restored:

@@ -199,7 +199,8 @@ def with_fields(config: Config, values: dict[str, Any]) -> Config:
     unknown = sorted(set(values) - set(to_flat(config)))
     if unknown:
         raise ValueError(
-            f"Unknown setting {unknown[0]!r}. Choose from: {', '.join(to_flat(config))}."
+            f"Unknown setting {unknown[0]!r}. "
+            f"Choose from: {', '.join(to_flat(config))}."
         )
     sections = {}
     for section_field in dataclasses.fields(config):

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from refusion_jax.array_types import Image
 from refusion_jax.config import Config
 from refusion_jax.data.sampler import PairSet, Stage, draw_batch, epoch_order, pack
 from refusion_jax.losses import equal_weights
 from refusion_jax.meta.objectives import Objectives
-from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
+from refusion_jax.meta.state import Batch, Rates, TrainState, init_state
 from refusion_jax.meta.steps import (
     Scalars,
     binary_entropy,
@@ -21,7 +22,14 @@ from refusion_jax.meta.steps import (
     outer_update,
     scan_steps,
 )
-from refusion_jax.nets import Nets, NetsParams, init_params
+from refusion_jax.nets import (
+    Nets,
+    NetsParams,
+    fuse,
+    init_params,
+    propose,
+    reconstruct,
+)
 from refusion_jax.optim import make_optimizers, rates_at
 
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -35,14 +43,14 @@ class Dispatch(NamedTuple):
       epoch: from 0.
       stage: "meta" or "fusion".
       start: first step, within epoch and stage.
-      count: number of steps.
+      length: number of steps.
       end_step: steps of the whole run after it.
     """
 
     epoch: int
     stage: str
     start: int
-    count: int
+    length: int
     end_step: int
 
 
@@ -109,7 +117,6 @@ class Program:
             "fusion": jax.jit(self._fusion_steps, donate_argnums=0),
         }
         self._validation = jax.jit(self._validate)
-        self._look = jax.jit(self._look_at)
 
     def init_state(self) -> TrainState:
         """The state before the first step, from the config's seed."""
@@ -124,7 +131,9 @@ class Program:
         )
         return init_state(params, self._optimizers, jax.random.fold_in(key, 1))
 
-    def run(self, state: TrainState, dispatch: Dispatch) -> tuple[TrainState, Scalars]:
+    def run(
+        self, state: TrainState, dispatch: Dispatch
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Runs one dispatch; the state is donated.
 
         Args:
@@ -134,7 +143,7 @@ class Program:
         Returns:
           The new state and each scalar's value at every step, on the host.
         """
-        indices = dispatch.start + jnp.arange(dispatch.count)
+        indices = dispatch.start + jnp.arange(dispatch.length)
         epoch = jnp.asarray(dispatch.epoch, jnp.int32)
         rates = self._rates(dispatch.epoch)
         state, scalars = self._stages[dispatch.stage](
@@ -154,24 +163,6 @@ class Program:
         key = jax.random.key(self._config.run.seed)
         scalars = self._validation(params, self._held_out_set, key)
         return {name: float(value) for name, value in scalars.items()}
-
-    def look(
-        self, params: NetsParams, source_a: np.ndarray, source_b: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Everything the networks make of one pair.
-
-        Args:
-          params: the three networks.
-          source_a, source_b: uint8 luminance, height x width.
-
-        Returns:
-          Pictures in [0, 1] by name: fused, recon_a, recon_b, w_a, w_b, v_a, v_b.
-        """
-        batch = make_batch(
-            *(x[None, ..., None].astype(np.float32) / 255 for x in (source_a, source_b))
-        )
-        pictures = jax.device_get(self._look(params, batch))
-        return {name: picture[0] for name, picture in pictures.items()}
 
     def _rates(self, epoch: int) -> Rates:
         config = self._config
@@ -286,20 +277,34 @@ class Program:
         per_batch = jax.lax.map(losses, jnp.arange(VALIDATION_BATCHES))
         return {name: values.mean() for name, values in per_batch.items()}
 
-    def _look_at(self, params: NetsParams, batch: Batch) -> dict[str, Array]:
-        fused = self._objectives.fuse(params.fusion, batch)
-        recon_a, recon_b = self._objectives.nets.reconstruct(
-            params.reconstruction, fused
-        )
-        weights = self._objectives.propose(params.proposal, batch)
-        pictures = {
-            "fused": fused[..., 0],
-            "recon_a": recon_a[..., 0],
-            "recon_b": recon_b[..., 0],
-        }
-        for letter, maps in (("w", weights.intensity), ("v", weights.gradient)):
-            pictures[f"{letter}_a"], pictures[f"{letter}_b"] = (
-                maps[..., 0],
-                maps[..., 1],
-            )
-        return pictures
+
+def look(
+    params: NetsParams, source_a: np.ndarray, source_b: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Everything the networks make of one pair.
+
+    Args:
+      params: the three networks.
+      source_a, source_b: uint8 luminance, height x width.
+
+    Returns:
+      Pictures in [0, 1] by name: fused, recon_a, recon_b, w_a, w_b, v_a, v_b.
+    """
+    images = (x[None, ..., None].astype(np.float32) / 255 for x in (source_a, source_b))
+    return {name: x[0] for name, x in jax.device_get(_look(params, *images)).items()}
+
+
+@jax.jit
+def _look(params: NetsParams, source_a: Image, source_b: Image) -> dict[str, Array]:
+    fused = fuse(params.fusion, source_a, source_b)
+    recon_a, recon_b = reconstruct(params.reconstruction, fused)
+    weights = propose(params.proposal, source_a, source_b)
+    return {
+        "fused": fused[..., 0],
+        "recon_a": recon_a[..., 0],
+        "recon_b": recon_b[..., 0],
+        "w_a": weights.intensity[..., 0],
+        "w_b": weights.intensity[..., 1],
+        "v_a": weights.gradient[..., 0],
+        "v_b": weights.gradient[..., 1],
+    }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import threading
@@ -11,9 +12,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-import jax
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from refusion_jax.checkpoint import Checkpointer
@@ -21,10 +20,11 @@ from refusion_jax.config import Config, to_flat
 from refusion_jax.data.pictures import write_picture
 from refusion_jax.meta.state import TrainState
 from refusion_jax.panel import make_panel
-from refusion_jax.program import Dispatch, Program, schedule
+from refusion_jax.program import Dispatch, Program, look, schedule
 from refusion_jax.scalars import ScalarLog
 from refusion_jax.weights import save_weights
 
+_LOG = logging.getLogger(__name__)
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
 MAX_PANEL_SIDE = 512  # pixels; of larger pictures the centre is shown
 # Settings that a run may change when it goes on: no step depends on them.
@@ -45,7 +45,7 @@ class Interrupted(Exception):
     def __init__(self, signal_number: int, step: int) -> None:
         """Says what happened and how to go on."""
         super().__init__(
-            f"Stopped by {signal.Signals(signal_number).name} and saved at step {step}; "
+            f"Stopped by {signal.Signals(signal_number).name}, saved at step {step}; "
             "the same command goes on from there."
         )
         self.signal_number = signal_number
@@ -56,6 +56,7 @@ def train(
     pairs: Pairs,
     workdir: Path,
     *,
+    held_out: Pairs | None = None,
     tensorboard: bool = False,
     progress: bool = True,
 ) -> TrainState:
@@ -70,6 +71,7 @@ def train(
         seed picks `holdout_pairs` of them for validation; with 0, validation and
         pictures show training pairs.
       workdir: created if missing.
+      held_out: pairs for validation, instead of some of `pairs`.
       tensorboard: write TensorBoard events too.
       progress: show a progress bar.
 
@@ -83,7 +85,10 @@ def train(
       Interrupted: after SIGTERM or Ctrl-C, once the run is saved.
     """
     config.validate()
-    training, held_out = split_pairs(config, pairs)
+    if held_out is None:
+        training, held_out = split_pairs(config, pairs)
+    else:
+        training = pairs
     workdir.mkdir(parents=True, exist_ok=True)
     record = {"config": to_flat(config), "data": _fingerprint(pairs)}
     _claim(workdir / "config.json", record)
@@ -92,14 +97,12 @@ def train(
     steps_an_epoch = config.run.meta_steps + config.run.fusion_steps
 
     with (
-        Checkpointer(
-            workdir / "checkpoints", keep=config.run.keep_checkpoints
-        ) as saver,
+        Checkpointer(workdir / "checkpoints", config.run.keep_checkpoints) as saver,
         _SignalWatch() as watch,
     ):
         if (restored := saver.restore_newest(state)) is not None:
             state = restored.state
-            logging.info("Going on from step %d in %s.", int(state.step), workdir)
+            _LOG.info("Going on from step %d in %s.", int(state.step), workdir)
         first_step = saved_step = int(state.step)
 
         def save(step: int, validation: float | None) -> None:
@@ -125,7 +128,7 @@ def train(
         ):
             if first_step == 0:
                 log.write(0, "validation", program.validate(state.params))
-                _draw_panel(program, state, held_out[0], workdir, "epoch_0000")
+                _draw_panel(state, held_out[0], workdir, "epoch_0000")
             for dispatch in schedule(config):
                 if dispatch.end_step <= first_step:
                     continue
@@ -134,9 +137,9 @@ def train(
                 _require_finite(scalars, dispatch)
                 means = {name: float(np.mean(x)) for name, x in scalars.items()}
                 seconds = time.perf_counter() - started
-                means["steps_per_second"] = dispatch.count / seconds
+                means["steps_per_second"] = dispatch.length / seconds
                 log.write(dispatch.end_step, dispatch.stage, means)
-                bar.update(dispatch.count)
+                bar.update(dispatch.length)
                 bar.set_postfix_str(
                     f"epoch {dispatch.epoch + 1} {dispatch.stage} "
                     f"Lf {means['fusion_loss']:.4f} "
@@ -147,7 +150,7 @@ def train(
                     validation = program.validate(state.params)
                     log.write(step, "validation", validation)
                     name = f"epoch_{dispatch.epoch + 1:04d}"
-                    _draw_panel(program, state, held_out[0], workdir, name)
+                    _draw_panel(state, held_out[0], workdir, name)
                     save(step, validation["reconstruction_loss"])
                     saved_step = step
                 elif watch.received or step - saved_step >= config.run.save_every:
@@ -201,7 +204,7 @@ class _SignalWatch:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        logging.info("Received %s: saving.", signal.Signals(number).name)
+        _LOG.info("Received %s: saving.", signal.Signals(number).name)
         self._restore()
 
     def _restore(self) -> None:
@@ -218,8 +221,8 @@ class _SignalWatch:
 
 
 def _require_finite(scalars: Mapping[str, np.ndarray], dispatch: Dispatch) -> None:
-    first = dispatch.end_step - dispatch.count
-    for i in range(dispatch.count):
+    first = dispatch.end_step - dispatch.length
+    for i in range(dispatch.length):
         for name, values in scalars.items():
             if not np.isfinite(values[i]):
                 raise NonFiniteError(
@@ -255,19 +258,18 @@ def _fingerprint(pairs: Pairs) -> str:
     for pair in pairs:
         for picture in pair:
             digest.update(repr(picture.shape).encode())
-            digest.update(np.ascontiguousarray(picture))
+            digest.update(picture.tobytes())
     return digest.hexdigest()
 
 
 def _draw_panel(
-    program: Program,
     state: TrainState,
     pair: tuple[np.ndarray, np.ndarray],
     workdir: Path,
     name: str,
 ) -> None:
     source_a, source_b = (_centre(picture) for picture in pair)
-    made = program.look(state.params, source_a, source_b)
+    made = look(state.params, source_a, source_b)
     first_row = {"source a": source_a, "source b": source_b}
     first_row |= {k.replace("_", " "): made[k] for k in ("fused", "recon_a", "recon_b")}
     second_row = {k.replace("_", " "): made[k] for k in ("w_a", "w_b", "v_a", "v_b")}

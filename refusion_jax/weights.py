@@ -322,7 +322,7 @@ def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
         return np.frombuffer(archive.read(entry), code)
 
     table = _TensorReader(archive.read(pickles[0]), read_storage).load()
-    if not isinstance(table, _Table) or not all(
+    if not isinstance(table, dict) or not all(
         isinstance(key, str) and isinstance(tensor, np.ndarray)
         for key, tensor in table.items()
     ):

@@ -72,7 +72,7 @@ def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
     if counts.sum() > MAX_PIXELS:
         raise ValueError(
             f"The set has {counts.sum():,} pixels a source, more than the "
-            f"{MAX_PIXELS:,} that fit on the device; train on fewer or smaller pictures."
+            f"{MAX_PIXELS:,} that fit on the device; use fewer or smaller pictures."
         )
     return PairSet(
         pixels_a=jnp.asarray(np.concatenate([a.ravel() for a, _ in pairs])),

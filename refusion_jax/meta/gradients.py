@@ -143,7 +143,7 @@ def _through_mixed_term(
     adapt_fusion: bool,
     mixed_term: Callable[..., WeightMaps],
 ) -> MetaGradient:
-    """Eq. 10 with d/dtheta_F of L_f's weight gradient along v as `mixed_term` has it."""
+    """Eq. 10, with `mixed_term` for how L_f's weight gradient changes along v."""
     weights, pull_back_proposal = jax.vjp(
         lambda theta: objectives.propose(theta, inner_batch), params.proposal
     )

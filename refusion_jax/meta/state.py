@@ -61,7 +61,7 @@ class Batch(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Numbers that an epoch's schedule sets; scalars, so that a change compiles nothing.
+    """Numbers that an epoch's schedule sets; traced, so a change compiles nothing.
 
     Attributes:
       inner: eta_F' = eta_R', step size of the inner update (Eqs. 7, 8).

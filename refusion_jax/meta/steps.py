@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from refusion_jax.array_types import Image, Params, PairMap
+from refusion_jax.array_types import Image, PairMap, Params
 from refusion_jax.losses import Loss
 from refusion_jax.meta.gradients import meta_gradient
 from refusion_jax.meta.objectives import Objectives

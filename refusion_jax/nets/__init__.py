@@ -6,7 +6,7 @@ is needed to run one.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
     module = FusionModule(
         interaction="cross_attention" in params, gating="refinement" in params
     )
-    return module.apply({"params": params}, source_a, source_b)
+    return cast(Image, module.apply({"params": params}, source_a, source_b))
 
 
 def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:
@@ -57,7 +57,8 @@ def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:
         width=encoder["project_in"].shape[1],
         blocks=encoder["body"]["attention"]["temperature"].shape[1],
     )
-    return module.apply({"params": params}, fused)
+    pair = module.apply({"params": params}, fused)
+    return cast(tuple[Image, Image], pair)
 
 
 def propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
@@ -70,7 +71,8 @@ def propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
     Returns:
       Weight maps; each pair sums to one at every pixel.
     """
-    return LossProposalModule().apply({"params": params}, source_a, source_b)
+    module = LossProposalModule()
+    return cast(WeightMaps, module.apply({"params": params}, source_a, source_b))
 
 
 class Nets(NamedTuple):

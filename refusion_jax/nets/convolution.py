@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 from jaxtyping import Array, Float
 
-from refusion_jax.nets.depthwise import declare, padded, shifted, window_offsets
+from refusion_jax.nets.depthwise import add_up, declare, padded, shifted, window_offsets
 from refusion_jax.nets.strips import Grid, Strips, extend, neighbours, sweep
 
 
@@ -91,7 +91,7 @@ def _gather(y: Array, *, stride: int) -> Array:
     length = y.shape[-1] - 2 * (stride + 1)
     groups = jnp.split(y, 9, axis=-2)
     offsets = window_offsets(stride)
-    return sum(shifted(y, o, length) for y, o in zip(groups, offsets, strict=True))
+    return add_up([shifted(y, o, length) for y, o in zip(groups, offsets, strict=True)])
 
 
 def _spread_transposed(g: Array, *, stride: int) -> Array:
@@ -100,8 +100,8 @@ def _spread_transposed(g: Array, *, stride: int) -> Array:
     g = padded(g, margin)
     groups = jnp.split(g, 9, axis=-2)
     offsets = window_offsets(stride)
-    return sum(
-        shifted(g, margin - o, length) for g, o in zip(groups, offsets, strict=True)
+    return add_up(
+        [shifted(g, margin - o, length) for g, o in zip(groups, offsets, strict=True)]
     )
 
 

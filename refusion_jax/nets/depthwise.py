@@ -11,6 +11,7 @@ primitives they are closed under differentiation of every order and mode, and XL
 sees the slow programs that it derives by itself on CPUs.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 
@@ -53,12 +54,13 @@ def shifted(x: Array, offset: int, length: int) -> Array:
 
 
 def padded(x: Array, amount: int) -> Array:
-    """Zeros on both ends of the last axis, kept apart from what reads them.
+    """Zeros on both ends of the last axis."""
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(amount, amount)])
 
-    Without the barrier XLA computes the padding anew for each of the nine readers.
-    """
-    config = [(0, 0, 0)] * (x.ndim - 1) + [(amount, amount, 0)]
-    return jax.lax.optimization_barrier(jax.lax.pad(x, jnp.zeros((), x.dtype), config))
+
+def add_up(terms: list[Array]) -> Array:
+    """Sum of arrays of one shape."""
+    return functools.reduce(jnp.add, terms)
 
 
 def declare(name: str, function: Callable[..., Array]) -> Primitive:
@@ -82,7 +84,7 @@ def declare(name: str, function: Callable[..., Array]) -> Primitive:
         return jax.core.ShapedArray(result.shape, result.dtype)
 
     def batch(args: tuple[Array, ...], axes: tuple, **static: int) -> tuple[Array, int]:
-        in_axes = tuple(None if a is batching.not_mapped else a for a in axes)
+        in_axes = tuple(axes)  # None, which is what vmap wants too, where not mapped
         return jax.vmap(partial(function, **static), in_axes=in_axes)(*args), 0
 
     primitive.def_abstract_eval(abstract)
@@ -93,8 +95,11 @@ def declare(name: str, function: Callable[..., Array]) -> Primitive:
 
 def _convolve(x: Array, w: Array, *, stride: int) -> Array:
     length = x.shape[-1] - 2 * (stride + 1)
-    taps = enumerate(window_offsets(stride))
-    return sum(shifted(x, offset, length) * w[:, k, None] for k, offset in taps)
+    taps = [
+        shifted(x, offset, length) * w[:, k, None]
+        for k, offset in enumerate(window_offsets(stride))
+    ]
+    return add_up(taps)
 
 
 def _convolve_transposed(g: Array, w: Array, *, stride: int) -> Array:
@@ -105,7 +110,8 @@ def _convolve_transposed(g: Array, w: Array, *, stride: int) -> Array:
     channels = w.shape[0]
     if g.ndim > 2 or channels % 2:
         return half((g, w))
-    # XLA:CPU drops the barrier of `padded` when it fuses; what enters a loop is kept.
+    # XLA:CPU would compute the padding anew for each of its nine readers (it fuses
+    # across optimization barriers); only what enters a loop is computed once.
     halves = jax.tree.map(lambda x: x.reshape(2, channels // 2, -1), (g, w))
     return jax.lax.map(half, halves).reshape(channels, -1)
 
@@ -123,10 +129,12 @@ def _tap_products(x: Array, g: Array, *, stride: int) -> Array:
     ones = jnp.ones((part,), x.dtype)
 
     def one_tap(_: None, offset: Array) -> tuple[None, Array]:
-        products = sum(
-            jax.lax.dynamic_slice_in_dim(x, offset + i * part, part, axis=-1)
-            * shifted(g, i * part, part)
-            for i in range(fold)
+        products = add_up(
+            [
+                jax.lax.dynamic_slice_in_dim(x, offset + i * part, part, axis=-1)
+                * shifted(g, i * part, part)
+                for i in range(fold)
+            ]
         )
         total = jnp.matmul(products, ones, precision="highest")
         return None, total.sum(axis=tuple(range(total.ndim - 1)))

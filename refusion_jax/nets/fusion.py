@@ -3,6 +3,8 @@
 Both sources' features travel as one map of 32 channels, source a's 16 first.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -77,16 +79,14 @@ class CrossAttention(nn.Module):
             *strip, mask = inputs
             projected = jointly(pointwise(qkv_kernel, by_source(extend(*strip))))
             qkv = depthwise3x3(projected, depthwise, grid.stride) * mask
-            query, key, value = jnp.split(
-                jax.lax.optimization_barrier(by_source(qkv)), 3, axis=-2
-            )
+            query, key, value = jnp.split(by_source(qkv), 3, axis=-2)
             other_query = jnp.flip(query, axis=-3)
             return gram_statistics(other_query, key), value
 
         inputs = (strips, *neighbours(strips, grid), mask)
         statistics, value = sweep(project, grid, inputs)
         matrix = jax.vmap(
-            lambda *args: attention_matrix(*args, grid), in_axes=(1, 0, 0), out_axes=1
+            partial(attention_matrix, grid=grid), in_axes=(1, 0, 0), out_axes=1
         )(statistics, self.temperature, self.project_out)
         return strips + jointly(jnp.matmul(matrix, value))
 
@@ -94,7 +94,8 @@ class CrossAttention(nn.Module):
 class GatedRefinement(nn.Module):
     """Gating feature refinement: gates from both sources weigh each source's features.
 
-    o = [x1, x2];  g1, g2 = split(DW(W o));  o <- o + sum_i W_i (gelu(g_i) * DW(E_i x_i))
+    o = [x1, x2];  g1, g2 = split(DW(W o));
+    o <- o + sum_i W_i (gelu(g_i) * DW(E_i x_i))
     """
 
     def setup(self) -> None:
@@ -113,7 +114,7 @@ class GatedRefinement(nn.Module):
 
     def __call__(self, strips: Strips, mask: Array, grid: Grid) -> Strips:
         """Joint features to fused features of the same shape."""
-        strips = jax.lax.optimization_barrier(strips * mask)
+        strips = strips * mask
         gate, gate_depthwise, expand = self.gate, self.gate_depthwise, self.expand
         expand_depthwise = self.expand_depthwise.reshape(-1, 3, 3)
         # sum_i W_i y_i is one product with the kernels side by side.
@@ -122,11 +123,11 @@ class GatedRefinement(nn.Module):
         )
 
         def refine(inputs: tuple[Array, ...]) -> Array:
-            extended = jax.lax.optimization_barrier(extend(*inputs))
+            extended = extend(*inputs)
             gates = depthwise3x3(pointwise(gate, extended), gate_depthwise, grid.stride)
             expanded = jointly(pointwise(expand, by_source(extended)))
             content = depthwise3x3(expanded, expand_depthwise, grid.stride)
-            product = jax.lax.optimization_barrier(gated(gates, content))
+            product = gated(gates, content)
             return inputs[0] + pointwise(project_out, product)
 
         return sweep(refine, grid, (strips, *neighbours(strips, grid)))

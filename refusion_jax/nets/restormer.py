@@ -57,10 +57,7 @@ def gram_statistics(query: Array, key: Array) -> GramStatistics:
       vectorises on CPUs; a plain float sum it does not.
     """
     ones = jnp.ones((query.shape[-1],), query.dtype)
-    query_squares, key_squares = (
-        jnp.matmul(jax.lax.optimization_barrier(jnp.square(x)), ones)
-        for x in (query, key)
-    )
+    query_squares, key_squares = (jnp.matmul(jnp.square(x), ones) for x in (query, key))
     gram = jnp.matmul(query, key.swapaxes(-1, -2))
     return GramStatistics(gram, query_squares, key_squares)
 
@@ -121,7 +118,7 @@ def gated(gate: Array, content: Array) -> Array:
 def convolved_parts(
     extended: Array, kernels: tuple[Array, Array], grid: Grid, *, parts: int
 ) -> list[Array]:
-    """1x1 then depthwise 3x3 convolution, one after the other for each part of the output.
+    """1x1 then depthwise 3x3 convolution, apart for each part of the output.
 
     Parts that are computed apart are not recomputed by each of their readers.
 
@@ -175,7 +172,7 @@ class LayerNorm(nn.Module):
         centred = extended - extended.mean(axis=-2, keepdims=True)
         variance = jnp.square(centred).mean(axis=-2, keepdims=True)
         scaled = centred * (jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * mask)
-        return jax.lax.optimization_barrier(jnp.concatenate([scaled, mask], axis=-2))
+        return jnp.concatenate([scaled, mask], axis=-2)
 
 
 class TransposedAttention(nn.Module):
@@ -240,7 +237,7 @@ class GatedFeedForward(nn.Module):
             *strip, mask = inputs
             normalised = norm.normalise(extend(*strip), mask)
             gate, content = convolved_parts(normalised, kernels, grid, parts=2)
-            product = jax.lax.optimization_barrier(gated(gate, content))
+            product = gated(gate, content)
             return strip[0] + pointwise(project_out, product)
 
         return sweep(feed_forward, grid, (strips, *neighbours(strips, grid), mask))
@@ -262,9 +259,7 @@ class TransformerBlock(nn.Module):
     def __call__(self, strips: Strips, grid: Grid) -> tuple[Strips, None]:
         """Strips to strips; a carry and no output, as `nn.scan` wants it."""
         strips = strips + self.attention(strips, self.norm1, grid)
-        return self.feed_forward(
-            jax.lax.optimization_barrier(strips), self.norm2, grid
-        ), None
+        return self.feed_forward(strips, self.norm2, grid), None
 
 
 def stack_blocks(channels: int, blocks: int) -> nn.Module:

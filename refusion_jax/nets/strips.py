@@ -15,7 +15,7 @@ Everything is exact: strips are a way to order the work, not an approximation.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 Features = Float[Array, "batch channels height width"]
 Strips = Float[Array, "strips channels length"]
-Tree = TypeVar("Tree")
+Result = TypeVar("Result")
 
 # Rows of a strip on a CPU. Fewer waste work on halos, more leave the cache.
 CPU_ROWS = 32
@@ -135,7 +135,7 @@ def extend(strip: Array, above: Array, below: Array) -> Array:
     return jnp.concatenate([above, strip, below], axis=-1)
 
 
-def sweep(body: Callable[[Tree], Tree], grid: Grid, inputs: Tree) -> Tree:
+def sweep(body: Callable[[Any], Result], grid: Grid, inputs: Any) -> Result:
     """Applies a function of strips to all of them.
 
     Args:

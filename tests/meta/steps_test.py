@@ -63,7 +63,10 @@ def identical(tree, other):
 
 
 def share_that_moved(tree, other):
-    moved = [np.ravel(x != y) for x, y in zip(*map(jax.tree.leaves, (tree, other)))]
+    moved = [
+        np.ravel(x != y)
+        for x, y in zip(*map(jax.tree.leaves, (tree, other)), strict=True)
+    ]
     return np.concatenate(moved).mean()
 
 

@@ -1,0 +1,207 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from refusion_jax import inference, nets
+from refusion_jax.inference import fuse, fuse_luminance, fuse_pictures
+from refusion_jax.weights import save_weights
+
+HEIGHT, WIDTH = 11, 9
+RNG = np.random.default_rng(0)
+GREY_A, GREY_B = RNG.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
+RGB_A, RGB_B = RNG.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def params():
+    """F with any numbers: `init_params` compiles for long."""
+    rng = np.random.default_rng(5)
+    return jax.tree.map(
+        lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
+        jax.eval_shape(nets.init_params, jax.random.key(0)).fusion,
+    )
+
+
+@pytest.fixture
+def mean_of_luminances(monkeypatch):
+    """Replaces the network: expected pictures can then be computed by hand."""
+    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: (a + b) / 2)
+    return {"tail1": None}
+
+
+def luminance(picture):
+    picture = np.asarray(picture, np.float64)
+    return picture if picture.ndim == 2 else picture @ [0.299, 0.587, 0.114]
+
+
+def stretched_mean(picture_a, picture_b):
+    """0..255, before rounding."""
+    mean = (luminance(picture_a) + luminance(picture_b)) / 2
+    return 255 * (mean - mean.min()) / (mean.max() - mean.min())
+
+
+def chroma_offset(rgb):
+    """Cb and Cr around zero, 0..255 scale."""
+    rgb = np.asarray(rgb, np.float64)
+    difference = rgb - luminance(rgb)[..., None]
+    return np.stack([difference[..., 2] / 1.772, difference[..., 0] / 1.402], axis=-1)
+
+
+def coloured(y, offset):
+    blue, red = 1.772 * offset[..., 0], 1.402 * offset[..., 1]
+    green = -(0.299 * red + 0.114 * blue) / 0.587
+    return np.clip(y[..., None] + np.stack([red, green, blue], axis=-1), 0, 255)
+
+
+def assert_rounded(picture, expected):
+    """Equal to the expected picture, half-levels may round either way."""
+    assert picture.dtype == np.uint8
+    assert picture.shape == expected.shape
+    assert np.abs(picture - expected).max() < 0.5 + 1e-3
+
+
+def test_two_grey_pictures_give_a_stretched_grey_picture(mean_of_luminances):
+    fused = fuse(GREY_A, GREY_B, weights=mean_of_luminances)
+    assert_rounded(fused, stretched_mean(GREY_A, GREY_B))
+    assert (fused.min(), fused.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("grey", [GREY_A[..., None], np.dstack([GREY_A] * 3)])
+def test_grey_is_grey_in_any_shape(mean_of_luminances, grey):
+    expected = fuse(GREY_A, GREY_B, weights=mean_of_luminances)
+    for pair in ((grey, GREY_B), (grey, np.dstack([GREY_B] * 3))):
+        np.testing.assert_array_equal(fuse(*pair, weights=mean_of_luminances), expected)
+
+
+@pytest.mark.parametrize(
+    ("source_a", "source_b", "colour"),
+    [(GREY_A, RGB_B, RGB_B), (RGB_A, np.dstack([GREY_B] * 3), RGB_A)],
+)
+def test_one_coloured_source_lends_its_chroma(
+    mean_of_luminances, source_a, source_b, colour
+):
+    fused = fuse(source_a, source_b, weights=mean_of_luminances)
+    expected = coloured(stretched_mean(source_a, source_b), chroma_offset(colour))
+    assert_rounded(fused, expected)
+
+
+def test_the_chroma_of_two_coloured_sources_is_fused_by_equation_15(mean_of_luminances):
+    fused = fuse(RGB_A, RGB_B, weights=mean_of_luminances)
+    a, b = chroma_offset(RGB_A), chroma_offset(RGB_B)
+    offset = (a * abs(a) + b * abs(b)) / (abs(a) + abs(b))
+    assert_rounded(fused, coloured(stretched_mean(RGB_A, RGB_B), offset))
+
+
+def test_pixels_that_are_grey_in_both_coloured_sources_stay_grey(mean_of_luminances):
+    a, b = RGB_A.copy(), RGB_B.copy()
+    a[3:6], b[3:6] = GREY_A[3:6, :, None], GREY_B[3:6, :, None]
+    fused = fuse(a, b, weights=mean_of_luminances)
+    assert np.ptp(fused[3:6], axis=-1).max() == 0
+    assert np.ptp(fused, axis=-1).max() > 0
+
+
+def test_a_constant_fused_picture_is_not_stretched(mean_of_luminances):
+    grey = np.full((4, 4), 100, np.uint8)
+    np.testing.assert_array_equal(fuse(grey, grey, weights=mean_of_luminances), grey)
+
+
+def test_colours_are_clipped_to_the_range_of_a_picture(mean_of_luminances):
+    blue = np.zeros((2, 2, 3), np.uint8)
+    blue[..., 2] = 255
+    blue[0] = 0
+    picture = fuse_pictures(mean_of_luminances, np.float32(blue) / 255, np.eye(2))
+    assert picture.min() == 0 and picture.max() == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
+def test_floats_stand_for_the_same_picture(mean_of_luminances, dtype, convert):
+    levels = np.array([[0, 51], [102, 255]], np.uint8)
+    expected = fuse(levels, levels.T, weights=mean_of_luminances)
+    floats = convert((levels / 255).astype(np.float32)).astype(
+        dtype if convert is np.asarray else jnp.float32
+    )
+    fused = fuse(floats, floats.T, weights=mean_of_luminances)
+    np.testing.assert_array_equal(fused, expected)
+
+
+def test_the_network_sees_the_unrounded_luminance_of_a_and_of_b(params):
+    seen_a, seen_b = (luminance(x)[..., None] / 255 for x in (RGB_A, GREY_B))
+    raw = jax.jit(nets.fuse)(
+        params,
+        jnp.asarray(seen_a, jnp.float32)[None],
+        jnp.asarray(seen_b, jnp.float32)[None],
+    )
+    y = raw[0, ..., 0]
+    y = 255 * (y - y.min()) / (y.max() - y.min())
+    fused = fuse(RGB_A, GREY_B, weights=params)
+    # The stretch amplifies float32 rounding on this untrained network's flat output.
+    expected = coloured(np.asarray(y, np.float64), chroma_offset(RGB_A))
+    assert np.abs(fused - expected).max() < 0.55
+
+
+def test_fuse_luminance_returns_the_networks_own_range(params):
+    a, b = (jnp.asarray(x[..., None], jnp.float32) / 255 for x in (GREY_A, GREY_B))
+    raw = fuse_luminance(params, a, b)
+    assert raw.shape == (HEIGHT, WIDTH, 1)
+    expected = jax.jit(nets.fuse)(params, a[None], b[None])
+    np.testing.assert_allclose(raw[None], expected, atol=1e-6)
+
+
+def test_files_and_weight_files_are_read(tmp_path, params):
+    Image.fromarray(GREY_A).save(tmp_path / "a.png")
+    Image.fromarray(RGB_B).save(tmp_path / "b.png")
+    save_weights(tmp_path / "weights.safetensors", {"fusion": params})
+    expected = fuse(GREY_A, RGB_B, weights=params)
+    for weights in (tmp_path, str(tmp_path / "weights.safetensors")):
+        fused = fuse(str(tmp_path / "a.png"), tmp_path / "b.png", weights=weights)
+        np.testing.assert_array_equal(fused, expected)
+
+
+def test_the_package_offers_fuse_at_its_front_door():
+    import refusion_jax
+
+    assert refusion_jax.fuse is fuse
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([[0.0, 1.0]], "expected a path or an array, got list"),
+        (None, "got NoneType"),
+        (np.zeros((4, 4, 2), np.uint8), r"got \(4, 4, 2\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"got \(1, 4, 4, 3\); pass one picture"),
+        (np.zeros(4, np.uint8), r"got \(4,\)"),
+        (np.zeros((0, 4), np.uint8), r"got \(0, 4\)"),
+        (np.zeros((4, 4), np.int32), "expected uint8 or floats .* got int32"),
+        (np.zeros((4, 4), bool), "got bool"),
+        (np.full((4, 4), 255.0), r"got 255\.0 to 255\.0; scale"),
+        (np.full((4, 4), -0.1), "scale the picture"),
+        (np.full((4, 4), np.nan), "got nan to nan"),
+    ],
+    ids=repr,
+)
+def test_sources_that_are_no_pictures_are_refused(mean_of_luminances, source, message):
+    good = np.zeros((4, 4), np.uint8)
+    for pair in ((source, good), (good, source)):
+        with pytest.raises(ValueError, match=message):
+            fuse(*pair, weights=mean_of_luminances)
+
+
+def test_two_sizes_are_told(mean_of_luminances):
+    with pytest.raises(ValueError, match="got 9x11 and 11x9 pixels; crop or resize"):
+        fuse(GREY_A, GREY_B.T, weights=mean_of_luminances)
+
+
+@pytest.mark.parametrize("weights", [None, {}, {"fusion": {}}, [1]])
+def test_weights_of_another_kind_are_refused(weights):
+    with pytest.raises(ValueError, match="parameters of the fusion network, got"):
+        fuse(GREY_A, GREY_B, weights=weights)
+
+
+def test_a_fused_picture_that_is_not_finite_is_refused(mean_of_luminances, monkeypatch):
+    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: a / 0 * 0)
+    with pytest.raises(ValueError, match="got NaN; check the weights"):
+        fuse(GREY_A, GREY_B, weights=mean_of_luminances)
