@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from tqdm import tqdm
 
+from refusion_jax.atomic import replace_file
 from refusion_jax.checkpoint import Checkpointer
 from refusion_jax.config import Config, to_flat
 from refusion_jax.data.pictures import write_picture
@@ -248,9 +248,7 @@ def _claim(path: Path, record: dict[str, Any]) -> None:
                     f"{path.parent} holds a run with {name}={old}, got {value}; "
                     "use the same settings to go on, or another workdir."
                 )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(temporary, path)
+    replace_file(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def _fingerprint(pairs: Pairs) -> str:

@@ -1,18 +1,7 @@
-"""Weights in files: our `.safetensors`, and the authors' released `.pth`.
+"""Weights in files: our `.safetensors`, and the authors' released `.pth`."""
 
-A `.pth` file is a zip archive of one pickle, which is a program, and of one entry of
-raw numbers a tensor. `read_pth` runs none of it: its reader knows the few instructions
-and the three names that a table of tensors needs, and refuses all else.
-"""
-
-import io
-import math
 import os
-import pickle
-import pickletools
-import uuid
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +13,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
+from refusion_jax.atomic import replace_file
+from refusion_jax.pth import existing_file, read_pth
 
 RUN_WEIGHTS = "weights.safetensors"  # what a run folder exports at each save
-MAX_PTH_BYTES = 1 << 24  # the authors' files have 0.3 MB
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -100,13 +90,7 @@ def save_weights(
     leaves = {name: flatten_dict(tree, sep="/") for name, tree in trees.items()}
     _check_trees(leaves, str(path))
     tensors = flatten_dict(jax.tree.map(partial(np.array, order="C"), leaves), sep="/")
-    # In the same folder, so that the final rename stays on one file system.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(safetensors.numpy.save(tensors, dict(metadata or {})))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, safetensors.numpy.save(tensors, dict(metadata or {})))
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
@@ -122,7 +106,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
       FileNotFoundError: if there is no such file.
       ValueError: if it is broken, or its trees are not of our networks or not finite.
     """
-    path = _existing_file(path)
+    path = existing_file(path)
     leaves: dict[str, dict[str, np.ndarray]] = {}
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -175,24 +159,35 @@ def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
     return unflatten_dict(leaves, sep="/")
 
 
-# Replaced one after the other; {s} is the source, 1 or 2, and {i} the block, 0 or 1.
-_AUTHORS_NAMES = """
-    encoders/project_in=project_in_{s} encoders/body=encoder{s}.{i} decoder=decoder.{i}
-    tail1=project_out_0 tail2=project_out_1 cross_attention/qkv=FM.qkv{s}
-    cross_attention/project_out=FM.project_mid{s}
-    cross_attention/temperature=FM.temperature{s} gate_depthwise=gate_d
-    expand_depthwise=expand_d refinement/gate=FM.project_E
-    refinement/expand=FM.project_E{s} refinement/project_out=FM.project_out{s}
-    depthwise=dwconv attention=attn feed_forward=ffn scale=body.weight bias=body.bias
-    /=.
-""".split()
+# Ours to theirs, replaced one after the other: longer names come before their parts.
+# {s} is the source, 1 or 2, and {i} the block, 0 or 1.
+_AUTHORS_NAMES = {
+    "encoders/project_in": "project_in_{s}",
+    "encoders/body": "encoder{s}.{i}",
+    "decoder": "decoder.{i}",
+    "tail1": "project_out_0",
+    "tail2": "project_out_1",
+    "cross_attention/qkv": "FM.qkv{s}",
+    "cross_attention/project_out": "FM.project_mid{s}",
+    "cross_attention/temperature": "FM.temperature{s}",
+    "gate_depthwise": "gate_d",
+    "expand_depthwise": "expand_d",
+    "refinement/gate": "FM.project_E",
+    "refinement/expand": "FM.project_E{s}",
+    "refinement/project_out": "FM.project_out{s}",
+    "depthwise": "dwconv",
+    "attention": "attn",
+    "feed_forward": "ffn",
+    "scale": "body.weight",
+    "bias": "body.bias",
+    "/": ".",
+}
 
 
 def _authors_tensors(leaf: str, shape: tuple[int, ...]) -> Shapes:
     """`decoder.{0,1}.attn.qkv.weight` and their shape for `decoder/attention/qkv`."""
     ending = "" if "temperature" in leaf or "norm" in leaf else ".weight"
-    for name in _AUTHORS_NAMES:
-        ours, theirs = name.split("=")
+    for ours, theirs in _AUTHORS_NAMES.items():
         leaf = leaf.replace(ours, theirs)
     shape = shape[leaf.count("{") :]
     if len(shape) == 3:  # a depthwise kernel
@@ -263,138 +258,3 @@ def _check_leaves(expected: Shapes, leaves: Mapping[str, Any], what: str) -> Non
             f"expected {what} to be complete and finite, got "
             f"{', '.join(problems[:4])}; use weights of this network."
         )
-
-
-def _existing_file(path: str | os.PathLike[str]) -> Path:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"expected weights at {path}, got none; name a file or a run that saved."
-        )
-    return Path(path)
-
-
-def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads a PyTorch state dict without PyTorch and without running its pickle.
-
-    Args:
-      path: a `.pth` file of PyTorch 1.6 or later holding one flat table of tensors.
-
-    Returns:
-      Tensors by key, in the file's order and number types; read-only.
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it is broken, too large, or holds anything but tensors.
-    """
-    path = _existing_file(path)
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no zip archive (PyTorch before 1.6 wrote another format)")
-        with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive)
-    except Exception as error:  # broken and hostile files fail in every possible way
-        raise ValueError(
-            f"expected a .pth file of plain tensors, got {error or 'a broken one'} in "
-            f"{path}; use the authors' file, or save the state dict by a newer PyTorch."
-        ) from error
-
-
-def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    entries = {entry.filename: entry for entry in archive.infolist()}
-    # PyTorch does not compress, so the file's own size bounds what is read.
-    if any(entry.compress_type or entry.flag_bits & 1 for entry in entries.values()):
-        raise ValueError("compressed or encrypted entries")
-    if sum(entry.file_size for entry in archive.infolist()) > MAX_PTH_BYTES:
-        raise ValueError(f"entries of more than {MAX_PTH_BYTES} bytes")
-    pickles = [name for name in entries if name.endswith("/data.pkl")]
-    if len(pickles) != 1:
-        raise ValueError(f"{len(pickles)} entries named data.pkl instead of one")
-    folder = pickles[0].removesuffix("data.pkl")
-    byteorder = entries.get(f"{folder}byteorder")
-    if byteorder and archive.read(byteorder) != b"little":
-        raise ValueError("big-endian numbers")
-
-    @cache
-    def read_storage(key: str, code: str, count: int) -> np.ndarray:
-        entry = entries.get(f"{folder}data/{key}")
-        if entry is None or entry.file_size != count * np.dtype(code).itemsize:
-            raise ValueError(f"a missing or misshapen storage {key!r}")
-        return np.frombuffer(archive.read(entry), code)
-
-    table = _TensorReader(archive.read(pickles[0]), read_storage).load()
-    if not isinstance(table, dict) or not all(
-        isinstance(key, str) and isinstance(tensor, np.ndarray)
-        for key, tensor in table.items()
-    ):
-        raise ValueError("something else than a table of tensors")
-    return dict(table)
-
-
-_STORAGES = {
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-}
-_INSTRUCTIONS = frozenset(
-    "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINUNICODE "
-    "SHORT_BINUNICODE EMPTY_DICT EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 BINPUT "
-    "LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL INST STACK_GLOBAL BINPERSID REDUCE "
-    "BUILD SETITEM SETITEMS".split()
-)
-
-
-class _Table(dict[str, Any]):
-    def __setstate__(self, state: object) -> None:
-        """Drops what PyTorch notes about its modules' versions."""
-
-
-class _TensorReader(pickle.Unpickler):
-    """An unpickler that cannot reach any name outside this file."""
-
-    def __init__(self, program: bytes, read_storage: Callable[..., np.ndarray]) -> None:
-        for opcode, argument, position in pickletools.genops(program):
-            # BUILD is for the finished table alone: it could alter other objects.
-            is_early = opcode.name == "BUILD" and position != len(program) - 2
-            if opcode.name not in _INSTRUCTIONS or is_early:
-                raise ValueError(f"the forbidden pickle instruction {opcode.name}")
-            # The unpickler allocates its memory up to the highest address.
-            if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(program):
-                raise ValueError("an impossible memory address")
-        super().__init__(io.BytesIO(program))
-        self.read_storage = read_storage
-
-    def find_class(self, module: str, name: str) -> Any:
-        # Exact names only, so `OrderedDict.__init__` and its like are refused too.
-        if (module, name) == ("collections", "OrderedDict"):
-            return lambda: _Table()
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda *arguments: _tensor(*arguments[:4])
-        if module == "torch" and name in _STORAGES:
-            return name
-        raise ValueError(f"the forbidden global {f'{module}.{name}'[:80]!r}")
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        match pid:
-            case ("storage", str(kind), str(key), str(), int(count)):
-                return self.read_storage(key, _STORAGES[kind], count)
-        raise ValueError("a persistent id that is no storage")
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, steps: Any) -> np.ndarray:
-    """A view into a storage, never beyond its ends nor larger than it."""
-    is_sound = (
-        (type(storage), type(shape), type(steps)) == (np.ndarray, tuple, tuple)
-        and all(type(number) is int for number in (offset, *shape, *steps))
-        and len(shape) == len(steps) <= 8
-        and min((offset, *steps)) >= 0
-        and min(shape, default=1) >= 1
-    )
-    if not is_sound or math.prod(shape) > storage.size:
-        raise ValueError("a tensor with an impossible shape")
-    last = offset + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
-    if last >= storage.size:
-        raise ValueError("a tensor that reaches beyond its storage")
-    strides = [step * storage.itemsize for step in steps]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides)

@@ -135,15 +135,21 @@ def normalised_depth(disparity: np.ndarray) -> np.ndarray:
     """Depth order from a disparity map: 0 at the nearest pixel, 1 at the farthest.
 
     Args:
-      disparity: height x width in pixels; pixels without a match are not finite and are
-        taken to be as far as the farthest match (they are mostly occluded background).
+      disparity: height x width in pixels; pixels without a match are not finite and
+        take the value of the nearest one that has a match.
 
     Returns:
       height x width in [0, 1].
     """
-    finite = np.isfinite(disparity)
-    near, far = disparity[finite].max(), disparity[finite].min()
-    return (near - np.where(finite, disparity, far)) / (near - far)
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+    missing = ~np.isfinite(disparity)
+    nearest = distance_transform_edt(
+        missing, return_distances=False, return_indices=True
+    )
+    # Slightly smoothed: a matcher's outliers would blur single pixels.
+    filled = gaussian_filter(disparity[tuple(nearest)], 2.0)
+    return (filled.max() - filled) / (filled.max() - filled.min())
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

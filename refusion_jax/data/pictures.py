@@ -2,13 +2,14 @@
 
 import io
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from refusion_jax.atomic import replace_file
 
 # The decoders that may run. The list matters: Pillow recognises a file by its content
 # and would start an external interpreter for PostScript named `.png`.
@@ -152,13 +153,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     picture_format, options = WRITERS[path.suffix.lower()]
     encoded = io.BytesIO()
     Image.fromarray(picture).save(encoded, format=picture_format, **options)
-    # In the same folder, so that the final rename stays on one file system.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(encoded.getbuffer())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, encoded.getvalue())
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

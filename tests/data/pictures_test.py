@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refusion_jax import atomic
 from refusion_jax.data import pictures
 from refusion_jax.data.pictures import (
     check_writable,
@@ -227,7 +228,7 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(tmp_path, monkey
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(pictures.os, "replace", fail)
+    monkeypatch.setattr(atomic.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_picture(path, RGB)
     assert list(tmp_path.iterdir()) == [path]
