@@ -146,9 +146,11 @@ class Program:
         indices = dispatch.start + jnp.arange(dispatch.length)
         epoch = jnp.asarray(dispatch.epoch, jnp.int32)
         rates = self._rates(dispatch.epoch)
-        state, scalars = self._stages[dispatch.stage](
-            state, self._training_set, indices, epoch, rates
-        )
+        # Meta-gradients are too small for TF32, which GPUs would use by default.
+        with jax.default_matmul_precision("highest"):
+            state, scalars = self._stages[dispatch.stage](
+                state, self._training_set, indices, epoch, rates
+            )
         return state, jax.device_get(scalars)
 
     def validate(self, params: NetsParams) -> dict[str, float]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from refusion_jax.atomic import replace_file
+
 
 class ScalarLog:
     """Appends one JSON object a line; a context manager.
@@ -25,11 +27,9 @@ class ScalarLog:
         Raises:
           ValueError: if TensorBoard is asked for and tensorboardX is not installed.
         """
-        kept = [line for line in read_scalars(path) if line["step"] <= resume_step]
-        if resume_step == 0:
-            kept = []
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._file = path.open("a")
+        before = read_scalars(path) if resume_step else []
+        kept = [line for line in before if line["step"] <= resume_step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
         self._board = None
         if tensorboard:
             try:
@@ -40,6 +40,8 @@ class ScalarLog:
                     "install it with: pip install 'refusion-jax[tensorboard]'."
                 ) from error
             self._board = SummaryWriter(str(path.parent / "tensorboard"))
+        replace_file(path, text.encode())
+        self._file = path.open("a")
 
     def __enter__(self) -> Self:
         """Opened by the constructor."""

@@ -14,7 +14,7 @@ from refusion_jax.data.pictures import write_picture
 
 TRAIN_PHOTOGRAPHS = ("astronaut", "camera", "coffee", "rocket")
 TEST_EXPOSURE_PHOTOGRAPH = "chelsea"
-MAX_BLUR = 3.0  # pixels, standard deviation at the far end of the depth range
+MAX_BLUR = 2.0  # pixels, standard deviation at the far end of the depth range
 GAMMA = 2.2
 EXPOSURE_FACTOR = 4.0
 
