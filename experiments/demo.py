@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from refusion_jax.config import preset, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
@@ -28,14 +29,16 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the demo.")
 
 SETTINGS = {
     "crop_size": 64,
-    "epochs": 5,
-    "meta_steps": 8,
-    "fusion_steps": 60,
-    "steps_per_dispatch": 4,
+    "epochs": 8,
+    "meta_steps": 12,
+    "fusion_steps": 45,
+    "steps_per_dispatch": 3,
+    "alpha_fusion": 2.0,
     "learning_rate": 2e-3,
-    "inner_learning_rate": 1e-2,
-    "proposal_learning_rate": 1e-3,
-    "save_every": 60,
+    "inner_learning_rate": 3e-2,
+    "proposal_learning_rate": 1.5e-3,
+    "decay_every": 7,
+    "decay_factor": 0.3,
 }
 CURVES = {
     "fusion loss, fusion steps": ("fusion", "fusion_loss"),
@@ -59,6 +62,8 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    # absl would show what every library has to say; we speak for ourselves only.
+    absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("refusion_jax").setLevel(logging.INFO)
     workdir = Path(_WORKDIR.value)
     try:
@@ -68,7 +73,7 @@ def main(argv: list[str]) -> int:
             find_pairs(workdir / "data" / part / "a", workdir / "data" / part / "b")
             for part in ("train", "test")
         )
-        config = with_fields(preset("paper"), SETTINGS)
+        config = with_fields(preset("default"), SETTINGS)
         state = train(config, read_pairs(training), workdir, held_out=read_pairs(test))
         report = workdir / "report.html"
         sections = [_learning(workdir)]

@@ -13,13 +13,16 @@ import sys
 from pathlib import Path
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-_PRESET = flags.DEFINE_enum("preset", "paper", list(PRESETS), "Where flags start from.")
+_PRESET = flags.DEFINE_enum(
+    "preset", "default", list(PRESETS), "Where flags start from."
+)
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events.")
 
 
@@ -52,6 +55,8 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    # absl would show what every library has to say; we speak for ourselves only.
+    absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("refusion_jax").setLevel(logging.INFO)
     given = {name: flags.FLAGS[name].value for name in to_flat(Config())}
     try:

@@ -132,20 +132,17 @@ def train(
             for dispatch in schedule(config):
                 if dispatch.end_step <= first_step:
                     continue
+                step = dispatch.end_step
                 started = time.perf_counter()
                 state, scalars = program.run(state, dispatch)
                 _require_finite(scalars, dispatch)
                 means = {name: float(np.mean(x)) for name, x in scalars.items()}
-                seconds = time.perf_counter() - started
-                means["steps_per_second"] = dispatch.length / seconds
-                log.write(dispatch.end_step, dispatch.stage, means)
-                bar.update(dispatch.length)
-                bar.set_postfix_str(
-                    f"epoch {dispatch.epoch + 1} {dispatch.stage} "
-                    f"Lf {means['fusion_loss']:.4f} "
-                    f"Lr {means['reconstruction_loss']:.4f}"
+                means["steps_per_second"] = dispatch.length / (
+                    time.perf_counter() - started
                 )
-                step = dispatch.end_step
+                log.write(step, dispatch.stage, means)
+                bar.update(dispatch.length)
+                bar.set_postfix_str(_summary(dispatch, means))
                 if step % steps_an_epoch == 0:
                     validation = program.validate(state.params)
                     log.write(step, "validation", validation)
@@ -218,6 +215,13 @@ class _SignalWatch:
         trace: TracebackType | None,
     ) -> None:
         self._restore()
+
+
+def _summary(dispatch: Dispatch, means: Mapping[str, float]) -> str:
+    return (
+        f"epoch {dispatch.epoch + 1} {dispatch.stage} "
+        f"Lf {means['fusion_loss']:.4f} Lr {means['reconstruction_loss']:.4f}"
+    )
 
 
 def _require_finite(scalars: Mapping[str, np.ndarray], dispatch: Dispatch) -> None:
