@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/python experiments/demo.py --workdir=runs/demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

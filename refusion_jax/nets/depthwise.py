@@ -95,8 +95,9 @@ def declare(name: str, function: Callable[..., Array]) -> Primitive:
 
 def _convolve(x: Array, w: Array, *, stride: int) -> Array:
     length = x.shape[-1] - 2 * (stride + 1)
+    w = w.reshape(*[1] * (x.ndim - 2), -1, 9, 1)
     taps = [
-        shifted(x, offset, length) * w[:, k, None]
+        shifted(x, offset, length) * w[..., k, :]
         for k, offset in enumerate(window_offsets(stride))
     ]
     return add_up(taps)

@@ -26,8 +26,10 @@ Features = Float[Array, "batch channels height width"]
 Strips = Float[Array, "strips channels length"]
 Result = TypeVar("Result")
 
-# Rows of a strip on a CPU. Fewer waste work on halos, more leave the cache.
-CPU_ROWS = 32
+# Pixels of a strip on a CPU, and its least height. Fewer rows waste work on halos, more
+# pixels leave the cache.
+CPU_PIXELS = 4096
+CPU_MIN_ROWS = 16
 
 
 @jax.tree_util.register_static
@@ -76,12 +78,14 @@ def make_grid(batch: int, height: int, width: int) -> Grid:
       batch, height, width: of the pictures, in pixels.
 
     Returns:
-      Strips of equal height, at most `CPU_ROWS` on a CPU.
+      On a CPU, strips of equal height and of about `CPU_PIXELS`.
     """
-    if jax.default_backend() != "cpu":
-        return Grid(batch, height, width, rows=height, sequential=False)
-    strips = -(-height // CPU_ROWS)
-    return Grid(batch, height, width, rows=-(-height // strips), sequential=True)
+    sequential = jax.default_backend() == "cpu"
+    most_rows = max(CPU_MIN_ROWS, CPU_PIXELS // width) if sequential else height
+    strips = -(-height // most_rows)
+    # One row would be shorter than the halo that its neighbours may ask for.
+    rows = max(2, -(-height // strips))
+    return Grid(batch, height, width, rows, sequential)
 
 
 def split(features: Features, grid: Grid) -> Strips:
