@@ -29,17 +29,15 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the demo.")
 
 SETTINGS = {
     "crop_size": 64,
-    "epochs": 6,
+    "epochs": 5,
     "meta_steps": 10,
-    "fusion_steps": 45,
-    # |Sobel| does not know the sign of an edge: weighed too early, it lets F invert.
-    "alpha_ramp": True,
+    "fusion_steps": 50,
     "alpha_fusion": 2.0,
     "learning_rate": 2e-3,
     "inner_learning_rate": 1e-2,
-    "proposal_learning_rate": 8e-4,
+    "proposal_learning_rate": 4e-4,
     # The last epoch settles what the ones before have found.
-    "decay_every": 5,
+    "decay_every": 4,
     "decay_factor": 0.3,
 }
 CURVES = {

@@ -1,4 +1,4 @@
-"""The training binary as a user runs it: in a process of its own, killed and resumed."""
+"""The training binary as a user runs it: a process of its own, killed and resumed."""
 
 import os
 import signal
@@ -120,7 +120,9 @@ def test_flipped_bit_in_the_newest_checkpoint_is_named_and_the_one_before_is_use
     process.kill()
     process.communicate()
     steps = sorted(
-        int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()
+        int(path.name)
+        for path in (workdir / "checkpoints").iterdir()
+        if path.name.isdigit()
     )
     item = workdir / "checkpoints" / str(steps[-1]) / "params_proposal"
     victim = max(

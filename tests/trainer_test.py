@@ -95,13 +95,17 @@ def test_finished_run_is_not_trained_further(finished):
     before = (workdir / "scalars.jsonl").read_text()
     again = train(config_with(), random_pairs(3), workdir, progress=False)
     assert int(again.step) == 6
-    np.testing.assert_array_equal(again.params.fusion["tail2"], state.params.fusion["tail2"])
+    np.testing.assert_array_equal(
+        again.params.fusion["tail2"], state.params.fusion["tail2"]
+    )
     assert (workdir / "scalars.jsonl").read_text() == before
 
 
 def test_other_settings_in_the_same_workdir_are_refused(finished):
     workdir, _ = finished
-    with pytest.raises(ValueError, match=r"holds a run with seed=0, got 7; use the same"):
+    with pytest.raises(
+        ValueError, match=r"holds a run with seed=0, got 7; use the same"
+    ):
         train(config_with(seed=7), random_pairs(3), workdir, progress=False)
 
 
@@ -134,7 +138,9 @@ def test_loss_that_is_not_finite_names_step_and_term_and_spares_the_checkpoint(
 
 
 def with_epochs(config, epochs):
-    return dataclasses.replace(config, run=dataclasses.replace(config.run, epochs=epochs))
+    return dataclasses.replace(
+        config, run=dataclasses.replace(config.run, epochs=epochs)
+    )
 
 
 def test_held_out_pairs_are_not_trained_on():

@@ -40,13 +40,18 @@ def write_demo_pairs(folder: Path) -> None:
         ) from error
     for i, name in enumerate(TRAIN_PHOTOGRAPHS):
         photograph = getattr(data, name)()
-        depth = slanted_plane(*photograph.shape[:2], angle=np.pi * (i + 0.5) / 2)
-        _write(folder / "train", f"{name}_focus", focus_pair(photograph, depth))
+        for j in range(2):
+            depth = slanted_plane(
+                *photograph.shape[:2], angle=np.pi * (i + j + 0.5) / 2
+            )
+            _write(folder / "train", f"{name}_focus{j}", focus_pair(photograph, depth))
         _write(folder / "train", f"{name}_exposure", exposure_pair(photograph))
-    motorcycle, _, disparity = data.stereo_motorcycle()
-    depth = normalised_depth(disparity)
-    _write(folder / "test", "motorcycle_focus", focus_pair(motorcycle, depth))
     photograph = getattr(data, TEST_EXPOSURE_PHOTOGRAPH)()
+    motorcycle, _, disparity = data.stereo_motorcycle()
+    # Test scenes of one size: a network is compiled for each size that it meets.
+    shown = slice(100, 100 + photograph.shape[0]), slice(150, 150 + photograph.shape[1])
+    depth = normalised_depth(disparity)[shown]
+    _write(folder / "test", "motorcycle_focus", focus_pair(motorcycle[shown], depth))
     name = f"{TEST_EXPOSURE_PHOTOGRAPH}_exposure"
     _write(folder / "test", name, exposure_pair(photograph))
 
