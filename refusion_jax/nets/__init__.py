@@ -108,10 +108,13 @@ def init_params(
         (ReconstructionModule(reconstruction_width, reconstruction_blocks), (image,)),
         (LossProposalModule(), (image, image)),
     )
-    # Under jit the forward passes that `init` runs are dropped as dead code.
+    # Run once, so compiled in a hurry: optimising would take far longer than running.
+    in_a_hurry = {"xla_backend_optimization_level": 0}
     return NetsParams(
         *(
-            jax.jit(module.init)(module_key, *inputs)["params"]
+            jax.jit(module.init, compiler_options=in_a_hurry)(module_key, *inputs)[
+                "params"
+            ]
             for module_key, (module, inputs) in zip(
                 jax.random.split(key, 3), modules_and_inputs, strict=True
             )

@@ -35,23 +35,26 @@ def value_and_derivatives(convolve, kernel, x, dkernel, dx, g):
     )
 
 
-# (1, 1) and (17, 3) on two grids: strip by strip, and all at once.
+# Strip by strip, and all at once.
+ONE_PIXEL, TALL, WIDE = (1, 1, 2, True), (17, 3, 6, True), (6, 9, 6, False)
+
+
 @pytest.mark.parametrize(
-    ("height", "width", "rows", "sequential"),
-    [(1, 1, 2, True), (17, 3, 6, True), (6, 9, 6, False)],
+    ("inputs", "outputs", "grid"),
+    [
+        *((*channels, TALL) for channels in ((1, 16), (16, 1), (32, 16), (16, 2))),
+        *((*channels, WIDE) for channels in ((1, 16), (32, 16))),
+        *((*channels, ONE_PIXEL) for channels in ((1, 16), (16, 2))),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize(
-    ("inputs", "outputs"), [(1, 16), (16, 1), (32, 16), (16, 2)], ids=str
-)
-def test_value_and_derivatives_equal_those_of_xla(
-    x64, inputs, outputs, height, width, rows, sequential
-):
+def test_value_and_derivatives_equal_those_of_xla(x64, inputs, outputs, grid):
     """Odd sizes; to the second order, forward over reverse."""
-    grid = Grid(2, height, width, rows, sequential)
+    grid = Grid(2, *grid)
     rng = np.random.default_rng(0)
     kernel, dkernel = rng.standard_normal((2, outputs, inputs, 3, 3))
-    x, dx = rng.standard_normal((2, 2, inputs, height, width))
-    g = rng.standard_normal((2, outputs, height, width))
+    x, dx = rng.standard_normal((2, 2, inputs, grid.height, grid.width))
+    g = rng.standard_normal((2, outputs, grid.height, grid.width))
     ours, expected = (
         jax.jit(lambda *args, f=f: value_and_derivatives(f, *args))(
             kernel, x, dkernel, dx, g

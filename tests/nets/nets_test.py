@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,9 @@ PARAMS = random_params()
 PICTURES = jnp.asarray(
     np.random.default_rng(1).random((2, 2, HEIGHT, WIDTH, 1)), jnp.float32
 )
-run_f, run_r, run_p = (jax.jit(function) for function in (fuse, reconstruct, propose))
+# Unoptimised: XLA would compile longer than these pictures take.
+compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+run_f, run_r, run_p = (compiled(function) for function in (fuse, reconstruct, propose))
 
 
 def close(one, other, tolerance=1e-5):
@@ -68,9 +72,7 @@ def test_ablations_drop_exactly_their_parts(interaction, gating, parameters):
 
 @pytest.fixture(scope="module")
 def fresh():
-    """Two draws; unoptimised, since optimising hundreds of draws takes XLA long."""
-    options = {"xla_backend_optimization_level": 0}
-    draw = jax.jit(init_params, compiler_options=options)
+    draw = compiled(init_params)
     return draw(jax.random.key(0)), draw(jax.random.key(1))
 
 
@@ -163,7 +165,7 @@ def test_the_roles_of_the_sources_are_not_interchangeable(outputs):
 )
 def test_f_does_not_depend_on_how_the_picture_is_cut(outputs, monkeypatch, grid):
     monkeypatch.setattr(encoder, "make_grid", lambda *_: grid)
-    close(jax.jit(lambda *x: fuse(*x))(PARAMS.fusion, *PICTURES), outputs[0])
+    close(compiled(lambda *x: fuse(*x))(PARAMS.fusion, *PICTURES), outputs[0])
 
 
 @pytest.mark.parametrize(
@@ -254,7 +256,7 @@ def test_the_fusion_module_equals_the_specification(x64, module, name, reference
         np.testing.assert_allclose(ours[i], expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
 def test_f_takes_pictures_of_any_size(size):
     """Turned kernels on turned pictures give the turned result."""
     height, width = size

@@ -1,0 +1,116 @@
+import base64
+import io
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refusion_jax.report import Section, color_map, data_uri, plot_curves, write_report
+
+GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
+RGB = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+NASTY = "<script>alert('x')</script> & \"quoted\""
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text inside each kind of tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self.open = [], {}, []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+
+def pixels(uri):
+    kind, _, content = uri.partition(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content, validate=True))) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "report.html"
+    sections = [
+        Section("First", ["one", "two"], {"grey": GREY, "colour": RGB}),
+        Section(NASTY, [NASTY], {NASTY: GREY}),
+        Section("Empty", [], {}),
+    ]
+    write_report(path, NASTY, sections)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_headings_paragraphs_and_captions_come_in_order(page):
+    assert page.texts["h1"] == [NASTY]
+    assert page.texts["h2"] == ["First", NASTY, "Empty"]
+    assert page.texts["p"] == ["one", "two", NASTY]
+    assert page.texts["figcaption"] == ["grey", "colour", NASTY]
+
+
+def test_text_never_becomes_a_tag_or_ends_an_attribute(page):
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [image["alt"] for image in images] == ["grey", "colour", NASTY]
+    assert all(set(image) == {"src", "alt"} for image in images)
+
+
+def test_every_tag_is_closed(page):
+    assert not page.open
+
+
+def test_the_page_needs_no_other_file_and_no_network(page):
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "srcset", "data", "action", "background"):
+            assert attributes.get(name, "data:").startswith("data:")
+    (style,) = page.texts["style"]
+    assert "url(" not in style and "@import" not in style
+
+
+def test_pictures_are_embedded_to_the_last_bit(page):
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    for image, expected in zip(images, (GREY, RGB, GREY), strict=True):
+        np.testing.assert_array_equal(pixels(image["src"]), expected)
+
+
+def test_floats_are_embedded_as_the_nearest_bytes():
+    np.testing.assert_array_equal(pixels(data_uri(GREY / 255)), GREY)
+
+
+def test_a_map_runs_from_blue_to_red():
+    colours = color_map(np.array([[0.0, 0.2, 0.5, 0.8, 1.0]])).astype(int)[0]
+    assert colours.shape == (5, 3)
+    red_minus_blue = colours[:, 0] - colours[:, 2]
+    assert red_minus_blue[1] < 0 < red_minus_blue[3]
+    assert colours[0, 2] > colours[0, 0] and colours[4, 0] > colours[4, 2]
+
+
+def test_curves_are_drawn_from_their_own_stage():
+    lines = [
+        {"step": step, "stage": stage, "loss": value}
+        for step in (1, 2, 3)
+        for stage, value in (("fusion", 0.1 * step), ("validation", 2.0))
+    ]
+    curves = {"training": ("fusion", "loss"), "held out": ("validation", "loss")}
+    both = plot_curves(lines, curves)
+    assert both.dtype == np.uint8 and both.shape[-1] == 3
+    other = [*lines, {"step": 2, "stage": "meta", "loss": 50.0}]
+    np.testing.assert_array_equal(both, plot_curves(other, curves))
+    moved = [
+        line | {"loss": 0.5} if line["stage"] == "fusion" else line for line in lines
+    ]
+    assert (both != plot_curves(moved, curves)).any()
