@@ -19,8 +19,8 @@ from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
 from refusion_jax.data.pictures import read_picture, to_luminance, write_picture
 from refusion_jax.inference import fuse
+from refusion_jax.look import look
 from refusion_jax.meta.state import TrainState
-from refusion_jax.program import look
 from refusion_jax.report import Section, color_map, plot_curves, write_report
 from refusion_jax.scalars import read_scalars
 from refusion_jax.trainer import Interrupted, NonFiniteError, train

@@ -1,5 +1,6 @@
-"""Trains ReFusion on two folders of paired pictures.
+"""Trains ReFusion on a prepared data set, or on two folders of paired pictures.
 
+    python experiments/train.py --workdir=runs/ivif --preset=paper --dataset=msrs
     python experiments/train.py --workdir=runs/ivif --preset=paper \
         --source_a=DATA/infrared --source_b=DATA/visible
 
@@ -16,7 +17,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
-from refusion_jax.data.pairs import find_pairs, read_pairs
+from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -63,14 +64,19 @@ def main(argv: list[str]) -> int:
         config = with_fields(
             preset(_PRESET.value), {k: v for k, v in given.items() if v is not None}
         )
-        if not (config.data.source_a and config.data.source_b):
-            raise ValueError(
-                "Expected two folders of pictures; give --source_a and --source_b."
-            )
-        found = find_pairs(Path(config.data.source_a), Path(config.data.source_b))
-        pairs = read_pairs(found, minimum_size=config.data.crop_size)
+        data = config.data
+        pairs = open_training_pairs(
+            dataset=data.dataset,
+            data_dir=data.data_dir,
+            source_a=data.source_a,
+            source_b=data.source_b,
+            align=data.align,
+            levels=data.levels,
+            patches=data.patches,
+            crop_size=data.crop_size,
+        )
         train(config, pairs, Path(_WORKDIR.value), tensorboard=_TENSORBOARD.value)
-    except (ValueError, OSError, NonFiniteError) as error:
+    except (ValueError, OSError, ImportError, NonFiniteError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     except Interrupted as stop:

@@ -8,6 +8,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from refusion_jax.data.levels import check_rule
+from refusion_jax.data.pairs import ALIGNMENTS
 from refusion_jax.meta.gradients import MODES
 
 
@@ -15,9 +17,16 @@ from refusion_jax.meta.gradients import MODES
 class DataConfig:
     """Which pairs are trained on, and how patches are cut from them."""
 
+    dataset: str = ""  # name in data.catalogue; empty: source_a and source_b
+    data_dir: str = "data"  # where experiments/prepare.py puts data sets
     source_a: str = ""  # folder of first sources: infrared, functional, near, under
     source_b: str = ""  # folder of second sources: visible, MRI, far, over
+    align: str = "none"  # two sizes in a pair: refuse them, or "crop" or "resize"
+    levels: str = "full"  # range of 16-bit grey, see data.levels
+    patches: bool = False  # fixed patches with contrast instead of random crops
     crop_size: int = 128  # pixels, square patches
+    memory_budget: float = 4e9  # bytes of pictures on the device; larger sets stream
+    reader_count: int = 0  # processes that read a streamed set; 0: threads
     batch_size: int = 4  # pairs that F sees in a step, swapped copies included
     augment: bool = True  # flips and quarter turns
     swap: bool = False  # half of each batch is the other half with sources exchanged
@@ -112,6 +121,7 @@ class Config:
         _require(
             self.data.crop_size >= 8, "crop_size", "at least 8", values["crop_size"]
         )
+        check_rule(self.data.levels)
         if self.data.swap:
             batch_size = self.data.batch_size
             _require(batch_size % 2 == 0, "batch_size", "even with swap", batch_size)
@@ -139,6 +149,8 @@ _AT_LEAST_ONE = (
     "keep_checkpoints",
 )
 _NOT_NEGATIVE = (
+    "memory_budget",
+    "reader_count",
     "holdout_pairs",
     "alpha_fusion",
     "alpha_reconstruction",
@@ -154,6 +166,7 @@ _POSITIVE = (
     "decay_factor",
 )
 _CHOICES: dict[str, tuple[Any, ...]] = {
+    "align": ALIGNMENTS,
     "weight_power": (1, 2),
     "reduction": ("max", "sum"),
     "meta_gradient": MODES,

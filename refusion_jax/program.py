@@ -1,17 +1,27 @@
-"""A run's compiled programs: many steps in one dispatch, validation, the panel."""
+"""A run's compiled programs: many steps in one dispatch, validation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from refusion_jax.array_types import Image
 from refusion_jax.config import Config
-from refusion_jax.data.sampler import PairSet, Stage, draw_batch, epoch_order, pack
+from refusion_jax.data.sampler import (
+    EpochOrder,
+    PairSet,
+    Stage,
+    as_batch,
+    crops_in_batch,
+    draw_batch,
+    epoch_order,
+    fits_on_device,
+    pack,
+)
+from refusion_jax.data.sources import PairSource, in_order, sizes_of
 from refusion_jax.losses import equal_weights
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state
@@ -22,18 +32,16 @@ from refusion_jax.meta.steps import (
     outer_update,
     scan_steps,
 )
-from refusion_jax.nets import (
-    Nets,
-    NetsParams,
-    fuse,
-    init_params,
-    propose,
-    reconstruct,
-)
+from refusion_jax.nets import Nets, NetsParams, init_params
 from refusion_jax.optim import make_optimizers, rates_at
 
-Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
 VALIDATION_BATCHES = 4
+# The crops of a dispatch's steps, as bytes: of a and of b, steps x crops x size x size.
+Streamed = dict[Stage, tuple[Array | np.ndarray, Array | np.ndarray]]
+_ORDERS = {
+    "meta": {Stage.META_TRAIN: "meta_train", Stage.META_TEST: "meta_test"},
+    "fusion": {Stage.FUSION: "fusion"},
+}
 
 
 class Dispatch(NamedTuple):
@@ -83,19 +91,36 @@ def schedule(config: Config) -> Iterator[Dispatch]:
 class Program:
     """The steps of Algorithm 1, compiled for one config and set of pairs."""
 
-    def __init__(self, config: Config, training: Pairs, held_out: Pairs) -> None:
-        """Puts the pairs on the device.
+    def __init__(
+        self, config: Config, training: PairSource, held_out: PairSource
+    ) -> None:
+        """Puts the pairs on the device, or opens them where memory_budget is too small.
 
         Args:
           config: all settings.
           training: uint8 luminance pairs, none smaller than the crop; at least two if
             there are meta steps.
-          held_out: pairs for validation, at least one.
+          held_out: pairs for validation, at least one; they go on the device anyway.
+
+        Raises:
+          ImportError: if the pairs are to be streamed and Grain is not installed.
         """
         self._config = config
-        self._training_set = pack(training)
         self._training_count = len(training)
-        self._held_out_set = pack(held_out)
+        self._training_set: PairSet | None = None
+        if fits_on_device(sizes_of(training), config.data.memory_budget):
+            self._training_set = pack([*in_order(training)])
+        else:
+            from refusion_jax.data.pipeline import StageReader
+
+            self._reader = StageReader(
+                training,
+                crops_in_step=crops_in_batch(config.data.batch_size, config.data.swap),
+                crop_size=config.data.crop_size,
+                augment=config.data.augment,
+                worker_count=config.data.reader_count,
+            )
+        self._held_out_set = pack([*in_order(held_out)])
         self._held_out_count = len(held_out)
         self._optimizers = make_optimizers(
             proposal_optimizer=config.optim.proposal_optimizer,
@@ -149,9 +174,34 @@ class Program:
         # Meta-gradients are too small for TF32, which GPUs would use by default.
         with jax.default_matmul_precision("highest"):
             state, scalars = self._stages[dispatch.stage](
-                state, self._training_set, indices, epoch, rates
+                state, self._pixels(state.key, dispatch), indices, epoch, rates
             )
         return state, jax.device_get(scalars)
+
+    def _pixels(self, key: Array, dispatch: Dispatch) -> PairSet | Streamed:
+        """The whole set, or what a dispatch needs of it."""
+        if self._training_set is not None:
+            return self._training_set
+        order = self._order(key, jnp.asarray(dispatch.epoch, jnp.int32))
+        steps = {
+            "meta": self._config.run.meta_steps,
+            "fusion": self._config.run.fusion_steps,
+        }
+        return {
+            stage: self._reader.read(
+                key,
+                stage=stage,
+                epoch=dispatch.epoch,
+                order=getattr(order, name),
+                steps=steps[dispatch.stage],
+                start=dispatch.start,
+                length=dispatch.length,
+            )
+            for stage, name in _ORDERS[dispatch.stage].items()
+        }
+
+    def _order(self, key: Array, epoch: Array) -> EpochOrder:
+        return epoch_order(key, epoch, self._training_count)
 
     def validate(self, params: NetsParams) -> dict[str, float]:
         """Losses on crops of held-out pairs, the same crops at every call.
@@ -181,8 +231,12 @@ class Program:
         )
         return Rates(*(jnp.asarray(rate, jnp.float32) for rate in rates))
 
-    def _draw(self, pair_set: PairSet, key: Array) -> Callable[..., Batch]:
+    def _draw(
+        self, pair_set: PairSet | Streamed, key: Array, first: int | Array = 0
+    ) -> Callable[..., Batch]:
         data = self._config.data
+        if not isinstance(pair_set, PairSet):
+            return partial(_take, pair_set, first)
         return partial(
             draw_batch,
             pair_set,
@@ -194,15 +248,15 @@ class Program:
     def _meta_steps(
         self,
         state: TrainState,
-        pair_set: PairSet,
+        pair_set: PairSet | Streamed,
         indices: Array,
         epoch: Array,
         rates: Rates,
     ) -> tuple[TrainState, Scalars]:
         data, meta = self._config.data, self._config.meta
-        order = epoch_order(state.key, epoch, self._training_count)
+        order = self._order(state.key, epoch)
         draw = partial(
-            self._draw(pair_set, state.key),
+            self._draw(pair_set, state.key, indices[0]),
             epoch=epoch,
             augment=data.augment,
             swap=data.swap,
@@ -225,15 +279,15 @@ class Program:
     def _fusion_steps(
         self,
         state: TrainState,
-        pair_set: PairSet,
+        pair_set: PairSet | Streamed,
         indices: Array,
         epoch: Array,
         rates: Rates,
     ) -> tuple[TrainState, Scalars]:
         data = self._config.data
-        order = epoch_order(state.key, epoch, self._training_count)
+        order = self._order(state.key, epoch)
         draw = partial(
-            self._draw(pair_set, state.key),
+            self._draw(pair_set, state.key, indices[0]),
             stage=Stage.FUSION,
             epoch=epoch,
             order=order.fusion,
@@ -280,33 +334,15 @@ class Program:
         return {name: values.mean() for name, values in per_batch.items()}
 
 
-def look(
-    params: NetsParams, source_a: np.ndarray, source_b: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Everything the networks make of one pair.
-
-    Args:
-      params: the three networks.
-      source_a, source_b: uint8 luminance, height x width.
-
-    Returns:
-      Pictures in [0, 1] by name: fused, recon_a, recon_b, w_a, w_b, v_a, v_b.
-    """
-    images = (x[None, ..., None].astype(np.float32) / 255 for x in (source_a, source_b))
-    return {name: x[0] for name, x in jax.device_get(_look(params, *images)).items()}
-
-
-@jax.jit
-def _look(params: NetsParams, source_a: Image, source_b: Image) -> dict[str, Array]:
-    fused = fuse(params.fusion, source_a, source_b)
-    recon_a, recon_b = reconstruct(params.reconstruction, fused)
-    weights = propose(params.proposal, source_a, source_b)
-    return {
-        "fused": fused[..., 0],
-        "recon_a": recon_a[..., 0],
-        "recon_b": recon_b[..., 0],
-        "w_a": weights.intensity[..., 0],
-        "w_b": weights.intensity[..., 1],
-        "v_a": weights.gradient[..., 0],
-        "v_b": weights.gradient[..., 1],
-    }
+def _take(
+    streamed: Streamed,
+    first: int | Array,
+    *,
+    stage: Stage,
+    step: Array,
+    swap: bool = False,
+    **drawn: Any,
+) -> Batch:
+    """What `draw_batch` would draw: it has been drawn, for steps from the first on."""
+    pixels_a, pixels_b = streamed[stage]
+    return as_batch(pixels_a[step - first], pixels_b[step - first], swap=swap)

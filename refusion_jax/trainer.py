@@ -1,12 +1,11 @@
 """The training loop: dispatch, log, save, resume. No mathematics."""
 
-import hashlib
 import json
 import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -18,17 +17,27 @@ from refusion_jax.atomic import replace_file
 from refusion_jax.checkpoint import Checkpointer
 from refusion_jax.config import Config, to_flat
 from refusion_jax.data.pictures import write_picture
+from refusion_jax.data.sources import ChosenPairs, PairSource, fingerprint
+from refusion_jax.look import look
 from refusion_jax.meta.state import TrainState
 from refusion_jax.panel import make_panel
-from refusion_jax.program import Dispatch, Program, look, schedule
+from refusion_jax.program import Dispatch, Program, schedule
 from refusion_jax.scalars import ScalarLog
 from refusion_jax.weights import save_weights
 
 _LOG = logging.getLogger(__name__)
-Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
 MAX_PANEL_SIDE = 512  # pixels; of larger pictures the centre is shown
 # Settings that a run may change when it goes on: no step depends on them.
-FREE_TO_CHANGE = ("source_a", "source_b", "save_every", "keep_checkpoints")
+FREE_TO_CHANGE = (
+    "dataset",
+    "data_dir",
+    "source_a",
+    "source_b",
+    "memory_budget",
+    "reader_count",
+    "save_every",
+    "keep_checkpoints",
+)
 
 
 class NonFiniteError(ArithmeticError):
@@ -53,10 +62,10 @@ class Interrupted(Exception):
 
 def train(
     config: Config,
-    pairs: Pairs,
+    pairs: PairSource,
     workdir: Path,
     *,
-    held_out: Pairs | None = None,
+    held_out: PairSource | None = None,
     tensorboard: bool = False,
     progress: bool = True,
 ) -> TrainState:
@@ -90,7 +99,7 @@ def train(
     else:
         training = pairs
     workdir.mkdir(parents=True, exist_ok=True)
-    record = {"config": to_flat(config), "data": _fingerprint(pairs)}
+    record = {"config": to_flat(config), "data": fingerprint(pairs)}
     _claim(workdir / "config.json", record)
     program = Program(config, training, held_out)
     state = program.init_state()
@@ -158,7 +167,7 @@ def train(
     return state
 
 
-def split_pairs(config: Config, pairs: Pairs) -> tuple[Pairs, Pairs]:
+def split_pairs(config: Config, pairs: PairSource) -> tuple[PairSource, PairSource]:
     """Training and held-out pairs, chosen by the config's seed.
 
     Args:
@@ -180,9 +189,10 @@ def split_pairs(config: Config, pairs: Pairs) -> tuple[Pairs, Pairs]:
             f"validation), got {len(pairs)}; add pairs or lower holdout_pairs."
         )
     order = np.random.default_rng(config.run.seed).permutation(len(pairs))
-    held_out = [pairs[i] for i in sorted(order[:held_out_count])]
-    training = [pairs[i] for i in sorted(order[held_out_count:])]
-    return training, held_out or training
+    training = ChosenPairs(pairs, sorted(order[held_out_count:]))
+    if not held_out_count:
+        return training, training
+    return training, ChosenPairs(pairs, sorted(order[:held_out_count]))
 
 
 class _SignalWatch:
@@ -253,15 +263,6 @@ def _claim(path: Path, record: dict[str, Any]) -> None:
                     "use the same settings to go on, or another workdir."
                 )
     replace_file(path, (json.dumps(record, indent=2) + "\n").encode())
-
-
-def _fingerprint(pairs: Pairs) -> str:
-    digest = hashlib.sha256()
-    for pair in pairs:
-        for picture in pair:
-            digest.update(repr(picture.shape).encode())
-            digest.update(picture.tobytes())
-    return digest.hexdigest()
 
 
 def _draw_panel(

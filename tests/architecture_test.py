@@ -24,6 +24,7 @@ FLOORS = {
     "panel": 4,
     "scalars": 4,
     "report": 4,
+    "look": 4,
     "program": 4,
     "trainer": 5,
     "cli": 5,

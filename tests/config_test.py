@@ -79,7 +79,7 @@ def test_a_flat_config_rebuilds_itself():
 
 
 def test_an_unknown_setting_lists_all():
-    with pytest.raises(ValueError, match=r"setting 'crops'.*from: source_a, .*seed"):
+    with pytest.raises(ValueError, match=r"setting 'crops'.*from: dataset, .*seed"):
         with_fields(Config(), {"crops": 3})
 
 

@@ -1,6 +1,5 @@
 """The training binary as a user runs it: a process of its own, killed and resumed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +29,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four pairs on disk, and a compilation cache that all processes share."""
+    """Four pairs on disk."""
     folder = tmp_path_factory.mktemp("binary")
     generator = np.random.default_rng(0)
     for side in "ab":
@@ -44,14 +43,9 @@ def folder(tmp_path_factory):
 def start(folder, workdir, *flags):
     command = [sys.executable, "experiments/train.py", f"--workdir={workdir}"]
     command += [f"--source_a={folder / 'a'}", f"--source_b={folder / 'b'}"]
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
     return subprocess.Popen(
         [*command, *FLAGS, *flags],
         cwd=ROOT,
-        env=os.environ | cache,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -118,22 +118,22 @@ def test_other_pairs_in_the_same_workdir_are_refused(finished):
 def test_loss_that_is_not_finite_names_step_and_term_and_spares_the_checkpoint(
     tmp_path, monkeypatch
 ):
-    config = config_with(epochs=2, meta_steps=0, fusion_steps=1, steps_per_dispatch=1)
-    train(with_epochs(config, 1), random_pairs(2), tmp_path, progress=False)
+    config = config_with(meta_steps=0)
+    train(with_epochs(config, 1), random_pairs(3), tmp_path, progress=False)
     checkpoints = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     (tmp_path / "config.json").unlink()  # the longer run is the same run here
     real_run = trainer.Program.run
 
     def broken_run(self, state, dispatch):
         state, scalars = real_run(self, state, dispatch)
-        return state, scalars | {"fusion_loss_gradient": np.array([np.nan])}
+        return state, scalars | {"fusion_loss_gradient": np.array([0.1, np.nan])}
 
     monkeypatch.setattr(trainer.Program, "run", broken_run)
     with pytest.raises(
         NonFiniteError,
-        match=r"fusion_loss_gradient is nan at step 2 \(fusion step 1 of epoch 2\)",
+        match=r"fusion_loss_gradient is nan at step 4 \(fusion step 2 of epoch 2\)",
     ):
-        train(config, random_pairs(2), tmp_path, progress=False)
+        train(config, random_pairs(3), tmp_path, progress=False)
     assert sorted(x.name for x in (tmp_path / "checkpoints").iterdir()) == checkpoints
 
 

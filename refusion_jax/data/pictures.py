@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from refusion_jax.atomic import replace_file
+from refusion_jax.data.levels import check_rule, to_8_bit
 
 # The decoders that may run. The list matters: Pillow recognises a file by its content
 # and would start an external interpreter for PostScript named `.png`.
@@ -28,11 +29,6 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
 PICTURE_ENDINGS = frozenset({*WRITERS, ".gif", ".pgm", ".ppm", ".pbm", ".jp2"})
 
 
-def _from_16_bit(image: Image.Image) -> np.ndarray:
-    # 65535 / 257 = 255: the full range stays the full range.
-    return np.rint(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
-
-
 def _from_palette(image: Image.Image) -> np.ndarray:
     # By way of RGBA: Pillow warns about palettes with transparency otherwise.
     return np.asarray(image.convert("RGBA").convert("RGB"))
@@ -46,20 +42,23 @@ _READERS: dict[str, Callable[[Image.Image], np.ndarray]] = {
     **dict.fromkeys(("1", "L", "LA"), _converted_to("L")),
     **dict.fromkeys(("RGB", "RGBA", "RGBX", "CMYK", "YCbCr"), _converted_to("RGB")),
     **dict.fromkeys(("P", "PA"), _from_palette),
-    **dict.fromkeys(("I;16", "I;16L", "I;16B", "I;16N"), _from_16_bit),
 }
+_GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.ndarray:
     """Reads a picture as 8-bit grey or RGB.
 
     Grey stays (height, width); palettes, CMYK and all colour become (height, width, 3),
-    even where the three channels are equal. Transparency is dropped, 16-bit grey is
-    divided by 257 and rounded, the EXIF orientation is applied, and of several frames
-    the first is read.
+    even where the three channels are equal. Transparency is dropped, the EXIF
+    orientation is applied, and of several frames the first is read. 16-bit grey goes
+    through a range rule; of 16-bit colour, and of 16-bit grey with transparency, which
+    Pillow makes colour, the high byte is read.
 
     Args:
       path: a picture file; its content, not its ending, tells the format.
+      levels: range rule of 16-bit grey, see `data.levels`; "full" divides by 257 and
+        rounds.
 
     Returns:
       uint8, (height, width) or (height, width, 3), 0..255.
@@ -67,7 +66,8 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError: if it is a folder, empty, no picture, truncated, of an unsupported
-        pixel type, or above Pillow's limit on the number of pixels.
+        pixel type, or above Pillow's limit on the number of pixels; or if there is no
+        such rule.
     """
     path = Path(path)
     if path.is_dir():
@@ -78,13 +78,37 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
         raise FileNotFoundError(f"expected a picture file, got no file at {path}.")
     if path.stat().st_size == 0:
         raise ValueError(f"expected a picture, got the empty file {path}; replace it.")
+    return _read(path, str(path), levels)
+
+
+def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.ndarray:
+    """`read_picture` from a file's bytes.
+
+    Args:
+      encoded: the whole content of a picture file.
+      name: what error messages call it.
+      levels: as for `read_picture`.
+
+    Returns:
+      uint8, (height, width) or (height, width, 3), 0..255.
+
+    Raises:
+      ValueError: as `read_picture` does.
+    """
+    if not encoded:
+        raise ValueError(f"expected a picture, got the empty file {name}; replace it.")
+    return _read(io.BytesIO(encoded), name, levels)
+
+
+def _read(source: Path | io.BytesIO, name: str, levels: str) -> np.ndarray:
+    check_rule(levels)
     Image.init()  # Pillow knows only five of the formats before
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return _decode(image)
+        with Image.open(source, formats=FORMATS) as image:
+            return _decode(image, levels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"expected a picture of moderate size, got {path} ({error}); crop it, "
+            f"expected a picture of moderate size, got {name} ({error}); crop it, "
             "or raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
         ) from error
     except PermissionError:
@@ -92,20 +116,22 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
     # Pillow's decoders raise almost anything on broken files.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if str(path) in reason:
+        if isinstance(error, UnidentifiedImageError):
             reason = "its content is in no supported format"
         raise ValueError(
-            f"expected a readable picture, got {path} ({reason.rstrip('.')}); "
+            f"expected a readable picture, got {name} ({reason.rstrip('.')}); "
             "replace it or convert it to 8-bit PNG."
         ) from error
 
 
-def _decode(image: Image.Image) -> np.ndarray:
+def _decode(image: Image.Image, levels: str = "full") -> np.ndarray:
     """Pixels of an opened image."""
     mode = image.mode
     # Pillow before version 11 opens 16-bit grey PNG files as 32-bit integers.
     if mode == "I" and image.format == "PNG":
         mode = "I;16"
+    if mode in _GREY_16_BIT:
+        return to_8_bit(np.asarray(ImageOps.exif_transpose(image)), levels)
     if mode not in _READERS:
         raise ValueError(f"pixels of the unsupported type {mode!r}")
     return _READERS[mode](ImageOps.exif_transpose(image))

@@ -1,17 +1,19 @@
 """Batches drawn on the device: the whole set as bytes, crops cut inside jit.
 
 Everything here is a pure function of (set, key, epoch, step): the same call gives the
-same batch, before and after a restart.
+same batch, before and after a restart. `data.pipeline` reads the same batches from the
+disk: which pairs and which crops a step has is decided here alone, by `draw_crops`.
 """
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from refusion_jax.meta.state import Batch, add_swapped_copies, make_batch
 
@@ -51,6 +53,39 @@ class EpochOrder(NamedTuple):
     meta_train: Int[Array, " half"]
     meta_test: Int[Array, " other_half"]
     fusion: Int[Array, " pairs"]
+
+
+class Crops(NamedTuple):
+    """Where the crops of a batch lie, and how they are turned.
+
+    A crop is transposed first, then its rows and columns are flipped.
+
+    Attributes:
+      pair: index of the pair.
+      top, left: of the crop's first pixel.
+      flip_rows, flip_columns, transpose: which of them are done.
+    """
+
+    pair: Int[Array, " crops"]
+    top: Int[Array, " crops"]
+    left: Int[Array, " crops"]
+    flip_rows: Bool[Array, " crops"]
+    flip_columns: Bool[Array, " crops"]
+    transpose: Bool[Array, " crops"]
+
+
+def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:
+    """Whether a set is to live on the device, or to be streamed by `data.pipeline`.
+
+    Args:
+      sizes: (height, width) of each pair.
+      memory_budget: bytes that the pictures of both sources may take.
+
+    Returns:
+      True if they take no more, and can be indexed on the device.
+    """
+    pixels = sum(height * width for height, width in sizes)
+    return 2 * pixels <= memory_budget and pixels <= MAX_PIXELS
 
 
 def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
@@ -136,16 +171,83 @@ def draw_batch(
     Returns:
       Luminance in [0, 1], batch_size x crop_size x crop_size x 1.
     """
-    drawn = batch_size // 2 if swap else batch_size
-    positions = (step * drawn + jnp.arange(drawn)) % order.shape[0]
-    keys = jax.random.split(jax.random.fold_in(_stream(key, epoch, stage), step), drawn)
+    crops = draw_crops(
+        pair_set.heights,
+        pair_set.widths,
+        key,
+        stage=stage,
+        epoch=epoch,
+        step=step,
+        order=order,
+        count=crops_in_batch(batch_size, swap),
+        crop_size=crop_size,
+        augment=augment,
+    )
+    where = jax.vmap(partial(_pixel_positions, pair_set, crop_size))(crops)
+    return as_batch(pair_set.pixels_a[where], pair_set.pixels_b[where], swap=swap)
 
-    def crop(index: Array, key: Array) -> tuple[Array, Array]:
-        where = _crop_positions(pair_set, index, key, crop_size, augment)
-        return pair_set.pixels_a[where], pair_set.pixels_b[where]
 
-    crops = jax.vmap(crop)(order[positions], keys)
-    batch = make_batch(*(_to_unit_range(pixels) for pixels in crops))
+def draw_crops(
+    heights: Int[Array, " pairs"],
+    widths: Int[Array, " pairs"],
+    key: Array,
+    *,
+    stage: Stage,
+    epoch: int | Array,
+    step: int | Array,
+    order: Int[Array, " chosen"],
+    count: int,
+    crop_size: int,
+    augment: bool,
+) -> Crops:
+    """Which crops a step has, without reading a pixel.
+
+    Args:
+      heights, widths: of the pairs.
+      key, stage, epoch, step, order, crop_size, augment: as for `draw_batch`.
+      count: number of crops.
+
+    Returns:
+      The crops, in the order of the batch.
+    """
+    positions = (step * count + jnp.arange(count)) % order.shape[0]
+    keys = jax.random.split(jax.random.fold_in(_stream(key, epoch, stage), step), count)
+
+    def draw(pair: Array, key: Array) -> Crops:
+        top_key, left_key, turn_key = jax.random.split(key, 3)
+        # Two flips and a transposition make all eight symmetries of the square.
+        turns = jax.random.bernoulli(turn_key, shape=(3,)) & augment
+        return Crops(
+            pair,
+            jax.random.randint(top_key, (), 0, heights[pair] - crop_size + 1),
+            jax.random.randint(left_key, (), 0, widths[pair] - crop_size + 1),
+            *turns,
+        )
+
+    return jax.vmap(draw)(order[positions], keys)
+
+
+def crops_in_batch(batch_size: int, swap: bool) -> int:
+    """How many crops are drawn for a batch: with swapped copies, half of it."""
+    return batch_size // 2 if swap else batch_size
+
+
+def as_batch(
+    pixels_a: UInt8[Array, "crops height width"],
+    pixels_b: UInt8[Array, "crops height width"],
+    *,
+    swap: bool = False,
+) -> Batch:
+    """The batch of some crops' bytes.
+
+    Args:
+      pixels_a, pixels_b: luminance, 0 to 255.
+      swap: add copies with exchanged sources.
+
+    Returns:
+      Luminance in [0, 1], with one channel.
+    """
+    batch = make_batch(_to_unit_range(pixels_a), _to_unit_range(pixels_b))
     return add_swapped_copies(batch) if swap else batch
 
 
@@ -153,27 +255,22 @@ def _stream(key: Array, epoch: int | Array, stage: Stage) -> Array:
     return jax.random.fold_in(jax.random.fold_in(key, epoch), int(stage))
 
 
-def _crop_positions(
-    pair_set: PairSet, index: Array, key: Array, crop_size: int, augment: bool
+def _pixel_positions(
+    pair_set: PairSet, crop_size: int, crop: Crops
 ) -> Int[Array, "crop crop"]:
-    """Flat positions of a random crop's pixels, already flipped and turned."""
-    height, width = pair_set.heights[index], pair_set.widths[index]
-    top_key, left_key, turn_key = jax.random.split(key, 3)
-    top = jax.random.randint(top_key, (), 0, height - crop_size + 1)
-    left = jax.random.randint(left_key, (), 0, width - crop_size + 1)
+    """Flat positions of one crop's pixels, already flipped and turned."""
     rows, columns = jnp.meshgrid(
         jnp.arange(crop_size), jnp.arange(crop_size), indexing="ij"
     )
-    if augment:
-        # Two flips and a transposition make all eight symmetries of the square.
-        flip_rows, flip_columns, transpose = jax.random.bernoulli(turn_key, shape=(3,))
-        rows = jnp.where(flip_rows, crop_size - 1 - rows, rows)
-        columns = jnp.where(flip_columns, crop_size - 1 - columns, columns)
-        rows, columns = (
-            jnp.where(transpose, columns, rows),
-            jnp.where(transpose, rows, columns),
-        )
-    return pair_set.offsets[index] + (top + rows) * width + left + columns
+    rows = jnp.where(crop.flip_rows, crop_size - 1 - rows, rows)
+    columns = jnp.where(crop.flip_columns, crop_size - 1 - columns, columns)
+    rows, columns = (
+        jnp.where(crop.transpose, columns, rows),
+        jnp.where(crop.transpose, rows, columns),
+    )
+    start = pair_set.offsets[crop.pair]
+    width = pair_set.widths[crop.pair]
+    return start + (crop.top + rows) * width + crop.left + columns
 
 
 def _to_unit_range(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "..."]:

@@ -103,20 +103,21 @@ def init_params(
       The three trees.
     """
     image = jnp.zeros((1, 8, 8, 1), jnp.float32)
-    modules_and_inputs = (
-        (FusionModule(interaction, gating), (image, image)),
-        (ReconstructionModule(reconstruction_width, reconstruction_blocks), (image,)),
-        (LossProposalModule(), (image, image)),
-    )
+
+    def init(key: Array) -> NetsParams:
+        fusion_key, reconstruction_key, proposal_key = jax.random.split(key, 3)
+        fusion = FusionModule(interaction, gating)
+        reconstruction = ReconstructionModule(
+            reconstruction_width, reconstruction_blocks
+        )
+        return NetsParams(
+            fusion.init(fusion_key, image, image)["params"],
+            reconstruction.init(reconstruction_key, image)["params"],
+            LossProposalModule().init(proposal_key, image, image)["params"],
+        )
+
+    if isinstance(key, jax.core.Tracer):
+        return init(key)  # part of somebody else's program, such as eval_shape
     # Run once, so compiled in a hurry: optimising would take far longer than running.
     in_a_hurry = {"xla_backend_optimization_level": 0}
-    return NetsParams(
-        *(
-            jax.jit(module.init, compiler_options=in_a_hurry)(module_key, *inputs)[
-                "params"
-            ]
-            for module_key, (module, inputs) in zip(
-                jax.random.split(key, 3), modules_and_inputs, strict=True
-            )
-        )
-    )
+    return jax.jit(init, compiler_options=in_a_hurry)(key)

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
+from refusion_jax.data.pairs import Pair, align_pair, find_pairs, read_pairs
 
 PICTURE = np.arange(30, dtype=np.uint8).reshape(5, 6)
 
@@ -110,3 +112,89 @@ def test_an_unreadable_picture_is_named(folders):
     (b / "1.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=f"got {b / '1.png'} "):
         read_pairs(find_pairs(a, b))
+
+
+def test_an_accent_of_one_character_pairs_with_one_of_two(folders):
+    """The second is how macOS writes it."""
+    a, b = folders
+    fill(a, "caf\u00e9.png")
+    fill(b, "cafe\u0301.png")
+    (pair,) = find_pairs(a, b)
+    assert pair.stem == "caf\u00e9"
+    assert len(read_pairs([pair])) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["夜景 №1", "a:b*?<>|", "CON", "trailing. ", "-flag", "new\nline", "%s{0}"]
+)
+def test_names_that_other_systems_refuse_are_fine(folders, name):
+    a, b = folders
+    fill(a, f"{name}.png")
+    fill(b, f"{name}.png")
+    (pair,) = find_pairs(a, b)
+    assert pair.stem == name
+    assert len(read_pairs([pair])) == 1
+
+
+def test_a_folder_that_may_not_be_listed_is_named(folders, monkeypatch):
+    """By a stub: the tests may run as root, whom no right stops."""
+    a, b = folders
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PermissionError, match=rf"no permission for {a}; change"):
+        find_pairs(a, b)
+
+
+WIDE = np.arange(5 * 9, dtype=np.uint8).reshape(5, 9)
+TALL = np.arange(8 * 6, dtype=np.uint8).reshape(8, 6)
+
+
+def test_crop_keeps_the_middle_of_the_common_size():
+    one, other = align_pair(WIDE, TALL, "crop", ("a", "b"))
+    np.testing.assert_array_equal(one, WIDE[:, 1:7])
+    np.testing.assert_array_equal(other, TALL[1:6])
+
+
+def test_resize_gives_b_the_size_of_a():
+    ramp = np.tile(np.arange(0, 240, 2, dtype=np.uint8), (80, 1))
+    one, other = align_pair(WIDE, TALL, "resize", ("a", "b"))
+    assert one is WIDE
+    assert other.shape == WIDE.shape
+    _, half = align_pair(np.zeros((40, 60), np.uint8), ramp, "resize", ("a", "b"))
+    # A ramp stays a ramp; at the ends the filter sees beyond it.
+    expected = np.arange(1, 240, 4)
+    assert np.abs(half[20].astype(int) - expected)[2:-2].max() <= 1
+
+
+def test_pairs_of_one_size_are_not_touched():
+    for align in ("none", "crop", "resize"):
+        one, other = align_pair(WIDE, WIDE, align, ("a", "b"))
+        assert one is WIDE and other is WIDE
+
+
+def test_alignment_is_a_choice(folders):
+    a, b = folders
+    fill(a, "1.png", picture=WIDE)
+    fill(b, "1.png", picture=TALL)
+    pairs = find_pairs(a, b)
+    with pytest.raises(ValueError, match="or choose align=crop or align=resize"):
+        read_pairs(pairs)
+    shapes = {
+        align: {x.shape for x in read_pairs(pairs, align=align)[0]}
+        for align in ("crop", "resize")
+    }
+    assert shapes == {"crop": {(5, 6)}, "resize": {(5, 9)}}
+    with pytest.raises(ValueError, match="one of none, crop, resize, got 'stretch'"):
+        read_pairs(pairs, align="stretch")
+
+
+def test_pairs_are_read_by_a_range_rule(folders):
+    a, b = folders
+    levels = np.array([[29000, 29500], [30000, 31000]], np.uint16)
+    for folder in (a, b):
+        fill(folder, "1.png", picture=levels)
+    ((read, _),) = read_pairs(find_pairs(a, b), levels="min-max")
+    np.testing.assert_array_equal(read, [[0, 64], [128, 255]])

@@ -1,5 +1,6 @@
 import io
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from refusion_jax import atomic
 from refusion_jax.data import pictures
 from refusion_jax.data.pictures import (
     check_writable,
+    decode_picture,
     read_picture,
     to_luminance,
     write_picture,
@@ -233,3 +235,70 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(tmp_path, monkey
         write_picture(path, RGB)
     assert list(tmp_path.iterdir()) == [path]
     np.testing.assert_array_equal(read_picture(path), GREY)
+
+
+def png(path, samples, colour_type):
+    """Writes a 16-bit PNG, which Pillow reads but does not write in colour."""
+
+    def chunk(name, content):
+        checked = name + content
+        length, crc = len(content).to_bytes(4), zlib.crc32(checked).to_bytes(4)
+        return length + checked + crc
+
+    height, width = samples.shape[:2]
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([16, colour_type, 0, 0, 0])
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+@pytest.mark.parametrize(("channels", "colour_type"), [(2, 4), (3, 2), (4, 6)])
+def test_of_16_bit_colour_and_of_16_bit_alpha_the_high_byte_is_read(
+    tmp_path, channels, colour_type
+):
+    generator = np.random.default_rng(0)
+    samples = generator.integers(0, 65536, (3, 4, channels), np.uint16)
+    read = read_picture(png(tmp_path / "deep.png", samples, colour_type))
+    if channels == 2:  # Pillow makes colour of it
+        samples = samples[..., [0, 0, 0]]
+    np.testing.assert_array_equal(read, (samples >> 8)[..., :3])
+
+
+@pytest.mark.parametrize("name", ["thermal.png", "thermal.tif"])
+def test_16_bit_grey_goes_through_the_range_rule(tmp_path, name):
+    levels = np.array([[29000, 29500], [30000, 31000]], np.uint16)
+    path = saved(tmp_path, Image.fromarray(levels), name)
+    np.testing.assert_array_equal(
+        read_picture(path, levels="min-max"), [[0, 64], [128, 255]]
+    )
+    np.testing.assert_array_equal(
+        read_picture(path, levels="29500:30500"), [[0, 0], [128, 255]]
+    )
+
+
+def test_the_range_rule_leaves_8_bits_alone_and_is_checked_before_reading(tmp_path):
+    path = saved(tmp_path, Image.fromarray(GREY))
+    np.testing.assert_array_equal(read_picture(path, levels="min-max"), GREY)
+    with pytest.raises(ValueError, match=r"expected a range rule .* got 'auto'"):
+        read_picture(path, levels="auto")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp", "gif", "ppm"])
+def test_bytes_are_decoded_as_their_file_is(tmp_path, ending):
+    path = saved(tmp_path, Image.fromarray(RGB), f"picture.{ending}")
+    decoded = decode_picture(path.read_bytes(), "it")
+    np.testing.assert_array_equal(decoded, read_picture(path))
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
+
+
+def test_broken_bytes_are_called_by_their_name():
+    with pytest.raises(ValueError, match="the empty file record 7"):
+        decode_picture(b"", "record 7")
+    with pytest.raises(ValueError, match=r"got record 7 \(its content is in no supp"):
+        decode_picture(b"nothing", "record 7")

@@ -1,0 +1,297 @@
+"""Batches read from the disk, for sets that do not fit on the device.
+
+The same batches, bit for bit, that `sampler.draw_batch` cuts on the device: which crops
+a step has comes from the same `sampler.draw_crops`, for a whole stage of an epoch at
+once. What is left is reading and cutting, without a random number or a state: batch
+number n is `stream[n]`, in whichever process and after however many interruptions.
+
+    crops = plan(pairs.sizes, key, stage=Stage.FUSION, epoch=0, steps=1600, ...)
+    stream = stream_crops(pairs, crops, crop_size=128, crops_in_step=4)
+    for pixels_a, pixels_b in iterate(stream, start=step):
+        batch = as_batch(pixels_a, pixels_b)      # inside jit
+"""
+
+from collections.abc import Generator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from jaxtyping import Array, Int, UInt8
+
+from refusion_jax.data.sampler import Crops, Stage, draw_crops
+from refusion_jax.data.sources import Luminances, PairSource, sizes_of
+
+try:
+    import grain
+except ImportError as cause:
+    raise ImportError(
+        "expected grain, got an environment without it; install it with: "
+        "pip install 'refusion-jax[data]', or raise memory_budget so that the pairs "
+        "live on the device."
+    ) from cause
+
+Pixels = tuple[
+    UInt8[np.ndarray, "crops crop crop"], UInt8[np.ndarray, "crops crop crop"]
+]
+
+
+def plan(
+    sizes: Sequence[tuple[int, int]],
+    key: Array,
+    *,
+    stage: Stage,
+    epoch: int,
+    steps: int,
+    order: Int[Array, " chosen"],
+    crops_in_step: int,
+    crop_size: int,
+    augment: bool,
+) -> Crops:
+    """All crops of one stage of one epoch, on the host.
+
+    Args:
+      sizes: (height, width) of each pair.
+      key, stage, epoch, order, crop_size, augment: as for `sampler.draw_batch`.
+      steps: in the stage.
+      crops_in_step: as `sampler.crops_in_batch` counts them.
+
+    Returns:
+      The crops of step 0, then those of step 1, and so on.
+    """
+    heights, widths = np.array(sizes, np.int32).T
+    crops = _draw_stage(
+        heights,
+        widths,
+        key,
+        jnp.asarray(epoch, jnp.int32),
+        order,
+        stage=stage,
+        steps=steps,
+        count=crops_in_step,
+        crop_size=crop_size,
+        augment=augment,
+    )
+    return jax.tree.map(lambda each: np.asarray(each).reshape(-1), crops)
+
+
+@partial(jax.jit, static_argnames=("stage", "steps", "count", "crop_size", "augment"))
+def _draw_stage(
+    heights: Array,
+    widths: Array,
+    key: Array,
+    epoch: Array,
+    order: Array,
+    *,
+    steps: int,
+    **options: Any,
+) -> Crops:
+    def draw(step: Array) -> Crops:
+        return draw_crops(
+            heights, widths, key, epoch=epoch, step=step, order=order, **options
+        )
+
+    return jax.vmap(draw)(jnp.arange(steps))
+
+
+def stream_crops(
+    pairs: PairSource,
+    crops: Crops,
+    *,
+    crop_size: int,
+    crops_in_step: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> "grain.MapDataset[Pixels]":
+    """The pixels of each step's crops, read when they are asked for.
+
+    With several processes, each reads its own part of every batch: the parts of process
+    0, 1, ... one after the other are the batch, as sharding over `data` expects.
+
+    Args:
+      pairs: what to read.
+      crops: of `plan`.
+      crop_size: side of a crop.
+      crops_in_step: of all processes together.
+      process_index, process_count: of this process.
+
+    Returns:
+      A dataset whose n-th element is the n-th step's (pixels_a, pixels_b), each uint8
+      of shape (crops_in_step / process_count, crop_size, crop_size).
+
+    Raises:
+      ValueError: if the crops of a step cannot be shared equally.
+    """
+    if crops_in_step % process_count or not 0 <= process_index < process_count:
+        raise ValueError(
+            f"expected {crops_in_step} crops to be shared equally by {process_count} "
+            f"processes, of which this is number {process_index}; choose a batch_size "
+            "that the number of processes divides."
+        )
+    share = crops_in_step // process_count
+    mine = np.arange(len(crops.pair)).reshape(-1, process_count, share)[
+        :, process_index
+    ]
+    own = Crops(*(each[mine.reshape(-1)] for each in crops))
+    source = grain.MapDataset.source(_CropReader(pairs, own, crop_size))
+    return source.batch(share, drop_remainder=True)
+
+
+def iterate(
+    stream: "grain.MapDataset[Pixels]",
+    *,
+    start: int = 0,
+    worker_count: int = 0,
+    threads: int = 2,
+) -> Generator[Pixels]:
+    """Goes through the batches in order, reading ahead.
+
+    Args:
+      stream: of `stream_crops`.
+      start: the first step, to go on in the middle of a stage.
+      worker_count: processes that read; 0 reads in threads of this one. Starting a
+        process takes seconds: worth it only where decoding is the limit.
+      threads: of each process.
+
+    Yields:
+      The batches of step start, start + 1, ...; the same ones for every worker_count.
+    """
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    batches = stream[start:].to_iter_dataset(options)
+    if worker_count:
+        # Grain reads an absl flag, which fails in programs that parse none.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
+        batches = batches.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=worker_count)
+        )
+    iterator = iter(batches)
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+class StageReader:
+    """Reads stage after stage, some steps at a time, and ahead of what is asked for."""
+
+    def __init__(
+        self,
+        pairs: PairSource,
+        *,
+        crops_in_step: int,
+        crop_size: int,
+        augment: bool,
+        worker_count: int = 0,
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+          pairs: to cut from.
+          crops_in_step, crop_size, augment: as for `plan`.
+          worker_count: as for `iterate`.
+        """
+        self._pairs, self._worker_count = pairs, worker_count
+        self._crops_in_step, self._crop_size = crops_in_step, crop_size
+        self._augment = augment
+        self._next_step: dict[Stage, tuple[int, int]] = {}
+        self._batches: dict[Stage, Generator[Pixels]] = {}
+
+    def read(
+        self,
+        key: Array,
+        *,
+        stage: Stage,
+        epoch: int,
+        order: Int[Array, " chosen"],
+        steps: int,
+        start: int,
+        length: int,
+    ) -> Pixels:
+        """The pixels of some steps.
+
+        Args:
+          key, stage, epoch, order: as for `sampler.draw_batch`.
+          steps: in the whole stage.
+          start: the first step that is wanted; anywhere, for example after a restart.
+          length: how many are wanted.
+
+        Returns:
+          uint8 of a and of b, (length, crops_in_step, crop_size, crop_size).
+        """
+        if self._next_step.get(stage) != (epoch, start):
+            self.close(stage)
+            crops = plan(
+                sizes_of(self._pairs),
+                key,
+                stage=stage,
+                epoch=epoch,
+                steps=steps,
+                order=order,
+                crops_in_step=self._crops_in_step,
+                crop_size=self._crop_size,
+                augment=self._augment,
+            )
+            stream = stream_crops(
+                self._pairs,
+                crops,
+                crop_size=self._crop_size,
+                crops_in_step=self._crops_in_step,
+            )
+            self._batches[stage] = iterate(
+                stream, start=start, worker_count=self._worker_count
+            )
+        batches = list(islice(self._batches[stage], length))
+        self._next_step[stage] = (epoch, start + length)
+        side_a, side_b = zip(*batches, strict=True)
+        return np.stack(side_a), np.stack(side_b)
+
+    def close(self, stage: Stage | None = None) -> None:
+        """Stops reading ahead, for one stage or for all."""
+        for each in list(self._batches) if stage is None else [stage]:
+            self._next_step.pop(each, None)
+            if (batches := self._batches.pop(each, None)) is not None:
+                batches.close()
+
+
+class _CropReader:
+    """Crops by number; it can be pickled if the pairs can."""
+
+    def __init__(self, pairs: PairSource, crops: Crops, crop_size: int) -> None:
+        self._pairs, self._crops, self._crop_size = pairs, crops, crop_size
+
+    def __len__(self) -> int:
+        return len(self._crops.pair)
+
+    def __getitem__(self, index: int) -> Luminances:
+        crop = Crops(*(each[index] for each in self._crops))
+        picture_a, picture_b = self._pairs[int(crop.pair)]
+        return (
+            cut(picture_a, crop, self._crop_size),
+            cut(picture_b, crop, self._crop_size),
+        )
+
+
+def cut(picture: np.ndarray, crop: Crops, crop_size: int) -> np.ndarray:
+    """One crop of one picture, turned.
+
+    Args:
+      picture: uint8 luminance, (height, width).
+      crop: a single crop.
+      crop_size: its side.
+
+    Returns:
+      uint8, crop_size x crop_size.
+    """
+    top, left = int(crop.top), int(crop.left)
+    window = picture[top : top + crop_size, left : left + crop_size]
+    if crop.transpose:
+        window = window.T
+    if crop.flip_rows:
+        window = window[::-1]
+    if crop.flip_columns:
+        window = window[:, ::-1]
+    return np.ascontiguousarray(window)

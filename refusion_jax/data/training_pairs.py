@@ -1,0 +1,90 @@
+"""The pairs of a run, from the name of a data set or from two folders."""
+
+from pathlib import Path
+
+from refusion_jax.data.catalogue import facts_of
+from refusion_jax.data.layout import SplitFolders
+from refusion_jax.data.pairs import find_pairs, read_pairs
+from refusion_jax.data.patches import PatchedPairs, find_patches
+from refusion_jax.data.prepared import PreparedPairs, open_prepared
+from refusion_jax.data.sources import PairSource
+
+
+def open_training_pairs(
+    *,
+    dataset: str = "",
+    data_dir: str = "data",
+    source_a: str = "",
+    source_b: str = "",
+    align: str = "none",
+    levels: str = "full",
+    patches: bool = False,
+    crop_size: int = 128,
+) -> PairSource:
+    """Finds the training pairs.
+
+    Args:
+      dataset: of the catalogue, prepared by `experiments/prepare.py`; `folder` prepares
+        source_a and source_b where that is not done, `demo` makes its pairs; empty
+        reads source_a and source_b into memory, unprepared.
+      data_dir: prepared sets live in it.
+      source_a, source_b: folders of pictures.
+      align: what to do with two sizes in a pair, see `pairs.align_pair`. A prepared set
+        of another name keeps what it was prepared with, for this and for `levels`.
+      levels: range rule of 16-bit grey, see `data.levels`.
+      patches: fixed patches with contrast, of side crop_size (see `data.patches`),
+        instead of whole pictures.
+      crop_size: into every picture such a crop must fit.
+
+    Returns:
+      The pairs; those of a prepared set are read when they are asked for.
+
+    Raises:
+      FileNotFoundError: if a folder or the prepared set is missing.
+      ImportError: if a prepared set is asked for without tensorflow-datasets.
+      ValueError: for an unknown name, folders with a set that needs none, or pictures
+        that cannot be used.
+    """
+    if dataset not in ("", "folder") and (source_a or source_b):
+        raise ValueError(
+            f"expected no folders with the data set {dataset!r}, got source_a or "
+            "source_b; leave them out, or use --dataset=folder."
+        )
+    if dataset in ("", "folder") and not (source_a and source_b):
+        raise ValueError(
+            "expected a data set or two folders of pictures, got "
+            f"{'one folder' if source_a or source_b else 'neither'}; give --dataset, "
+            "or --source_a and --source_b."
+        )
+    pairs: PairSource
+    if dataset:
+        pairs = _prepared(dataset, Path(data_dir), source_a, source_b, align, levels)
+    else:
+        pairs = read_pairs(
+            find_pairs(source_a, source_b),
+            minimum_size=None if patches else crop_size,
+            align=align,
+            levels=levels,
+        )
+    if patches:
+        return PatchedPairs(pairs, find_patches(pairs, size=crop_size), crop_size)
+    if isinstance(pairs, PreparedPairs):
+        pairs.require_minimum(crop_size)
+    return pairs
+
+
+def _prepared(
+    name: str, data_dir: Path, source_a: str, source_b: str, align: str, levels: str
+) -> PreparedPairs:
+    facts_of(name)  # refuses unknown names
+    if name not in ("folder", "demo"):
+        return open_prepared(data_dir, name)
+    from refusion_jax.data.builder import Reading, prepare
+
+    if name == "demo":
+        return PreparedPairs(prepare(name, data_dir), "train")
+    folders = SplitFolders(Path(source_a), Path(source_b))
+    target = prepare(
+        name, data_dir, folders={"train": folders}, reading=Reading(align, levels)
+    )
+    return PreparedPairs(target, "train")

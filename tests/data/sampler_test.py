@@ -1,0 +1,189 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refusion_jax.data import sampler
+from refusion_jax.data.sampler import Stage, draw_batch, epoch_order, pack
+
+CROP = 4
+SIZES = [(8, 9), (6, 7), (4, 20), (7, 6)]
+KEY = jax.random.key(0)
+
+
+def make_pairs():
+    """No two pixels of source a are equal, so a crop tells where it comes from."""
+    starts = np.cumsum([0] + [h * w for h, w in SIZES])
+    assert starts[-1] <= 256
+    for start, (height, width) in zip(starts, SIZES, strict=False):
+        numbers = np.arange(start, start + height * width).reshape(height, width)
+        yield numbers.astype(np.uint8), (255 - numbers).astype(np.uint8)
+
+
+PAIRS = list(make_pairs())
+SET = pack(PAIRS)
+
+
+def draw(key=KEY, *, stage=Stage.FUSION, epoch=0, step=0, order=None, **options):
+    order = jnp.arange(len(PAIRS)) if order is None else order
+    options = {"batch_size": 4, "crop_size": CROP} | options
+    return draw_batch(
+        SET, key, stage=stage, epoch=epoch, step=step, order=order, **options
+    )
+
+
+def to_bytes(images):
+    return np.rint(np.asarray(images)[..., 0] * 255).astype(np.uint8)
+
+
+def symmetries(window):
+    for turned in (window, window.T):
+        for rows in (turned, turned[::-1]):
+            yield from (rows, rows[:, ::-1])
+
+
+def locate(crop):
+    """(pair, top, left, which symmetry) of a crop of source a."""
+    for pair, (picture, _) in enumerate(PAIRS):
+        if crop.min() in picture:
+            top, left = np.argwhere(picture == crop.min())[0]
+            window = picture[top : top + CROP, left : left + CROP]
+            which = [np.array_equal(crop, turned) for turned in symmetries(window)]
+            assert sum(which) == 1, "not a window of the picture in any symmetry"
+            return pair, int(top), int(left), which.index(True)
+    raise AssertionError("pixels of no picture")
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Places of 4096 crops, 1024 of each pair."""
+    batch = jax.jit(partial(draw, batch_size=4096))()
+    return np.array([locate(crop) for crop in to_bytes(batch.source_a)]), batch
+
+
+def test_crops_are_windows_of_their_pictures_in_order(many):
+    places, _ = many
+    np.testing.assert_array_equal(places[:, 0], np.arange(4096) % len(PAIRS))
+
+
+def test_both_sources_are_cut_and_turned_alike(many):
+    _, batch = many
+    a, b = to_bytes(batch.source_a), to_bytes(batch.source_b)
+    np.testing.assert_array_equal(b, 255 - a)
+    np.testing.assert_array_equal(batch.target_a, batch.source_a)
+    np.testing.assert_array_equal(batch.target_b, batch.source_b)
+
+
+def test_all_places_up_to_the_last_row_and_column_are_equally_likely(many):
+    places, _ = many
+    for pair, (height, width) in enumerate(SIZES):
+        rows, columns = height - CROP + 1, width - CROP + 1
+        counts = np.zeros((rows, columns))
+        for _, top, left, _ in places[places[:, 0] == pair]:
+            counts[top, left] += 1
+        expected = counts.sum() / counts.size
+        chi_square = ((counts - expected) ** 2 / expected).sum()
+        freedom = counts.size - 1
+        # Five standard deviations of the chi-square distribution.
+        assert abs(chi_square - freedom) < 5 * np.sqrt(2 * freedom)
+
+
+def test_all_eight_symmetries_are_equally_likely(many):
+    places, _ = many
+    counts = np.bincount(places[:, 3], minlength=8)
+    assert ((counts - 512) ** 2 / 512).sum() < 7 + 5 * np.sqrt(14)
+
+
+def test_without_augmentation_nothing_is_turned():
+    batch = jax.jit(partial(draw, batch_size=64, augment=False))()
+    crops = to_bytes(batch.source_a)
+    assert {locate(crop)[3] for crop in crops} == {0}
+
+
+def test_bytes_become_the_nearest_floats(many):
+    """To the last bit but one: XLA multiplies by the rounded 1/255."""
+    images = np.concatenate([many[1].source_a, many[1].source_b])
+    assert images.dtype == np.float32
+    pixels = np.rint(images * 255)
+    assert set(pixels.ravel()) == set(range(256))
+    np.testing.assert_allclose(images, pixels / 255, rtol=2**-23)
+    assert (images.min(), images.max()) == (0, 1)
+
+
+def equal(one, other):
+    return all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_the_same_call_gives_the_same_batch_and_any_other_another():
+    batch = draw()
+    assert equal(batch, draw())
+    others = (
+        draw(jax.random.key(1)),
+        draw(epoch=1),
+        draw(step=1),
+        *(draw(stage=s) for s in (Stage.META_TRAIN, Stage.META_TEST, Stage.VALIDATION)),
+    )
+    assert not any(equal(batch, other) for other in others)
+
+
+def test_steps_go_through_the_order_and_begin_again():
+    order = jnp.array([3, 0, 2])
+    seen = [
+        locate(crop)[0]
+        for step in range(3)
+        for crop in to_bytes(draw(step=step, order=order, batch_size=2).source_a)
+    ]
+    assert seen == [3, 0, 2, 3, 0, 2]
+
+
+def test_swap_adds_copies_with_exchanged_sources_and_the_same_targets():
+    plain, swapped = draw(batch_size=2), draw(batch_size=4, swap=True)
+    np.testing.assert_array_equal(swapped.source_a[:2], plain.source_a)
+    np.testing.assert_array_equal(swapped.source_a[2:], plain.source_b)
+    np.testing.assert_array_equal(swapped.source_b[2:], plain.source_a)
+    for half in (slice(2), slice(2, 4)):
+        np.testing.assert_array_equal(swapped.target_a[half], plain.source_a)
+        np.testing.assert_array_equal(swapped.target_b[half], plain.source_b)
+
+
+@pytest.mark.parametrize("count", [2, 7, 8])
+def test_an_epoch_has_every_pair_once_and_disjoint_meta_sets(count):
+    order = epoch_order(KEY, 0, count)
+    assert sorted(np.concatenate([order.meta_train, order.meta_test])) == [
+        *range(count)
+    ]
+    assert len(order.meta_train) == count // 2
+    assert sorted(np.asarray(order.fusion)) == [*range(count)]
+
+
+def test_each_epoch_and_each_key_has_an_order_of_its_own():
+    orders = [
+        tuple(np.asarray(getattr(epoch_order(key, epoch, 50), name)))
+        for key in (KEY, jax.random.key(1))
+        for epoch in (0, 1)
+        for name in ("fusion", "meta_train")
+    ]
+    assert len(set(orders)) == len(orders)
+    again = epoch_order(KEY, 0, 50)
+    assert tuple(np.asarray(again.fusion)) == orders[0]
+
+
+def test_pairs_exchange_between_meta_train_and_meta_test_over_the_epochs():
+    seen = [set(np.asarray(epoch_order(KEY, e, 10).meta_train)) for e in range(20)]
+    assert set.union(*seen) == set(range(10))
+
+
+def test_a_set_without_pairs_is_refused():
+    with pytest.raises(ValueError, match="at least one pair to train on, got none"):
+        pack([])
+
+
+def test_more_pixels_than_can_be_indexed_are_refused(monkeypatch):
+    total = sum(height * width for height, width in SIZES)
+    monkeypatch.setattr(sampler, "MAX_PIXELS", total)
+    pack(PAIRS)
+    monkeypatch.setattr(sampler, "MAX_PIXELS", total - 1)
+    with pytest.raises(ValueError, match="has 236 pixels a source, more than the 235"):
+        pack(PAIRS)
