@@ -15,12 +15,15 @@ from refusion_jax.weights import load_weights
 
 ROOT = Path(__file__).parent.parent
 FLAGS = (
+    "--preset=paper",
     "--crop_size=16",
     "--batch_size=1",
     "--reconstruction_blocks=1",
     "--epochs=3",
-    "--meta_steps=2",
-    "--fusion_steps=4",
+    # Fusion updates alone: outer updates go through the same loop, and would make
+    # every one of these processes trace their meta-gradient for half a minute.
+    "--meta_steps=0",
+    "--fusion_steps=6",
     "--steps_per_dispatch=1",
     "--save_every=2",
     "--holdout_pairs=1",
@@ -90,7 +93,7 @@ def without_speed(workdir):
     return [{k: v for k, v in x.items() if k != "steps_per_second"} for x in lines]
 
 
-@pytest.mark.parametrize("step", [3, 11])
+@pytest.mark.parametrize("step", [3, 9])
 def test_killed_run_ends_with_the_bits_of_an_uninterrupted_one(
     folder, uninterrupted, step
 ):
@@ -133,7 +136,7 @@ def test_flipped_bit_in_the_newest_checkpoint_is_named_and_the_one_before_is_use
     assert_same_weights(workdir, uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_signal_saves_and_leaves_cleanly(folder, uninterrupted, number):
     workdir = folder / number.name
     process = start(folder, workdir, "--save_every=1000")
