@@ -176,7 +176,7 @@ def spoil_small(folder):
 def spoil_all(folder):
     for path in (folder / "a").iterdir():
         path.unlink()
-    return "no picture"
+    return "got none; name the folder"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_bad_input_is_one_sentence(folder, tmp_path, spoil):
 
 def test_missing_folders_and_bad_values_are_one_sentence(folder, tmp_path):
     cases = {
-        "--source_a=": "give --source_a and --source_b",
+        "--source_a=": "give --dataset, or --source_a and --source_b",
         "--batch_size=0": "batch_size must be at least 1, got 0",
         "--meta_gradient=maml": "meta_gradient must be one of exact",
         "--inner_steps=2": "meta_gradient must be reverse when inner_steps is above 1",
