@@ -32,7 +32,8 @@ SETTINGS = {
     "epochs": 5,
     "meta_steps": 10,
     "fusion_steps": 50,
-    "alpha_fusion": 2.0,
+    # |Sobel| does not know the sign of an edge: weighed too early, it lets F invert.
+    "alpha_ramp": True,
     "learning_rate": 2e-3,
     "inner_learning_rate": 1e-2,
     "proposal_learning_rate": 4e-4,
