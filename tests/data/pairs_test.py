@@ -137,7 +137,7 @@ def test_names_that_other_systems_refuse_are_fine(folders, name):
 
 
 def test_a_folder_that_may_not_be_listed_is_named(folders, monkeypatch):
-    """By a stub: the tests may run as root, whom no right stops."""
+    """Simulated: the tests may run as root, whom no right stops."""
     a, b = folders
 
     def refuse(path):
