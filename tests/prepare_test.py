@@ -16,6 +16,17 @@ pytest.importorskip(
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell ignores SIGINT for what it starts in the background, children inherit it.
+
+    These tests may be run so; what has a handler here is at its default in a child.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def start(*flags):
     return subprocess.Popen(
         [sys.executable, "experiments/prepare.py", *flags],
@@ -23,9 +34,6 @@ def start(*flags):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell ignores SIGINT for what it starts in the background, and children
-        # inherit that: these tests may be run so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
