@@ -4,7 +4,11 @@ import os
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
+
+from refusion_jax.array_types import WeightMaps
+from refusion_jax.nets import Nets
 
 # Compiling is most of what the tests do: what one test or process has compiled, the
 # others take from disk. Environment variables, so that child processes do so too.
@@ -41,3 +45,34 @@ def shared():
         return path
 
     return locate
+
+
+def _mixes(params, count):
+    """A few numbers that every entry of a tree has a share in."""
+    means = jnp.stack([leaf.mean() for leaf in jax.tree.leaves(params)])
+    return [means.mean() * (n + 1) for n in range(count)]
+
+
+def _blend(params, source_a, source_b):
+    gain_a, gain_b, bias = _mixes(params, 3)
+    return jax.nn.sigmoid(gain_a * source_a + gain_b * source_b + bias)
+
+
+def _rebuild(params, fused):
+    gain_a, gain_b = _mixes(params, 2)
+    return jax.nn.sigmoid(gain_a * fused), jax.nn.sigmoid(gain_b * fused)
+
+
+def _weigh(params, source_a, source_b):
+    gain_a, gain_b = _mixes(params, 2)
+    logits = jnp.concatenate([gain_a * source_a, gain_b * source_b], axis=-1)
+    return WeightMaps(jax.nn.softmax(logits), jax.nn.softmax(jnp.square(logits)))
+
+
+@pytest.fixture(scope="session")
+def light_nets():
+    """Stand-ins for F, R and P where the code around them is tested.
+
+    Differentiable in every entry of the real parameter trees, and compiled in a moment.
+    """
+    return Nets(fuse=_blend, reconstruct=_rebuild, propose=_weigh)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from refusion_jax import program
 from refusion_jax.config import preset, with_fields
 from refusion_jax.trainer import train
 from refusion_jax.weights import load_weights
@@ -11,7 +12,10 @@ from refusion_jax.weights import load_weights
 pytest.importorskip("grain", reason="grain is in the extra `data`")
 
 
-def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(tmp_path):
+def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(
+    tmp_path, monkeypatch, light_nets
+):
+    monkeypatch.setattr(program, "Nets", lambda: light_nets)
     generator = np.random.default_rng(0)
     pairs = [
         tuple(generator.integers(0, 256, (20 + i, 24), np.uint8) for _ in "ab")
@@ -23,7 +27,7 @@ def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(tmp_path):
         "swap": True,
         "reconstruction_blocks": 1,
         "epochs": 2,
-        "meta_steps": 0,
+        "meta_steps": 2,
         "fusion_steps": 2,
         "steps_per_dispatch": 1,
         "holdout_pairs": 1,

@@ -1,4 +1,4 @@
-"""The loop around the real networks, on a schedule of a few steps."""
+"""The loop on a schedule of a few steps; train_test.py runs it with real networks."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from refusion_jax import trainer
+from refusion_jax import program, trainer
 from refusion_jax.config import preset, with_fields
 from refusion_jax.program import schedule
 from refusion_jax.scalars import read_scalars
@@ -30,17 +30,24 @@ def config_with(**values):
     return with_fields(preset("paper"), {**SETTINGS, **values})
 
 
-def random_pairs(count, size=(20, 24)):
+def random_pairs(count=4, size=(24, 20)):
     generator = np.random.default_rng(0)
     return [
         tuple(generator.integers(0, 256, (2, *size), np.uint8)) for _ in range(count)
     ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_networks(light_nets):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "Nets", lambda: light_nets)
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, without_networks):
     workdir = tmp_path_factory.mktemp("run")
-    state = train(config_with(), random_pairs(3), workdir, progress=False)
+    state = train(config_with(), random_pairs(), workdir, progress=False)
     return workdir, state
 
 
@@ -93,7 +100,7 @@ def test_scalars_hold_every_dispatch_and_validation(finished):
 def test_finished_run_is_not_trained_further(finished):
     workdir, state = finished
     before = (workdir / "scalars.jsonl").read_text()
-    again = train(config_with(), random_pairs(3), workdir, progress=False)
+    again = train(config_with(), random_pairs(), workdir, progress=False)
     assert int(again.step) == 6
     np.testing.assert_array_equal(
         again.params.fusion["tail2"], state.params.fusion["tail2"]
@@ -106,20 +113,20 @@ def test_other_settings_in_the_same_workdir_are_refused(finished):
     with pytest.raises(
         ValueError, match=r"holds a run with seed=0, got 7; use the same"
     ):
-        train(config_with(seed=7), random_pairs(3), workdir, progress=False)
+        train(config_with(seed=7), random_pairs(), workdir, progress=False)
 
 
 def test_other_pairs_in_the_same_workdir_are_refused(finished):
     workdir, _ = finished
     with pytest.raises(ValueError, match="holds a run on other pairs; use another"):
-        train(config_with(), random_pairs(4), workdir, progress=False)
+        train(config_with(), random_pairs(5), workdir, progress=False)
 
 
 def test_loss_that_is_not_finite_names_step_and_term_and_spares_the_checkpoint(
     tmp_path, monkeypatch
 ):
     config = config_with(meta_steps=0)
-    train(with_epochs(config, 1), random_pairs(3), tmp_path, progress=False)
+    train(with_epochs(config, 1), random_pairs(), tmp_path, progress=False)
     checkpoints = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     (tmp_path / "config.json").unlink()  # the longer run is the same run here
     real_run = trainer.Program.run
@@ -133,7 +140,7 @@ def test_loss_that_is_not_finite_names_step_and_term_and_spares_the_checkpoint(
         NonFiniteError,
         match=r"fusion_loss_gradient is nan at step 4 \(fusion step 2 of epoch 2\)",
     ):
-        train(config, random_pairs(3), tmp_path, progress=False)
+        train(config, random_pairs(), tmp_path, progress=False)
     assert sorted(x.name for x in (tmp_path / "checkpoints").iterdir()) == checkpoints
 
 

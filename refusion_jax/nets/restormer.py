@@ -199,6 +199,8 @@ class TransposedAttention(nn.Module):
         """The normalised features' attention, without the residual."""
         mask = picture_mask(grid, strips.dtype)
         kernels = (norm.fold(self.qkv), self.qkv_depthwise)
+        if self.is_initializing():  # everything is declared; nobody reads the result
+            return strips
 
         def project(inputs: tuple[Array, ...]) -> tuple[GramStatistics, Array]:
             *strip, mask = inputs
@@ -232,6 +234,8 @@ class GatedFeedForward(nn.Module):
         mask = picture_mask(grid, strips.dtype)
         kernels = (norm.fold(self.project_in), self.depthwise)
         project_out = self.project_out
+        if self.is_initializing():
+            return strips
 
         def feed_forward(inputs: tuple[Array, ...]) -> Array:
             *strip, mask = inputs

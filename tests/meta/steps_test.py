@@ -30,7 +30,9 @@ def random_batch(seed):
 
 
 @pytest.fixture(scope="module", params=["adam", "max_norm"])
-def after_outer(request):
+def after_outer(request, light_nets):
+    # Compiling the real networks once is enough: optimisers see trees, not networks.
+    nets = Nets() if request.param == "adam" else light_nets
     optimizers = make_optimizers(proposal_optimizer=request.param, accumulate=1)
     state = init_state(init_params(jax.random.key(0)), optimizers, jax.random.key(1))
     step = jax.jit(
@@ -38,7 +40,7 @@ def after_outer(request):
             state,
             inner,
             outer,
-            objectives=Objectives(),
+            objectives=Objectives(nets=nets),
             optimizers=optimizers,
             rates=RATES,
         )
