@@ -13,6 +13,7 @@ from pathlib import Path
 
 from absl import app, flags
 from absl import logging as absl_logging
+from configs.demo import SETTINGS
 
 from refusion_jax.config import preset, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
@@ -27,20 +28,6 @@ from refusion_jax.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the demo.")
 
-SETTINGS = {
-    "crop_size": 64,
-    "epochs": 5,
-    "meta_steps": 10,
-    "fusion_steps": 50,
-    # |Sobel| does not know the sign of an edge: weighed too early, it lets F invert.
-    "alpha_ramp": True,
-    "learning_rate": 2e-3,
-    "inner_learning_rate": 1e-2,
-    "proposal_learning_rate": 4e-4,
-    # The last epoch settles what the ones before have found.
-    "decay_every": 4,
-    "decay_factor": 0.3,
-}
 CURVES = {
     "fusion loss, fusion steps": ("fusion", "fusion_loss"),
     "reconstruction loss, fusion steps": ("fusion", "reconstruction_loss"),

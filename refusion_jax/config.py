@@ -110,7 +110,8 @@ class Config:
         for name in _AT_LEAST_ONE:
             _require(values[name] >= 1, name, "at least 1", values[name])
         for name in _NOT_NEGATIVE:
-            _require(values[name] >= 0, name, "at least 0", values[name])
+            expected = "at least 0 and finite"
+            _require(0 <= values[name] < float("inf"), name, expected, values[name])
         for name in _POSITIVE:
             _require(0 < values[name] < float("inf"), name, "positive", values[name])
         for name, choices in _CHOICES.items():

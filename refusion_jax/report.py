@@ -16,8 +16,9 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
   padding: 0 1rem; color: #222; }
 h1, h2 { line-height: 1.2; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; flex: 1 1 14rem; max-width: 100%; }
+.pictures { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)); }
+figure { margin: 0; }
 figure img { width: 100%; display: block; }
 figcaption { font-size: 0.85rem; color: #555; padding-top: 0.25rem; }
 """

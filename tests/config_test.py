@@ -90,12 +90,15 @@ def test_an_unknown_setting_lists_all():
         ({"epochs": 0}, "epochs must be at least 1, got 0."),
         ({"accumulate": 0}, "accumulate must be at least 1, got 0."),
         ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1, got 0."),
-        ({"holdout_pairs": -1}, "holdout_pairs must be at least 0, got -1."),
-        ({"seed": -1}, "seed must be at least 0, got -1."),
-        ({"alpha_fusion": -0.5}, "alpha_fusion must be at least 0, got -0.5."),
+        ({"holdout_pairs": -1}, "holdout_pairs must be at least 0 and finite, got -1."),
+        ({"seed": -1}, "seed must be at least 0 and finite, got -1."),
+        (
+            {"alpha_fusion": -0.5},
+            "alpha_fusion must be at least 0 and finite, got -0.5.",
+        ),
         (
             {"alpha_reconstruction": float("nan")},
-            "alpha_reconstruction must be at least 0, got nan.",
+            "alpha_reconstruction must be at least 0 and finite, got nan.",
         ),
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0."),
         (

@@ -25,8 +25,9 @@ def write_demo_pairs(folder: Path) -> None:
     Test scenes are of other photographs than the training pairs.
 
     Args:
-      folder: gets train/a, train/b, test/a, test/b. In a multi-focus pair a is focused
-        near, in a multi-exposure pair a is the darker one.
+      folder: gets train/a, train/b, test/a, test/b, and the photographs that the test
+        pairs were made from in test/truth. In a multi-focus pair a is focused near, in
+        a multi-exposure pair a is the darker one.
 
     Raises:
       ValueError: if scikit-image is not installed.
@@ -51,9 +52,14 @@ def write_demo_pairs(folder: Path) -> None:
     # Test scenes of one size: a network is compiled for each size that it meets.
     shown = slice(100, 100 + photograph.shape[0]), slice(150, 150 + photograph.shape[1])
     depth = normalised_depth(disparity)[shown]
-    _write(folder / "test", "motorcycle_focus", focus_pair(motorcycle[shown], depth))
-    name = f"{TEST_EXPOSURE_PHOTOGRAPH}_exposure"
-    _write(folder / "test", name, exposure_pair(photograph))
+    scenes = {
+        "motorcycle_focus": (motorcycle[shown], focus_pair(motorcycle[shown], depth)),
+        f"{TEST_EXPOSURE_PHOTOGRAPH}_exposure": (photograph, exposure_pair(photograph)),
+    }
+    (folder / "test" / "truth").mkdir(parents=True, exist_ok=True)
+    for name, (truth, pair) in scenes.items():
+        _write(folder / "test", name, pair)
+        write_picture(folder / "test" / "truth" / f"{name}.png", truth)
 
 
 def focus_pair(
