@@ -22,6 +22,7 @@ from refusion_jax.data.sampler import (
     pack,
 )
 from refusion_jax.data.sources import PairSource, in_order, sizes_of
+from refusion_jax.devices import most_that_divide
 from refusion_jax.losses import equal_weights
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state
@@ -33,6 +34,7 @@ from refusion_jax.meta.steps import (
     scan_steps,
 )
 from refusion_jax.nets import Nets, NetsParams, init_params
+from refusion_jax.nets.data_parallel import batch_mesh, divide_batch, replicated
 from refusion_jax.optim import make_optimizers, rates_at
 
 VALIDATION_BATCHES = 4
@@ -94,7 +96,9 @@ class Program:
     def __init__(
         self, config: Config, training: PairSource, held_out: PairSource
     ) -> None:
-        """Puts the pairs on the device, or opens them where memory_budget is too small.
+        """Puts the pairs on the devices, or opens them if above the memory_budget.
+
+        As many devices share each batch as divide it.
 
         Args:
           config: all settings.
@@ -106,10 +110,13 @@ class Program:
           ImportError: if the pairs are to be streamed and Grain is not installed.
         """
         self._config = config
+        device_count = most_that_divide(config.data.batch_size, jax.device_count())
+        mesh = batch_mesh(device_count)
+        self._everywhere = replicated(mesh)
         self._training_count = len(training)
         self._training_set: PairSet | None = None
         if fits_on_device(sizes_of(training), config.data.memory_budget):
-            self._training_set = pack([*in_order(training)])
+            self._training_set = self._put(pack([*in_order(training)]))
         else:
             from refusion_jax.data.pipeline import StageReader
 
@@ -120,7 +127,7 @@ class Program:
                 augment=config.data.augment,
                 worker_count=config.data.reader_count,
             )
-        self._held_out_set = pack([*in_order(held_out)])
+        self._held_out_set = self._put(pack([*in_order(held_out)]))
         self._held_out_count = len(held_out)
         self._optimizers = make_optimizers(
             proposal_optimizer=config.optim.proposal_optimizer,
@@ -129,6 +136,8 @@ class Program:
         nets = Nets()
         if config.loss.fixed_weights:
             nets = nets._replace(propose=lambda params, a, b: equal_weights(a))
+        if device_count > 1:
+            nets = divide_batch(nets, mesh)
         self._objectives = Objectives(
             nets=nets,
             alpha_fusion=config.loss.alpha_fusion,
@@ -138,10 +147,16 @@ class Program:
         )
         # The state is donated: a step's result takes the place of its argument.
         self._stages = {
-            "meta": jax.jit(self._meta_steps, donate_argnums=0),
-            "fusion": jax.jit(self._fusion_steps, donate_argnums=0),
+            name: jax.jit(steps, donate_argnums=0, out_shardings=self._everywhere)
+            for name, steps in (
+                ("meta", self._meta_steps),
+                ("fusion", self._fusion_steps),
+            )
         }
         self._validation = jax.jit(self._validate)
+
+    def _put(self, tree: Any) -> Any:
+        return jax.device_put(tree, self._everywhere)
 
     def init_state(self) -> TrainState:
         """The state before the first step, from the config's seed."""
@@ -154,7 +169,8 @@ class Program:
             reconstruction_width=config.nets.reconstruction_width,
             reconstruction_blocks=config.nets.reconstruction_blocks,
         )
-        return init_state(params, self._optimizers, jax.random.fold_in(key, 1))
+        state = init_state(params, self._optimizers, jax.random.fold_in(key, 1))
+        return self._put(state)
 
     def run(
         self, state: TrainState, dispatch: Dispatch

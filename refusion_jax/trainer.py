@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -85,7 +86,7 @@ def train(
       progress: show a progress bar.
 
     Returns:
-      The final state.
+      The final state, on the first device.
 
     Raises:
       ValueError: for settings that are not allowed, too few pairs, or a workdir that
@@ -164,7 +165,7 @@ def train(
                     saved_step = step
                 if watch.received:
                     raise Interrupted(watch.received, step)
-    return state
+    return jax.device_put(state, jax.devices()[0])
 
 
 def split_pairs(config: Config, pairs: PairSource) -> tuple[PairSource, PairSource]:
@@ -256,7 +257,9 @@ def _claim(path: Path, record: dict[str, Any]) -> None:
                 f"{path.parent} holds a run on other pairs; use another workdir."
             )
         for name, value in record["config"].items():
-            old = before["config"].get(name)
+            old = before["config"].get(
+                name, value
+            )  # a newer setting: nothing to compare
             if old != value and name not in FREE_TO_CHANGE:
                 raise ValueError(
                     f"{path.parent} holds a run with {name}={old}, got {value}; "
@@ -272,7 +275,8 @@ def _draw_panel(
     name: str,
 ) -> None:
     source_a, source_b = (_centre(picture) for picture in pair)
-    made = look(state.params, source_a, source_b)
+    # One device is enough; parameters that are on all of them would occupy all.
+    made = look(jax.device_get(state.params), source_a, source_b)
     first_row = {"source a": source_a, "source b": source_b}
     first_row |= {k.replace("_", " "): made[k] for k in ("fused", "recon_a", "recon_b")}
     second_row = {k.replace("_", " "): made[k] for k in ("w_a", "w_b", "v_a", "v_b")}

@@ -15,6 +15,7 @@ FLOORS = {
     "meta": 3,
     "atomic": 4,
     "config": 4,
+    "devices": 4,
     "optim": 4,
     "data": 4,
     "checkpoint": 4,

@@ -22,6 +22,9 @@ for name, value in CACHE.items():
     jax.config.update(name.lower(), value if "DIR" in name else float(value))
     os.environ[name] = value
 
+# Batches that two devices can share are shared; all else runs on the first.
+jax.config.update("jax_num_cpu_devices", 2)
+
 # A silent broadcast between ranks is a bug more often than an intention.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
