@@ -11,6 +11,7 @@ FLOORS = {
     "color": 1,
     "spatial": 1,
     "losses": 1,
+    "metrics": 1,
     "nets": 2,
     "meta": 3,
     "atomic": 4,
