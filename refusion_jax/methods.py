@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -128,7 +129,9 @@ class FromWeights:
 def _exact_luminance(path: Path) -> np.ndarray:
     """Luminance in [0, 1] before any rounding."""
     picture = read_picture(path).astype(np.float32) / 255
-    return picture if picture.ndim == 2 else np.asarray(rgb_to_luminance(picture))
+    if picture.ndim == 2:
+        return picture
+    return np.asarray(rgb_to_luminance(jnp.asarray(picture))[..., 0])
 
 
 @dataclass(frozen=True)
