@@ -23,7 +23,7 @@ STYLE = """
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); }
 td { text-align: right; white-space: nowrap; }
-thead th { text-align: right; white-space: nowrap; }
+thead th { text-align: right; }
 thead th:first-child, tbody th { text-align: left; position: sticky; left: 0;
   background: var(--paper); max-width: 16rem; overflow-wrap: anywhere; }
 tbody th { font-weight: 500; min-width: 7rem; }
@@ -31,7 +31,7 @@ abbr { text-decoration: none; color: var(--faint); }
 .best { font-weight: 700; background: var(--mark); }
 .second { text-decoration: underline; text-underline-offset: 0.2em; }
 .published td, .published th { color: var(--faint); font-weight: 400; }
-small { display: block; color: var(--faint); }
+small { display: block; color: var(--faint); font-weight: 400; }
 .note, .legend { font-size: 0.85rem; color: var(--faint); max-width: 48rem; }
 .legend span { display: inline-block; margin-right: 1.2rem; }
 .legend svg { width: 1.8rem; height: 0.7rem; vertical-align: middle; }
@@ -46,7 +46,8 @@ svg .grid { stroke: var(--line); }
 .strip button:focus-visible { outline: 3px solid #2f86d1; }
 .scale { display: inline-block; width: 9rem; height: 0.7rem; vertical-align: middle;
   margin: 0 0.4rem; border: 1px solid var(--line); }
-dialog { width: 100vw; height: 100dvh; max-width: none; max-height: none; border: 0;
+body:has(dialog[open]) { overflow: hidden; }
+dialog { width: 100%; height: 100%; max-width: none; max-height: none; border: 0;
   padding: 0; background: #111; color: #eee; }
 dialog[open] { display: flex; flex-direction: column; }
 dialog nav { display: flex; gap: 0.4rem; align-items: center; padding: 0.4rem; }
@@ -61,10 +62,11 @@ dialog img { display: block; margin: auto; image-rendering: pixelated; }
 SCRIPT = """
 const dialog = document.querySelector('dialog'), shown = dialog.querySelector('img');
 const box = dialog.querySelector('div'), label = dialog.querySelector('output');
-let row = [], at = 0, zoom = 1;
+let row = [], name = '', at = 0, zoom = 1;
 function show() {
   const picture = row[at].querySelector('img');
-  shown.src = picture.src; shown.alt = picture.alt; label.textContent = picture.alt;
+  shown.src = picture.src; shown.alt = picture.alt;
+  label.textContent = `${name}: ${picture.alt}`;
   shown.style.width = picture.naturalWidth * zoom + 'px';
 }
 function turn(by) { at = (at + by + row.length) % row.length; show(); }
@@ -77,7 +79,8 @@ function scale(by) {
 for (const strip of document.querySelectorAll('.strip')) {
   const buttons = [...strip.querySelectorAll('button')];
   buttons.forEach((button, i) => button.addEventListener('click', () => {
-    row = buttons; at = i; dialog.showModal();
+    row = buttons; name = strip.previousElementSibling.textContent; at = i;
+    dialog.showModal();
     const picture = button.querySelector('img');
     const fit = Math.min(box.clientWidth / picture.naturalWidth,
       box.clientHeight / picture.naturalHeight);
@@ -88,9 +91,9 @@ const actions = { previous: () => turn(-1), next: () => turn(1), out: () => scal
   in: () => scale(2), close: () => dialog.close() };
 dialog.addEventListener('click', event => actions[event.target.name]?.());
 dialog.addEventListener('keydown', event => {
-  const name = { ArrowLeft: 'previous', ArrowRight: 'next', '-': 'out', '+': 'in',
+  const action = { ArrowLeft: 'previous', ArrowRight: 'next', '-': 'out', '+': 'in',
     '=': 'in' }[event.key];
-  if (name) { event.preventDefault(); actions[name](); }
+  if (action) { event.preventDefault(); actions[action](); }
 });
 """
 

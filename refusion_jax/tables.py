@@ -129,7 +129,7 @@ def differences(
     rows = []
     for name, by_key in compared.items():
         for key, x in by_key.items():
-            digits = _decimals([x.mean, *x.interval]) + 1
+            digits = _decimals([x.mean, *x.interval])
             interval = " to ".join(_signed(end, digits) for end in x.interval)
             cells = (
                 metrics.METRICS[key].title,
@@ -151,9 +151,9 @@ def differences(
         (0,) * 5,
         tuple(rows),
         (
-            "Interval: percentile bootstrap over pairs. p: exact two-sided sign test, "
-            "not corrected for the number of rows: of 20 true equalities one falls "
-            "below 0.05.",
+            "Interval: percentile bootstrap over pairs; with fewer than some twenty "
+            "pairs it is too narrow. p: exact two-sided sign test, not corrected for "
+            "the number of rows: of 20 true equalities one falls below 0.05.",
         ),
     )
 

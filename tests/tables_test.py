@@ -75,7 +75,7 @@ def test_differences_name_both_methods_and_the_counts():
     (row,) = table.rows
     assert row.name == "one"
     assert [cell.text for cell in row.cells] == [
-        "MSE", "+1.5000", "+0.0000 to +3.0000", "0 : 1 (1 equal)", "1",
+        "MSE", "+1.500", "+0.000 to +3.000", "0 : 1 (1 equal)", "1",
     ]  # fmt: skip
 
 
