@@ -23,10 +23,11 @@ STYLE = """
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); }
 td { text-align: right; white-space: nowrap; }
-thead th { text-align: right; }
+thead th { text-align: right; white-space: nowrap; }
+thead th:first-child { white-space: normal; }
 thead th:first-child, tbody th { text-align: left; position: sticky; left: 0;
-  background: var(--paper); max-width: 16rem; overflow-wrap: anywhere; }
-tbody th { font-weight: 500; min-width: 7rem; }
+  background: var(--paper); max-width: min(22rem, 40vw); overflow-wrap: anywhere; }
+tbody th { font-weight: 500; min-width: min(14rem, 32vw); }
 abbr { text-decoration: none; color: var(--faint); }
 .best { font-weight: 700; background: var(--mark); }
 .second { text-decoration: underline; text-underline-offset: 0.2em; }

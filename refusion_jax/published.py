@@ -171,11 +171,13 @@ class PublishedRow(NamedTuple):
     """What the paper prints for one method on one set.
 
     Attributes:
-      name: method, set and table.
+      name: method and set.
+      source: table, and how many pairs.
       values: metric to value, as printed.
     """
 
     name: str
+    source: str
     values: dict[str, float]
 
 
@@ -211,6 +213,7 @@ def published_rows(*, task: str | None, dataset: str | None) -> list[PublishedRo
 
 def _row(table: PublishedTable, method: str) -> PublishedRow:
     return PublishedRow(
-        f"{method}, {table.dataset}, {table.pairs} pairs (Table {table.number})",
+        f"{method}, {table.dataset}",
+        f"Table {table.number}, {table.pairs} pairs",
         dict(zip(table.keys, table.rows[method], strict=True)),
     )

@@ -4,7 +4,7 @@ import html
 
 from refusion_jax.tables import Table
 
-PUBLISHED_NOTE = "published, not measured"
+PUBLISHED = "published, not measured"
 
 
 def to_markdown(table: Table) -> str:
@@ -25,7 +25,7 @@ def to_markdown(table: Table) -> str:
     ]
     lines = [heads, ["---", *(["---:"] * len(table.directions))]]
     for row in table.rows:
-        note = f" ({PUBLISHED_NOTE})" if row.is_published else ""
+        note = f" ({PUBLISHED}: {_markdown(row.source)})" if row.source else ""
         cells = [wrap[cell.mark].format(_markdown(cell.text)) for cell in row.cells]
         lines.append([_markdown(row.name) + note, *cells])
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -59,13 +59,14 @@ def to_latex(table: Table) -> str:
         r"\midrule",
     ]
     for row in table.rows:
-        dagger = r"$^\dagger$" if row.is_published else ""
+        dagger = r"$^\dagger$" if row.source else ""
         cells = [wrap[cell.mark] % _latex(cell.text) for cell in row.cells]
         lines.append(" & ".join([_latex(row.name) + dagger, *cells]) + r" \\")
     lines.append(r"\bottomrule")
-    if any(row.is_published for row in table.rows):
-        span = len(table.titles)
-        lines.append(rf"\multicolumn{{{span}}}{{l}}{{$^\dagger$ {PUBLISHED_NOTE}}} \\")
+    sources = dict.fromkeys(row.source for row in table.rows if row.source)
+    if sources:
+        span, note = len(table.titles), _latex(f"{PUBLISHED}: {'; '.join(sources)}")
+        lines.append(rf"\multicolumn{{{span}}}{{l}}{{$^\dagger$ {note}}} \\")
     lines.append(r"\end{tabular}")
     return "\n".join(lines) + "\n"
 
@@ -90,8 +91,9 @@ def to_html(table: Table) -> str:
     ]
     rows = []
     for row in table.rows:
-        kind = ' class="published"' if row.is_published else ""
-        note = f"<small>{PUBLISHED_NOTE}</small>" if row.is_published else ""
+        kind = ' class="published"' if row.source else ""
+        source = f"<small>{PUBLISHED}: {html.escape(row.source)}</small>"
+        note = source if row.source else ""
         cells = "".join(
             f"<td{f' class={cell.mark}' if cell.mark else ''}>"
             f"{html.escape(cell.text)}</td>"

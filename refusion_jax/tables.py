@@ -22,11 +22,11 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: its name, its cells, and whether somebody else published it."""
+    """A row: its name, its cells, and where they are from if not measured here."""
 
     name: str
     cells: tuple[Cell, ...]
-    is_published: bool = False
+    source: str = ""
 
 
 class Table(NamedTuple):
@@ -110,7 +110,7 @@ def summary(
     for row in shown:
         texts = [_number(row.values.get(key, math.nan), 2) for key in first.keys]
         texts += [UNDEFINED] * (len(titles) - 1 - len(texts))
-        rows.append(Row(row.name, tuple(map(Cell, texts)), is_published=True))
+        rows.append(Row(row.name, tuple(map(Cell, texts)), row.source))
     return Table(tuple(titles), tuple(directions), tuple(rows), tuple(notes))
 
 

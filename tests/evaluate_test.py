@@ -57,7 +57,7 @@ def test_methods_are_compared_in_order(folder):
     lines = (folder / "out" / "table.md").read_text().splitlines()
     assert lines[5].startswith("| average |") and "**" in lines[5]
     published = (
-        "| ReFusion, MSRS, 361 pairs (Table 1) (published, not measured) | 42.89"
+        "| ReFusion, MSRS (published, not measured: Table 1, 361 pairs) | 42.89 |"
     )
     assert any(line.startswith(published) for line in lines)
     assert done.stdout.startswith("\n".join(lines))

@@ -56,15 +56,15 @@ def test_a_metric_defined_nowhere_is_a_dash():
 
 def test_published_rows_are_last_and_never_marked():
     rows = [
-        PublishedRow("theirs", {"sd": 99.0, "ag": 1.0}),
-        PublishedRow("of other columns", {"ag": 1.0}),
+        PublishedRow("theirs", "Table 9", {"sd": 99.0, "ag": 1.0}),
+        PublishedRow("of other columns", "Table 8", {"ag": 1.0}),
     ]
     table = summary(METHODS, rows)
-    assert [row.name for row in table.rows if row.is_published] == ["theirs"]
+    assert [row.name for row in table.rows if row.source] == ["theirs"]
     assert table.rows[-1].cells == (Cell("99.00"), Cell("-"), Cell("-"))
     assert table.rows[0].cells[0].mark == "best"
     for rendered in (to_markdown(table), to_latex(table), to_html(table)):
-        assert rendered.count("published, not measured") == 1
+        assert rendered.count("published, not measured: Table 9") == 1
 
 
 def test_differences_name_both_methods_and_the_counts():
