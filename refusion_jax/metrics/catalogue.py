@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from jaxtyping import Array
 
-from refusion_jax.metrics import correlation, information, statistics
+from refusion_jax.metrics import (
+    chen_blum,
+    correlation,
+    edges,
+    feature_information,
+    information,
+    ssim,
+    statistics,
+    vif,
+    yang,
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,23 @@ METRICS: Mapping[str, Metric] = {
     "nmi": Metric(information.nmi, "NMI"),
     "mse": Metric(correlation.mse, "MSE", False, "level^2"),
     "psnr": Metric(correlation.psnr, "PSNR", unit="dB"),
+    "ssim_refusion": Metric(
+        ssim.ssim_refusion, "SSIM (mean, L = 2)", smallest_side=len(ssim.BOX)
+    ),
+    "ssim_wang": Metric(
+        ssim.ssim_wang, "SSIM (sum, L = 255)", smallest_side=len(ssim.GAUSSIAN)
+    ),
+    "ms_ssim": Metric(
+        ssim.ms_ssim, "MS-SSIM (sum)", smallest_side=ssim.MS_SSIM_SMALLEST_SIDE
+    ),
+    "vifp_sum": Metric(vif.vifp_sum, "VIFp (sum)", smallest_side=vif.SMALLEST_SIDE),
+    "viff": Metric(vif.viff, "VIFF", smallest_side=vif.SMALLEST_SIDE),
+    "qabf": Metric(edges.qabf, "Q_AB/F"),
+    "nabf": Metric(edges.nabf, "N_AB/F", False, smallest_side=2),
+    "qcb": Metric(chen_blum.qcb, "Q_CB"),
     "qncie": Metric(information.qncie, "Q_NCIE"),
+    "qy": Metric(yang.qy, "Q_Y", smallest_side=len(yang.TAPS)),
+    "fmi": Metric(feature_information.fmi, "FMI (gradient)", smallest_side=3),
 }
 
 _DETAIL = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
