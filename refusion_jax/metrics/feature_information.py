@@ -46,9 +46,9 @@ def fmi(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     Note:
       Two constant windows of different level are independent here, 0. In MATLAB and
       Octave the correlation of their two rounding errors (1e-17) is 1, so that flat
-      backgrounds score higher there. The default feature of the authors' code, "edge",
-      depends on MATLAB's thinning and is not offered; what toolkits print as "FMI_pixel"
-      is that one, not `fmi_none`.
+      backgrounds score higher there. The default feature of the authors' code,
+      "edge", depends on MATLAB's thinning and is not offered; what toolkits
+      print as "FMI_pixel" is that one, not `fmi_none`.
     """
 
     def derivative(image: Map) -> Map:

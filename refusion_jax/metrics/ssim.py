@@ -120,9 +120,9 @@ def ssim_refusion(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
     Note:
       CDDFuse's evaluator calls scikit-image 0.19 on float32 pictures of 0..255 without
-      a range; it takes 2, the range of -1..1. C1 = 4e-4 and C2 = 3.6e-3 stabilise nothing
-      on 0..255: a flat region with any noise scores about 0. The evaluator prints the
-      sum over the sources; the tables of both papers fit half of it.
+      a range; it takes 2, the range of -1..1. C1 = 4e-4 and C2 = 3.6e-3 stabilise
+      nothing on 0..255: a flat region with any noise scores about 0. The evaluator
+      prints the sum over the sources; the tables of both papers fit half of it.
     """
     return mean_over_sources(
         *_ssim_of_both(
@@ -190,8 +190,9 @@ def ms_ssim(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     """MS-SSIM (Wang, Simoncelli & Bovik 2003), sum over the sources.
 
     Per source the product over five scales of mean(structure)^w, at the coarsest
-    scale of mean(luminance * structure)^w; w = 0.0448, 0.2856, 0.3001, 0.2363, 0.1333; windows
-    as in `ssim_wang`, L = 255; scales by 2x2 means. A negative mean counts as 0.
+    scale of mean(luminance * structure)^w; w = 0.0448, 0.2856, 0.3001, 0.2363,
+    0.1333; windows as in `ssim_wang`, L = 255; scales by 2x2 means. A negative mean
+    counts as 0.
 
     Args:
       source_a, source_b, fused: 0..255, sides of at least 161: 11 pixels are left on

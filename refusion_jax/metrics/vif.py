@@ -2,8 +2,8 @@
 
 Four scales k = 1..4 with Gaussian windows of N = 17, 9, 5, 3 taps, sigma N / 5, inside
 the picture; from the second on both pictures are first filtered with that scale's
-window and every second row and column is kept. Per pixel, of a source x and the fused picture
-y, with local variances (not below 0) and covariance,
+window and every second row and column is kept. Per pixel, of a source x and the fused
+picture y, with local variances (not below 0) and covariance,
 
     g = s_xy / (s_x^2 + 1e-10),   v = s_y^2 - g s_xy
     information kept     log10(1 + g^2 s_x^2 / (v + q))

@@ -34,8 +34,8 @@ def qy(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       The reference codes (imageFusionMetrics, MEFB) subtract E[x]^2 from E[x^2]; in
       flat windows the rounding that is left exceeds C2 by far and the map explodes (839
       and 4018 on pictures with saturated areas). Here variances are at least 0, and
-      windows of one level have none and no covariance: equal to 1e-5 where the references are
-      stable. IVIF_ZOO has other constants, borders and windows.
+      windows of one level have none and no covariance: equal to 1e-5 where the
+      references are stable. IVIF_ZOO has other constants, borders and windows.
     """
     images = as_levels(source_a, source_b, fused, smallest_side=len(TAPS))
     pairs = ((0, 1), (0, 2), (1, 2))
