@@ -1,9 +1,9 @@
 """Fusion metrics, exact and named by variant.
 
 `compute(source_a, source_b, fused)` gives all of METRICS for one picture; each function
-can be called by itself, under `jit` and `vmap`, on grey levels 0..255, height x width. A
-function whose key is in METRICS bears the key as its name; the others are variants that
-tables contain under the same titles.
+can be called by itself, under `jit` and `vmap`, on grey levels 0..255, height x width.
+A function whose key is in METRICS bears the key as its name; the others are variants
+that tables contain under the same titles.
 """
 
 from refusion_jax.metrics.catalogue import METRICS, PAPER_COLUMNS, Metric

@@ -3,13 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from refusion_jax.array_types import Scalar
 from refusion_jax.metrics.levels import LARGEST, Levels, as_levels
-from refusion_jax.metrics.windows import local_mean
-
-Maps = Float[Array, "3 height width"]
+from refusion_jax.metrics.windows import (
+    Map,
+    Pictures,
+    local_mean,
+    sums_over_windows,
+)
 
 # Contrast sensitivity: difference of Gaussians over radial frequency.
 WIDE, NARROW, NARROW_SHARE = 15.3870, 1.3456, 0.7622
@@ -72,7 +75,16 @@ def _quotient(image: Array, divisor: float | Array) -> Array:
 
 def _qcb(source_a: Array, source_b: Array, fused: Array) -> Scalar:
     images = jnp.stack([_stretched(image) for image in (source_a, source_b, fused)])
-    of_a, of_b, of_fused = _masked_contrast(_as_seen(images))
+    # One picture after the other: complex spectra are large.
+    seen = jax.lax.map(_as_seen, images)
+    margin = TAPS // 2
+    padded = jnp.pad(seen, ((0, 0), (margin, margin), (margin, margin)))
+    return sums_over_windows(_quality, padded, TAPS)[0] / fused.size
+
+
+def _quality(padded: Pictures) -> tuple[Map]:
+    """Steps 3 to 6, before the mean."""
+    of_a, of_b, of_fused = _masked_contrast(padded)
 
     def preservation(of_source: Array) -> Array:
         high = jnp.maximum(of_source, of_fused)
@@ -82,17 +94,17 @@ def _qcb(source_a: Array, source_b: Array, fused: Array) -> Scalar:
     power_a, power_b = jnp.square(of_a), jnp.square(of_b)
     share_a = power_a / (power_a + power_b)
     share_b = power_b / (power_a + power_b)
-    return jnp.mean(share_a * preservation(of_a) + share_b * preservation(of_b))
+    return (share_a * preservation(of_a) + share_b * preservation(of_b),)
 
 
-def _stretched(image: Float[Array, "height width"]) -> Array:
+def _stretched(image: Map) -> Map:
     low = image.min()
     return jnp.floor(_quotient(image - low, image.max() - low) * LARGEST + 0.5)
 
 
-def _as_seen(images: Maps) -> Maps:
+def _as_seen(image: Map) -> Map:
     """Step 2."""
-    height, width = images.shape[1:]
+    height, width = image.shape
     down = np.fft.fftfreq(height, 1 / height)[:, None]
     across = np.fft.fftfreq(width, 1 / width)[None]
     squared = (down**2 + across**2) / CYCLES_PER_UNIT**2
@@ -100,15 +112,13 @@ def _as_seen(images: Maps) -> Maps:
     sensitivity -= NARROW_SHARE * np.exp(-squared / NARROW**2)
     # Complex, and columns first, as Octave does it: in a constant background the metric
     # is made of the rounding of this transform. A real transform rounds differently.
-    spectrum = jnp.fft.fft(jnp.fft.fft(images, axis=1), axis=2)
-    filtered = spectrum * sensitivity.astype(images.dtype)[None]
-    return jnp.fft.ifft(jnp.fft.ifft(filtered, axis=1), axis=2).real
+    spectrum = jnp.fft.fft(jnp.fft.fft(image, axis=0), axis=1)
+    filtered = spectrum * sensitivity.astype(image.dtype)
+    return jnp.fft.ifft(jnp.fft.ifft(filtered, axis=0), axis=1).real
 
 
-def _masked_contrast(images: Maps) -> Maps:
+def _masked_contrast(padded: Pictures) -> Pictures:
     """Steps 3 and 4."""
-    margin = TAPS // 2
-    padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin)))
     centre, surround = (
         local_mean(padded, _sampled_gaussian(sigma))
         for sigma in (CENTRE_SIGMA, SURROUND_SIGMA)

@@ -25,11 +25,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from refusion_jax.array_types import Scalar
-from refusion_jax.metrics.levels import Levels, as_levels, mean_over_sources
+from refusion_jax.metrics.levels import Levels, as_levels
+from refusion_jax.metrics.windows import Map, Pictures, sums_over_windows
 
 PLACES = 9
 Windows = Float[Array, "9 height width"]
-Map = Float[Array, "height width"]
+# Windows take nine times the memory of their rows.
+STRIP_ROWS = 4
 
 
 def fmi(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -91,11 +93,16 @@ def _cosines(side: int) -> np.ndarray:
 
 
 def _fmi(feature_a: Map, feature_b: Map, feature_fused: Map) -> Scalar:
-    of_fused = _windows(feature_fused)
-    sources = jnp.stack([_windows(feature_a), _windows(feature_b)])
-    # A loop over the sources: half the memory and half the program.
-    of_a, of_b = jax.lax.map(lambda x: _information(x, of_fused).mean(), sources)
-    return mean_over_sources(of_a, of_b)
+    def maps(features: Pictures) -> tuple[Map]:
+        of_a, of_b, of_fused = map(_windows, features)
+        # A loop over the sources: half the program.
+        both = jax.lax.map(lambda x: _information(x, of_fused), jnp.stack([of_a, of_b]))
+        return (both.mean(axis=0),)
+
+    features = jnp.stack([feature_a, feature_b, feature_fused])
+    height, width = (side - 2 for side in feature_fused.shape)
+    total = sums_over_windows(maps, features, 3, rows=STRIP_ROWS)[0]
+    return total / (height * width)
 
 
 def _windows(feature: Map) -> Windows:

@@ -15,20 +15,23 @@ summed or averaged differ between codes: there is no bare "SSIM" here.
 | `ssim_skimage` | 7x7 box | sample | inside | 255 | sum | scikit-image |
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Scalar
-from refusion_jax.metrics.levels import LARGEST, Levels, as_levels, mean_over_sources
+from refusion_jax.metrics.levels import LARGEST, Levels, as_levels
 from refusion_jax.metrics.windows import (
     Map,
+    Pictures,
     Taps,
     box_taps,
     gaussian_taps,
     local_mean,
     local_moments,
+    sums_over_windows,
 )
 
 BOX = box_taps(7)
@@ -51,9 +54,7 @@ class Similarity(NamedTuple):
 
 
 def similarities(
-    source_a: Array,
-    source_b: Array,
-    fused: Array,
+    images: Pictures,
     *,
     taps: Taps,
     level_range: float,
@@ -62,7 +63,7 @@ def similarities(
     """Both factors of SSIM between each source and the fused picture.
 
     Args:
-      source_a, source_b, fused: floating point, of one size.
+      images: source a, source b and the fused picture, in floating point.
       taps: of the window.
       level_range: L.
       is_sample: whether variances are those of a sample, divided by the number of
@@ -74,7 +75,6 @@ def similarities(
     count = len(taps) ** 2
     scale = count / (count - 1) if is_sample else 1.0
     c1, c2 = (0.01 * level_range) ** 2, (0.03 * level_range) ** 2
-    images = (source_a, source_b, fused)
     moments = local_moments(images, ((0, 2), (1, 2)), taps)
 
     def of_source(i: int) -> Similarity:
@@ -88,23 +88,28 @@ def similarities(
     return of_source(0), of_source(1)
 
 
-def _ssim_of_both(
-    source_a: Levels,
-    source_b: Levels,
-    fused: Levels,
+def _mean_ssim(
+    images: Sequence[Array],
     *,
     taps: Taps,
     level_range: float,
     is_sample: bool = False,
-) -> tuple[Scalar, Scalar]:
-    images = as_levels(source_a, source_b, fused, smallest_side=len(taps))
-    of_a, of_b = similarities(
-        *images, taps=taps, level_range=level_range, is_sample=is_sample
-    )
-    return (
-        jnp.mean(of_a.luminance * of_a.structure),
-        jnp.mean(of_b.luminance * of_b.structure),
-    )
+) -> Float[Array, "2"]:
+    """SSIM of each source."""
+
+    def maps(strip: Pictures) -> list[Map]:
+        of_both = similarities(
+            strip, taps=taps, level_range=level_range, is_sample=is_sample
+        )
+        return [of_source.luminance * of_source.structure for of_source in of_both]
+
+    stack = jnp.stack(images)
+    return sums_over_windows(maps, stack, len(taps)) / _window_count(stack, taps)
+
+
+def _window_count(images: Pictures, taps: Taps) -> int:
+    height, width = (side - len(taps) + 1 for side in images.shape[1:])
+    return height * width
 
 
 def ssim_refusion(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -124,11 +129,8 @@ def ssim_refusion(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       nothing on 0..255: a flat region with any noise scores about 0. The evaluator
       prints the sum over the sources; the tables of both papers fit half of it.
     """
-    return mean_over_sources(
-        *_ssim_of_both(
-            source_a, source_b, fused, taps=BOX, level_range=2, is_sample=True
-        )
-    )
+    images = as_levels(source_a, source_b, fused, smallest_side=len(BOX))
+    return _mean_ssim(images, taps=BOX, level_range=2, is_sample=True).mean()
 
 
 def ssim_wang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -143,10 +145,8 @@ def ssim_wang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     Returns:
       In [-2, 2]. float32 is good to about 1e-4.
     """
-    of_a, of_b = _ssim_of_both(
-        source_a, source_b, fused, taps=GAUSSIAN, level_range=LARGEST
-    )
-    return of_a + of_b
+    images = as_levels(source_a, source_b, fused, smallest_side=len(GAUSSIAN))
+    return _mean_ssim(images, taps=GAUSSIAN, level_range=LARGEST).sum()
 
 
 def ssim_skimage(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -160,10 +160,8 @@ def ssim_skimage(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     Returns:
       In [-2, 2]. float32 is good to about 1e-4.
     """
-    of_a, of_b = _ssim_of_both(
-        source_a, source_b, fused, taps=BOX, level_range=LARGEST, is_sample=True
-    )
-    return of_a + of_b
+    images = as_levels(source_a, source_b, fused, smallest_side=len(BOX))
+    return _mean_ssim(images, taps=BOX, level_range=LARGEST, is_sample=True).sum()
 
 
 def ssim_tang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -179,11 +177,11 @@ def ssim_tang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       In [-1, 1]. Needs float64 on saturated pictures.
     """
     margin = len(GAUSSIAN) // 2
-    padded = (
+    padded = [
         jnp.pad(image, margin, mode="edge")
         for image in as_levels(source_a, source_b, fused)
-    )
-    return mean_over_sources(*_ssim_of_both(*padded, taps=GAUSSIAN, level_range=1))
+    ]
+    return _mean_ssim(padded, taps=GAUSSIAN, level_range=1).mean()
 
 
 def ms_ssim(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -209,17 +207,23 @@ def ms_ssim(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     images = jnp.stack(
         as_levels(source_a, source_b, fused, smallest_side=MS_SSIM_SMALLEST_SIDE)
     )
-    products = [jnp.ones((), images.dtype)] * 2
+    product = jnp.ones(2, images.dtype)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
             images = _halved(images)
-        of_both = similarities(*images, taps=GAUSSIAN, level_range=LARGEST)
-        for i, of_source in enumerate(of_both):
-            factor = of_source.structure
-            if scale == len(SCALE_WEIGHTS) - 1:
-                factor = factor * of_source.luminance
-            products[i] = products[i] * jnp.maximum(factor.mean(), 0) ** weight
-    return products[0] + products[1]
+        is_coarsest = scale == len(SCALE_WEIGHTS) - 1
+
+        def maps(strip: Pictures, is_coarsest: bool = is_coarsest) -> list[Map]:
+            of_both = similarities(strip, taps=GAUSSIAN, level_range=LARGEST)
+            return [
+                x.structure * x.luminance if is_coarsest else x.structure
+                for x in of_both
+            ]
+
+        sums = sums_over_windows(maps, images, len(GAUSSIAN))
+        mean = sums / _window_count(images, GAUSSIAN)
+        product = product * jnp.maximum(mean, 0) ** weight
+    return product.sum()
 
 
 def _halved(images: Float[Array, "3 height width"]) -> Array:

@@ -13,8 +13,7 @@ where q is the variance of the eye's noise. What is done with these two maps mak
 difference: `vifp_sum` and `viff`.
 """
 
-from collections.abc import Iterator
-from functools import reduce
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,9 +23,12 @@ from refusion_jax.array_types import Scalar
 from refusion_jax.metrics.levels import Levels, as_levels, ratio
 from refusion_jax.metrics.windows import (
     Map,
+    Pictures,
+    Taps,
     gaussian_taps,
     local_mean,
     local_moments,
+    sums_over_windows,
 )
 
 WINDOWS = tuple(gaussian_taps(size, size / 5) for size in (17, 9, 5, 3))
@@ -61,21 +63,30 @@ class Channel(NamedTuple):
         return jnp.log10(1 + self.variance / noise)
 
 
-def _channels(
-    source_a: Levels, source_b: Levels, fused: Levels
-) -> Iterator[tuple[Channel, Channel]]:
-    """Those of source a and of source b, the finest scale first."""
+def _sums_by_scale(
+    source_a: Levels,
+    source_b: Levels,
+    fused: Levels,
+    maps: Callable[[Channel, Channel], Sequence[Map]],
+) -> Float[Array, "scales maps"]:
+    """Sums over the windows of each scale, the finest first."""
     images = jnp.stack(
         as_levels(source_a, source_b, fused, smallest_side=SMALLEST_SIDE)
     )
+    sums = []
     for scale, taps in enumerate(WINDOWS):
         if scale:
             images = local_mean(images, taps, stride=2)
-        _, variances, covariances = local_moments(tuple(images), ((0, 2), (1, 2)), taps)
-        yield (
-            _channel(variances[0], variances[2], covariances[0]),
-            _channel(variances[1], variances[2], covariances[1]),
-        )
+
+        def of_strip(strip: Pictures, taps: Taps = taps) -> Sequence[Map]:
+            _, variances, covariances = local_moments(strip, ((0, 2), (1, 2)), taps)
+            return maps(
+                _channel(variances[0], variances[2], covariances[0]),
+                _channel(variances[1], variances[2], covariances[1]),
+            )
+
+        sums.append(sums_over_windows(of_strip, images, len(taps)))
+    return jnp.stack(sums)
 
 
 def _channel(of_source: Map, of_fused: Map, covariance: Map) -> Channel:
@@ -110,11 +121,13 @@ def vifp_per_source(
       V(A, F) and V(B, F), at least 0; NaN where a source is constant (CDDFuse's
       evaluator says 1). Needs float64 on saturated pictures.
     """
-    kept, present = [], []
-    for of_both in _channels(source_a, source_b, fused):
-        kept.append(jnp.stack([x.kept(NOISE_VIFP).sum() for x in of_both]))
-        present.append(jnp.stack([x.present(NOISE_VIFP).sum() for x in of_both]))
-    return ratio(reduce(jnp.add, kept), reduce(jnp.add, present))
+
+    def maps(of_a: Channel, of_b: Channel) -> list[Map]:
+        kept = [channel.kept(NOISE_VIFP) for channel in (of_a, of_b)]
+        return kept + [channel.present(NOISE_VIFP) for channel in (of_a, of_b)]
+
+    sums = _sums_by_scale(source_a, source_b, fused, maps).sum(axis=0)
+    return ratio(sums[:2], sums[2:])
 
 
 def vifp_sum(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
@@ -149,14 +162,14 @@ def viff(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       At least 0, can exceed 1. Needs float64 on saturated pictures (float32 moves it by
       up to 1 %); where F equals a source, ties of g are decided by rounding (4e-4).
     """
-    ratios = []
-    for of_a, of_b in _channels(source_a, source_b, fused):
+
+    def maps(of_a: Channel, of_b: Channel) -> list[Map]:
         is_from_a = of_a.gain < of_b.gain
         chosen = Channel(
             *(jnp.where(is_from_a, x, y) for x, y in zip(of_a, of_b, strict=True))
         )
-        kept = jnp.sum(chosen.kept(NOISE_VIFF) + 1e-7)
-        present = jnp.sum(chosen.present(NOISE_VIFF) + 1e-7)
-        ratios.append(kept / present)
-    weights = jnp.asarray(SCALE_WEIGHTS_VIFF, ratios[0].dtype)
-    return jnp.sum(weights * jnp.stack(ratios)) / weights.sum()
+        return [chosen.kept(NOISE_VIFF) + 1e-7, chosen.present(NOISE_VIFF) + 1e-7]
+
+    sums = _sums_by_scale(source_a, source_b, fused, maps)
+    weights = jnp.asarray(SCALE_WEIGHTS_VIFF, sums.dtype)
+    return jnp.sum(weights * sums[:, 0] / sums[:, 1]) / weights.sum()

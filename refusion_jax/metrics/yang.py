@@ -8,7 +8,13 @@ from jaxtyping import Array, Bool
 
 from refusion_jax.array_types import Scalar
 from refusion_jax.metrics.levels import Levels, as_levels, ratio
-from refusion_jax.metrics.windows import gaussian_taps, local_moments
+from refusion_jax.metrics.windows import (
+    Map,
+    Pictures,
+    gaussian_taps,
+    local_moments,
+    sums_over_windows,
+)
 
 TAPS = gaussian_taps(7, 1.5)
 CONSTANT = 2e-16
@@ -37,7 +43,13 @@ def qy(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       windows of one level have none and no covariance: equal to 1e-5 where the
       references are stable. IVIF_ZOO has other constants, borders and windows.
     """
-    images = as_levels(source_a, source_b, fused, smallest_side=len(TAPS))
+    images = jnp.stack(as_levels(source_a, source_b, fused, smallest_side=len(TAPS)))
+    total, count = sums_over_windows(_quality, images, len(TAPS))
+    return ratio(total, count)
+
+
+def _quality(images: Pictures) -> tuple[Map, Map]:
+    """Q_Y of every window, 0 where both sources are flat, and where they are not."""
     pairs = ((0, 1), (0, 2), (1, 2))
     means, variances, covariances = local_moments(images, pairs, TAPS)
     is_flat = [_is_flat(image) for image in images]
@@ -61,8 +73,7 @@ def qy(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     share = variances[0] / jnp.where(has_detail, variances[0] + variances[1], 1)
     weighed = share * of_a + (1 - share) * of_b
     quality = jnp.where(of_both >= REDUNDANT, weighed, jnp.maximum(of_a, of_b))
-    total = jnp.sum(jnp.where(has_detail, quality, 0))
-    return ratio(total, jnp.sum(has_detail).astype(total.dtype))
+    return jnp.where(has_detail, quality, 0), has_detail.astype(images.dtype)
 
 
 def _is_flat(image: Array) -> Bool[Array, "height width"]:
