@@ -1,20 +1,25 @@
 """Image fusion with a meta-learned loss: ReFusion in JAX/Flax.
 
-`fuse(source_a, source_b, weights=...)` fuses two pictures of one scene. Everything
-else lives in its module: `nets` (F, R, P), `losses` (Eqs. 1-6), `meta` (the three
-updates), `trainer`, `checkpoint`, `weights`.
+`fuse(source_a, source_b, weights=...)` fuses two pictures of one scene,
+`evaluate(folder_a, folder_b, fused)` scores fused ones. Everything else lives in its
+module: `nets` (F, R, P), `losses` (Eqs. 1-6), `meta` (the three updates), `trainer`,
+`checkpoint`, `weights`, `metrics`.
 """
 
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "fuse"]
+__all__ = ["__version__", "evaluate", "fuse"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `fuse` on first use, so that `import refusion_jax` stays instant."""
+    """Loads a function on first use, so that `import refusion_jax` stays instant."""
     if name == "fuse":
         from refusion_jax.inference import fuse
 
         return fuse
+    if name == "evaluate":
+        from refusion_jax.evaluation import evaluate
+
+        return evaluate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

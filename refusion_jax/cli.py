@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refusion_jax.commands import evaluate
+
 if TYPE_CHECKING:
     from refusion_jax.array_types import Params
     from refusion_jax.data.pairs import Pair
@@ -14,8 +16,9 @@ EXAMPLES = """\
 examples:
   refusion fuse infrared.png visible.png -o fused.png --weights ReFusion_IVIF.pth
   refusion fuse infrared/ visible/ -o fused/ --weights runs/msrs
+  refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
 
-exit status: 0 all pictures written, 1 some failed, 2 wrong usage
+exit status: 0 all written, 1 some failed, 2 wrong usage
 """
 
 
@@ -34,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
     try:
-        return _fuse(arguments)
+        return int(arguments.run(arguments))
     except (OSError, ValueError) as error:
         _complain(error)
         return 2
@@ -76,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE_OR_RUN",
         help=".safetensors file, the authors' .pth file, or a training run's folder",
     )
+    fuse.set_defaults(run=_fuse)
+    evaluate.add_parser(commands)
     return parser
 
 

@@ -10,17 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from refusion_jax.atomic import replace_file
 from refusion_jax.panel import to_bytes
 
 STYLE = """
+:root { color-scheme: light dark; --ink: light-dark(#222, #e4e4e4);
+  --faint: light-dark(#5c5c5c, #a6a6a6); --line: light-dark(#d8d8d8, #444);
+  --paper: light-dark(#fff, #16181b); --mark: light-dark(#fff2c4, #4d4218); }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
-  padding: 0 1rem; color: #222; }
-h1, h2 { line-height: 1.2; }
+  padding: 0 1rem; color: var(--ink); background: var(--paper); }
+h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
 .pictures { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)); }
 figure { margin: 0; }
 figure img { width: 100%; display: block; }
-figcaption { font-size: 0.85rem; color: #555; padding-top: 0.25rem; }
+figcaption { font-size: 0.85rem; color: var(--faint); padding-top: 0.25rem; }
 """
 
 
@@ -56,27 +60,48 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
             for caption, picture in section.pictures.items()
         )
         body.append(f'<div class="pictures">{figures}</div>')
-    path.write_text(
+    write_page(path, title, body)
+
+
+def write_page(
+    path: Path, title: str, body: Sequence[str], *, style: str = "", script: str = ""
+) -> None:
+    """Writes a page of one file, light or dark as the reader's system is.
+
+    Args:
+      path: the .html file.
+      title: plain text.
+      body: HTML, escaped by the caller.
+      style: CSS after `STYLE`.
+      script: JavaScript at the end of the page.
+    """
+    page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body>"
+        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style></head>\n"
+        "<body>"
         + "\n".join(body)
-        + "</body></html>\n",
-        encoding="utf-8",
+        + (f"<script>{script}</script>" if script else "")
+        + "</body></html>\n"
     )
+    replace_file(path, page.encode("utf-8", "replace"))
 
 
-def data_uri(picture: np.ndarray) -> str:
+def data_uri(picture: np.ndarray, palette: np.ndarray | None = None) -> str:
     """A picture as a PNG inside a URI.
 
     Args:
       picture: uint8, or floats in [0, 1]; height x width or height x width x 3.
+      palette: colours of a grey picture's levels, uint8, 256 x 3; None: grey.
 
     Returns:
       "data:image/png;base64,...".
     """
     buffer = io.BytesIO()
-    Image.fromarray(to_bytes(picture)).save(buffer, format="PNG", optimize=True)
+    image = Image.fromarray(to_bytes(picture))
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    image.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

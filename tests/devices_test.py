@@ -1,3 +1,4 @@
+import jax
 import pytest
 
 from refusion_jax.devices import most_that_divide, split_cpu
@@ -12,5 +13,6 @@ def test_parts_are_equal_and_as_many_as_allowed(batch_size, limit, parts):
 
 
 def test_the_cpu_is_not_split_under_a_running_program():
+    jax.devices()
     with pytest.raises(RuntimeError, match="jax_num_cpu_devices"):
         split_cpu(1)

@@ -1,0 +1,144 @@
+"""Scores fused pictures, ours or anyone's, and compares methods.
+
+    python experiments/evaluate.py --task=ivif --out=runs/scores \
+        --source_a=MSRS/test/ir --source_b=MSRS/test/vi \
+        --weights=ReFusion_IVIF.pth --method=other=results/other \
+        --baselines=average,maximum --published=msrs
+
+Pictures are paired by stem. Methods are compared in the order of the flags' kinds:
+weights, folders, baselines; the first is what the others are compared with.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from refusion_jax.comparison import RESAMPLES
+from refusion_jax.evaluation import columns
+from refusion_jax.evaluation_files import REPORT_IMAGES, write_evaluation
+from refusion_jax.methods import BASELINES, ROUNDINGS, FromFolder, FromWeights, Method
+from refusion_jax.table_formats import to_markdown
+
+_SOURCE_A = flags.DEFINE_string(
+    "source_a", None, "Folder: infrared, functional, near, under.", required=True
+)
+_SOURCE_B = flags.DEFINE_string(
+    "source_b", None, "Folder: visible, MRI, far, over.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
+_WEIGHTS = flags.DEFINE_multi_string(
+    "weights", [], "[NAME=]FILE_OR_RUN: fuse the sources with it. Repeatable."
+)
+_METHOD = flags.DEFINE_multi_string(
+    "method", [], "[NAME=]FOLDER of fused pictures. Repeatable."
+)
+_BASELINES = flags.DEFINE_list("baselines", [], f"Any of {', '.join(BASELINES)}.")
+_TASK = flags.DEFINE_string("task", None, "ivif, mif, mfif or meif.")
+_COLUMNS = flags.DEFINE_string(
+    "columns", "paper", "paper, all, or metrics with commas between."
+)
+_PUBLISHED = flags.DEFINE_string(
+    "published",
+    None,
+    "Test set of the paper: show its published rows. Else ReFusion's of the task.",
+)
+_REFERENCE = flags.DEFINE_string(
+    "reference", None, "Method that the others are compared with; else the first."
+)
+_ROUNDING = flags.DEFINE_enum(
+    "rounding",
+    "refusion",
+    ROUNDINGS,
+    "With --weights: pictures as `refusion fuse` writes them, or the authors' grey "
+    "pictures, rounded by floor(x + 0.499999999).",
+)
+_REPORT_IMAGES = flags.DEFINE_integer(
+    "report_images", REPORT_IMAGES, "Pairs shown in the report.", lower_bound=0
+)
+_RESAMPLES = flags.DEFINE_integer(
+    "resamples", RESAMPLES, "Of the bootstrap.", lower_bound=1
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.")
+
+
+def main(argv: list[str]) -> int:
+    """Reads flags, scores, prints the table.
+
+    Args:
+      argv: what absl left of the command line: the program's name.
+
+    Returns:
+      0 when all is written, 1 on a bad input.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    # absl would show what every library has to say; we speak for ourselves only.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("refusion_jax").setLevel(logging.INFO)
+    try:
+        keys = columns(_COLUMNS.value, _TASK.value)
+        table = write_evaluation(
+            _OUT.value,
+            _SOURCE_A.value,
+            _SOURCE_B.value,
+            _methods(),
+            keys,
+            task=_TASK.value,
+            dataset=_PUBLISHED.value,
+            reference=_REFERENCE.value,
+            images=_REPORT_IMAGES.value,
+            resamples=_RESAMPLES.value,
+            seed=_SEED.value,
+        )
+    # RuntimeError is how jax reports that memory has run out.
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+    print(to_markdown(table), end="")
+    print(f"The report is at {(Path(_OUT.value) / 'report.html').resolve()}")
+    return 0
+
+
+def _methods() -> dict[str, Method]:
+    """Methods by name, in order; what is wrong with the flags is raised."""
+    unknown = [name for name in _BASELINES.value if name not in BASELINES]
+    if unknown:
+        raise ValueError(
+            f"expected baselines among {', '.join(BASELINES)}, got {unknown[0]!r}; "
+            "choose some of these."
+        )
+    weights = [
+        (name, FromWeights(path, rounding=_ROUNDING.value))
+        for name, path in map(_named, _WEIGHTS.value)
+    ]
+    folders = [(name, FromFolder(path)) for name, path in map(_named, _METHOD.value)]
+    baselines = [(name, BASELINES[name]) for name in _BASELINES.value]
+    named: list[tuple[str, Method]] = [*weights, *folders, *baselines]
+    names = [name for name, _ in named]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"expected a name of its own for each method, got {twice[0]!r} twice; "
+            "write NAME=PATH."
+        )
+    if not named:
+        raise ValueError(
+            "expected something to score, got no method; give --weights, --method or "
+            "--baselines."
+        )
+    return dict(named)
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """NAME=PATH, or PATH, whose last part is the name then."""
+    name, equals, path = text.partition("=")
+    if equals:
+        return name, Path(path)
+    return Path(text).resolve().stem, Path(text)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Subcommands of `refusion`: a module each, with `add_parser` and `run`."""

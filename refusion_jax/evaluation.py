@@ -1,0 +1,233 @@
+"""Scores fused pictures against their sources: folders in, one value a picture out.
+
+Every picture, source or fused, grey or colour, is scored by its 8-bit luminance: the Y
+of BT.601, rounded half up (`data.pictures.to_luminance`). Everything that is wrong with
+the input is told at once, before anything is computed.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from refusion_jax import metrics
+from refusion_jax.data.pairs import Pair, pictures_by_stem
+from refusion_jax.data.pictures import read_picture, to_luminance
+from refusion_jax.methods import FromFolder, FromWeights, Method, read_luminances
+from refusion_jax.scores import Scores
+
+
+class InputError(ValueError):
+    """Pictures that do not fit together.
+
+    Attributes:
+      problems: all of them, a sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Joins the problems into one message.
+
+        Args:
+          problems: at least one.
+        """
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(
+            f"expected complete sets of pictures, got {len(problems)} "
+            f"problem{'s' if len(problems) > 1 else ''}:{lines}"
+        )
+
+
+def evaluate(
+    source_a: str | os.PathLike[str],
+    source_b: str | os.PathLike[str],
+    fused: str | os.PathLike[str] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    keys: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Scores:
+    """Scores one method on folders of pictures, paired by stem.
+
+    Args:
+      source_a, source_b: folders of sources, in the order of training.
+      fused: folder of the fused pictures, from whatever program;
+      weights: or weights, see `weights.load_fusion_params`, to fuse the sources now, as
+        `refusion fuse` does. Exactly one of the two.
+      keys: metrics of `metrics.METRICS`; None: all.
+      progress: show a bar on standard error, if that is a terminal.
+
+    Returns:
+      The scores; `scores.write_scores` writes them, `tables.summary` puts their means
+      into a table.
+
+    Raises:
+      InputError: a ValueError that lists every picture that is missing, of another size
+        or not readable.
+      FileNotFoundError, ValueError: if a folder or the weights cannot be used, or there
+        is no such metric.
+    """
+    method: Method
+    if fused is not None and weights is None:
+        method = FromFolder(fused)
+    elif weights is not None and fused is None:
+        method = FromWeights(weights)
+    else:
+        raise ValueError(
+            "expected either a folder of fused pictures or weights, got "
+            f"{'neither' if fused is None else 'both'}; name one of them."
+        )
+    keys = check_keys(keys)
+    pairs = check_pictures(source_a, source_b, {"fused": method}, progress=progress)
+    return score(pairs, method, keys, progress=progress)
+
+
+def check_keys(keys: Sequence[str] | None) -> tuple[str, ...]:
+    """Refuses metrics that do not exist.
+
+    Args:
+      keys: of `metrics.METRICS`; None: all.
+
+    Returns:
+      The keys in the order given, each once.
+
+    Raises:
+      ValueError: listing the choices.
+    """
+    if keys is None:
+        return tuple(metrics.METRICS)
+    unknown = [key for key in keys if key not in metrics.METRICS]
+    if unknown or not keys:
+        raise ValueError(
+            f"expected metrics among {', '.join(metrics.METRICS)}, got "
+            f"{repr(unknown[0]) if unknown else 'none'}; choose some of these."
+        )
+    return tuple(dict.fromkeys(keys))
+
+
+def columns(choice: str, task: str | None) -> tuple[str, ...]:
+    """The metrics of a table.
+
+    Args:
+      choice: "paper": the columns of the task's table in the paper, or, where no task
+        is named, of all its tables. "all": every metric. Else keys with commas between.
+      task: one of `metrics.PAPER_COLUMNS`, or None.
+
+    Returns:
+      Keys in the order of the columns.
+
+    Raises:
+      ValueError: if there is no such task or metric.
+    """
+    if task is not None and task not in metrics.PAPER_COLUMNS:
+        raise ValueError(
+            f"expected a task among {', '.join(metrics.PAPER_COLUMNS)}, got {task!r}; "
+            "choose one of these."
+        )
+    if choice == "all":
+        return check_keys(None)
+    if choice != "paper":
+        return check_keys(choice.split(","))
+    tasks = metrics.PAPER_COLUMNS if task is None else (task,)
+    return tuple(
+        dict.fromkeys(key for name in tasks for key in metrics.PAPER_COLUMNS[name])
+    )
+
+
+def check_pictures(
+    source_a: str | os.PathLike[str],
+    source_b: str | os.PathLike[str],
+    methods: Mapping[str, Method],
+    *,
+    progress: bool = False,
+) -> list[Pair]:
+    """Reads every picture once, and finds all that is wrong.
+
+    Args:
+      source_a, source_b: folders of sources.
+      methods: by name. Those from a folder must have each pair's picture and no other.
+      progress: show a bar on standard error, if that is a terminal.
+
+    Returns:
+      The pairs, in the order of their stems.
+
+    Raises:
+      InputError: with every problem.
+      FileNotFoundError, PermissionError, ValueError: if a folder holds no pictures.
+    """
+    folders = {
+        f"source a ({source_a})": pictures_by_stem(source_a),
+        f"source b ({source_b})": pictures_by_stem(source_b),
+    } | {
+        f"{name} ({method.folder})": method.pictures
+        for name, method in methods.items()
+        if isinstance(method, FromFolder)
+    }
+    problems = []
+    for stem in tqdm(
+        sorted(set().union(*folders.values())),
+        desc="checking",
+        unit="pair",
+        disable=None if progress else True,
+    ):
+        problems += _problems(stem, folders)
+    if problems:
+        raise InputError(problems)
+    pictures_a, pictures_b = list(folders.values())[:2]
+    return [
+        Pair(stem, pictures_a[stem], pictures_b[stem]) for stem in sorted(pictures_a)
+    ]
+
+
+def _problems(stem: str, folders: Mapping[str, Mapping[str, Path]]) -> list[str]:
+    """What is wrong with the pictures of one stem."""
+    problems, first = [], None
+    for name, pictures in folders.items():
+        if stem not in pictures:
+            problems.append(f"{stem}: no picture in {name}.")
+            continue
+        try:
+            height, width = read_picture(pictures[stem]).shape[:2]
+        except (OSError, ValueError) as error:
+            problems.append(f"{stem}: {error}")
+            continue
+        first = first or (width, height, name)
+        if (width, height) != first[:2]:
+            problems.append(
+                f"{stem}: {width}x{height} pixels in {name}, "
+                f"{first[0]}x{first[1]} in {first[2]}."
+            )
+    return problems
+
+
+def score(
+    pairs: Sequence[Pair],
+    method: Method,
+    keys: Sequence[str],
+    *,
+    name: str = "fused",
+    progress: bool = False,
+) -> Scores:
+    """Scores one method.
+
+    Args:
+      pairs: as `check_pictures` returns them.
+      method: gives the fused picture of a pair.
+      keys: of `metrics.METRICS`.
+      name: of the bar.
+      progress: show a bar on standard error, if that is a terminal.
+
+    Returns:
+      The scores.
+    """
+    rows = []
+    for pair in tqdm(pairs, desc=name, unit="pair", disable=None if progress else True):
+        scored = metrics.compute(
+            *read_luminances(pair), to_luminance(method(pair)), keys=tuple(keys)
+        )
+        rows.append([float(scored[key]) for key in keys])
+    return Scores(
+        tuple(pair.stem for pair in pairs), tuple(keys), np.asarray(rows, np.float64)
+    )

@@ -1,0 +1,192 @@
+"""Where a fused picture comes from: a folder, weights, or a rule of two lines.
+
+A method is called with a pair and returns the fused picture as a file would hold it:
+uint8, grey or colour. What is scored is its 8-bit luminance.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from refusion_jax import inference
+from refusion_jax.color import rgb_to_luminance
+from refusion_jax.data.pairs import Pair, pictures_by_stem
+from refusion_jax.data.pictures import read_picture, to_luminance
+from refusion_jax.weights import load_fusion_params
+
+Fused = UInt8[np.ndarray, "height width *channels"]
+ROUNDINGS = ("refusion", "authors")
+
+
+class Method(Protocol):
+    """What can be scored."""
+
+    @property
+    def origin(self) -> str:
+        """Where its pictures come from, in words."""
+
+    def __call__(self, pair: Pair) -> Fused:
+        """The fused picture of a pair."""
+
+
+class FromFolder:
+    """Fused pictures on disk, found by the stem of their pair.
+
+    Attributes:
+      folder: where they lie.
+      pictures: file by stem.
+      origin: see `Method`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Lists the folder.
+
+        Args:
+          folder: of pictures, from whatever program; endings may differ from the
+            sources'.
+
+        Raises:
+          FileNotFoundError, PermissionError, ValueError: as `pictures_by_stem`.
+        """
+        self.folder = Path(folder)
+        self.pictures = pictures_by_stem(folder)
+        self.origin = f"the pictures in the folder {self.folder.resolve().name}"
+
+    def __call__(self, pair: Pair) -> Fused:
+        """Reads the fused picture of a pair.
+
+        Args:
+          pair: whose stem is in `pictures`.
+
+        Returns:
+          uint8, (height, width) or (height, width, 3).
+
+        Raises:
+          FileNotFoundError, ValueError: as `read_picture`.
+        """
+        return read_picture(self.pictures[pair.stem])
+
+
+class FromWeights:
+    """Pictures fused now, the same to the byte as `refusion fuse` writes them.
+
+    With rounding "authors" they are the grey pictures that the paper's numbers fit:
+    F's stretched output without colour, rounded by floor(x + 0.499999999). A colour
+    picture clips the luminance where a colour would leave the range.
+    """
+
+    def __init__(
+        self, weights: str | os.PathLike[str], *, rounding: str = "refusion"
+    ) -> None:
+        """Loads F.
+
+        Args:
+          weights: a file or run folder, see `weights.load_fusion_params`.
+          rounding: "refusion" or "authors".
+
+        Raises:
+          FileNotFoundError, ValueError: if the weights cannot be used or there is no
+            such rounding.
+        """
+        if rounding not in ROUNDINGS:
+            raise ValueError(
+                f"expected rounding to be one of {', '.join(ROUNDINGS)}, got "
+                f"{rounding!r}; choose one of these."
+            )
+        self.params = load_fusion_params(weights)
+        self.rounding = rounding
+        how = {
+            "refusion": "as `refusion fuse` writes it",
+            "authors": "grey, rounded as the authors' script does",
+        }[rounding]
+        self.origin = f"fused with {Path(weights).resolve().name}, {how}"
+
+    def __call__(self, pair: Pair) -> Fused:
+        """Fuses a pair.
+
+        Args:
+          pair: two files of one size.
+
+        Returns:
+          uint8, (height, width) or (height, width, 3).
+
+        Raises:
+          FileNotFoundError, ValueError: as `inference.fuse`.
+        """
+        if self.rounding == "refusion":
+            return inference.fuse(pair.path_a, pair.path_b, weights=self.params)
+        luminances = (_exact_luminance(path) for path in (pair.path_a, pair.path_b))
+        fused = inference.fuse_pictures(self.params, *luminances)
+        return np.floor(255 * fused.astype(np.float64) + 0.499999999).astype(np.uint8)
+
+
+def _exact_luminance(path: Path) -> np.ndarray:
+    """Luminance in [0, 1] before any rounding."""
+    picture = read_picture(path).astype(np.float32) / 255
+    if picture.ndim == 2:
+        return picture
+    return np.asarray(rgb_to_luminance(jnp.asarray(picture))[..., 0])
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A rule on two luminances.
+
+    Attributes:
+      rule: of uint8 luminances a and b, to uint8.
+      origin: see `Method`.
+    """
+
+    rule: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    origin: str
+
+    def __call__(self, pair: Pair) -> Fused:
+        """Applies the rule.
+
+        Args:
+          pair: two files of one size.
+
+        Returns:
+          uint8, (height, width).
+        """
+        return self.rule(*read_luminances(pair))
+
+
+def read_luminances(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """Both sources as the metrics see them.
+
+    Args:
+      pair: two picture files.
+
+    Returns:
+      uint8 luminance of a and of b, (height, width).
+    """
+    return (
+        to_luminance(read_picture(pair.path_a)),
+        to_luminance(read_picture(pair.path_b)),
+    )
+
+
+def average(luminance_a: np.ndarray, luminance_b: np.ndarray) -> np.ndarray:
+    """The mean of two pictures, halves rounded up.
+
+    Args:
+      luminance_a, luminance_b: uint8 of one shape.
+
+    Returns:
+      floor((a + b + 1) / 2), uint8.
+    """
+    wide_a, wide_b = luminance_a.astype(np.uint16), luminance_b.astype(np.uint16)
+    return ((wide_a + wide_b + 1) // 2).astype(np.uint8)
+
+
+BASELINES = {
+    "average": Baseline(average, "floor((A + B + 1) / 2) of the luminances"),
+    "maximum": Baseline(np.maximum, "max(A, B) of the luminances"),
+}

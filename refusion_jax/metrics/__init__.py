@@ -1,0 +1,63 @@
+"""Fusion metrics, exact and named by variant.
+
+`compute(source_a, source_b, fused)` gives all of METRICS for one picture; each function
+can be called by itself, under `jit` and `vmap`, on grey levels 0..255, height x width.
+A function whose key is in METRICS bears the key as its name; the others are variants
+that tables contain under the same titles.
+"""
+
+from refusion_jax.metrics.catalogue import METRICS, PAPER_COLUMNS, Metric
+from refusion_jax.metrics.chen_blum import qcb, qcb_double_input
+from refusion_jax.metrics.correlation import cc, mse, psnr, scd
+from refusion_jax.metrics.edges import nabf, nabf_tang_as_called, qabf
+from refusion_jax.metrics.feature_information import fmi, fmi_dct, fmi_none
+from refusion_jax.metrics.information import en, mi, mi_nats, nmi, qncie
+from refusion_jax.metrics.scores import compute
+from refusion_jax.metrics.ssim import (
+    ms_ssim,
+    ssim_refusion,
+    ssim_skimage,
+    ssim_tang,
+    ssim_wang,
+)
+from refusion_jax.metrics.statistics import ag, ag_mefb, sd, sf, sf_mefb
+from refusion_jax.metrics.vif import viff, vifp_per_source, vifp_sum
+from refusion_jax.metrics.yang import qy
+
+__all__ = [
+    "METRICS",
+    "PAPER_COLUMNS",
+    "Metric",
+    "ag",
+    "ag_mefb",
+    "cc",
+    "compute",
+    "en",
+    "fmi",
+    "fmi_dct",
+    "fmi_none",
+    "mi",
+    "mi_nats",
+    "ms_ssim",
+    "mse",
+    "nabf",
+    "nabf_tang_as_called",
+    "nmi",
+    "psnr",
+    "qabf",
+    "qcb",
+    "qcb_double_input",
+    "qncie",
+    "qy",
+    "scd",
+    "sd",
+    "sf",
+    "sf_mefb",
+    "ssim_refusion",
+    "ssim_skimage",
+    "ssim_tang",
+    "ssim_wang",
+    "viff",
+    "vifp_per_source",
+    "vifp_sum",
+]

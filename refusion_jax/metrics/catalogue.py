@@ -1,0 +1,83 @@
+"""The list of metrics: one record a key, and the columns of the paper's tables."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Array
+
+from refusion_jax.metrics import (
+    chen_blum,
+    correlation,
+    edges,
+    feature_information,
+    information,
+    ssim,
+    statistics,
+    vif,
+    yang,
+)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a table needs to know of a metric.
+
+    Attributes:
+      function: of `(source_a, source_b, fused)`, or of `(fused,)` where
+        `of_fused_alone`.
+      title: as in papers, with what tells the variant from its namesakes.
+      higher_is_better: the direction that papers mark with an arrow.
+      unit: of the value; empty for a pure number.
+      of_fused_alone: whether the sources play no part.
+      smallest_side: in pixels; smaller pictures have no value.
+    """
+
+    function: Callable[..., Array]
+    title: str
+    higher_is_better: bool = True
+    unit: str = ""
+    of_fused_alone: bool = False
+    smallest_side: int = 1
+
+
+METRICS: Mapping[str, Metric] = {
+    "en": Metric(information.en, "EN", unit="bit", of_fused_alone=True),
+    "sd": Metric(statistics.sd, "SD", unit="level", of_fused_alone=True),
+    "sf": Metric(
+        statistics.sf, "SF", unit="level", of_fused_alone=True, smallest_side=2
+    ),
+    "ag": Metric(
+        statistics.ag, "AG", unit="level", of_fused_alone=True, smallest_side=2
+    ),
+    "scd": Metric(correlation.scd, "SCD"),
+    "cc": Metric(correlation.cc, "CC"),
+    "mi": Metric(information.mi, "MI", unit="bit"),
+    "nmi": Metric(information.nmi, "NMI"),
+    "mse": Metric(correlation.mse, "MSE", False, "level^2"),
+    "psnr": Metric(correlation.psnr, "PSNR", unit="dB"),
+    "ssim_refusion": Metric(
+        ssim.ssim_refusion, "SSIM (mean, L = 2)", smallest_side=len(ssim.BOX)
+    ),
+    "ssim_wang": Metric(
+        ssim.ssim_wang, "SSIM (sum, L = 255)", smallest_side=len(ssim.GAUSSIAN)
+    ),
+    "ms_ssim": Metric(
+        ssim.ms_ssim, "MS-SSIM (sum)", smallest_side=ssim.MS_SSIM_SMALLEST_SIDE
+    ),
+    "vifp_sum": Metric(vif.vifp_sum, "VIFp (sum)", smallest_side=vif.SMALLEST_SIDE),
+    "viff": Metric(vif.viff, "VIFF", smallest_side=vif.SMALLEST_SIDE),
+    "qabf": Metric(edges.qabf, "Q_AB/F"),
+    "nabf": Metric(edges.nabf, "N_AB/F", False, smallest_side=2),
+    "qcb": Metric(chen_blum.qcb, "Q_CB"),
+    "qncie": Metric(information.qncie, "Q_NCIE"),
+    "qy": Metric(yang.qy, "Q_Y", smallest_side=len(yang.TAPS)),
+    "fmi": Metric(feature_information.fmi, "FMI (gradient)", smallest_side=3),
+}
+
+_DETAIL = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
+_VISUAL = ("en", "sd", "sf", "viff", "qcb", "qncie")
+# Columns of Tables 1 to 4 by task, in the paper's order. Its "SSIM" is consistent with
+# `ssim_refusion` and its "VIF" with `viff`.
+PAPER_COLUMNS: Mapping[str, tuple[str, ...]] = dict(
+    ivif=_DETAIL, mif=_DETAIL, mfif=_VISUAL, meif=_VISUAL
+)

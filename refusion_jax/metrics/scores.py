@@ -1,0 +1,108 @@
+"""All metrics of one fused picture, in one compiled computation."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from numpy.typing import ArrayLike
+
+from refusion_jax.metrics.catalogue import METRICS
+from refusion_jax.metrics.levels import LARGEST
+
+
+def compute(
+    source_a: ArrayLike,
+    source_b: ArrayLike,
+    fused: ArrayLike,
+    keys: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Scores a fused picture, in float64 whatever the precision of the caller.
+
+    Args:
+      source_a, source_b, fused: grey levels 0..255, height x width, integers or
+        floating point.
+      keys: of METRICS; all of them if None.
+
+    Returns:
+      One value a key, in the order of the keys. NaN where the metric is undefined for
+      these pictures, infinite, or made for larger ones (`METRICS[key].smallest_side`).
+
+    Raises:
+      ValueError: if a key is unknown, or the pictures are not grey, not of one size,
+        not finite, or not in 0..255.
+    """
+    keys = tuple(METRICS) if keys is None else tuple(keys)
+    for key in keys:
+        if key not in METRICS:
+            raise ValueError(
+                f"Unknown metric {key!r}. Choose from: {', '.join(METRICS)}."
+            )
+    arrays = {"source_a": source_a, "source_b": source_b, "fused": fused}
+    pictures = [_checked(name, np.asarray(array)) for name, array in arrays.items()]
+    for name, picture in zip(("source_b", "fused"), pictures[1:], strict=True):
+        if picture.shape != pictures[0].shape:
+            raise ValueError(
+                "expected pictures of one size, got source_a "
+                f"{pictures[0].shape} and {name} {picture.shape}; crop or resize them."
+            )
+    shortest = min(pictures[0].shape)
+    fitting = tuple(key for key in keys if METRICS[key].smallest_side <= shortest)
+    with jax.enable_x64(True):
+        values = np.asarray(_scores(*map(jnp.asarray, pictures), keys=fitting))
+    scores = dict.fromkeys(keys, float("nan"))
+    scores.update(
+        (key, float(value))
+        for key, value in zip(fitting, values, strict=True)
+        if np.isfinite(value)
+    )
+    return scores
+
+
+@partial(jax.jit, static_argnames="keys")
+def _scores(a: Array, b: Array, fused: Array, *, keys: tuple[str, ...]) -> Array:
+    values = []
+    for key in keys:
+        metric = METRICS[key]
+        values.append(
+            metric.function(fused)
+            if metric.of_fused_alone
+            else metric.function(a, b, fused)
+        )
+    return jnp.stack(values) if values else jnp.zeros(0)
+
+
+def _checked(name: str, picture: np.ndarray) -> np.ndarray:
+    """The picture in float64, or one sentence on why it is none."""
+    if picture.ndim != 2:
+        raise ValueError(
+            f"expected {name} as a grey picture, height x width, got shape "
+            f"{picture.shape}; take the luminance of a colour picture first."
+        )
+    if picture.size == 0 or not (
+        np.issubdtype(picture.dtype, np.integer)
+        or np.issubdtype(picture.dtype, np.floating)
+    ):
+        raise ValueError(
+            f"expected {name} to hold numbers, got shape {picture.shape} of "
+            f"{picture.dtype}; pass grey levels 0..255."
+        )
+    levels = picture.astype(np.float64)
+    low, high = levels.min(), levels.max()
+    if not np.isfinite(levels).all():
+        raise ValueError(
+            f"expected finite grey levels in {name}, got NaN or infinity; "
+            "find out where they come from first."
+        )
+    if low < 0 or high > LARGEST:
+        raise ValueError(
+            f"expected {name} in 0..255, got {low:g}..{high:g}; rescale it first."
+        )
+    if np.issubdtype(picture.dtype, np.floating) and low < high <= 1:
+        raise ValueError(
+            f"expected {name} in 0..255, got floating point in {low:g}..{high:g}; "
+            "multiply pictures in 0..1 by 255 first."
+        )
+    return levels

@@ -1,0 +1,128 @@
+"""Tables in Markdown, LaTeX and HTML; whatever text a name holds is escaped."""
+
+import html
+
+from refusion_jax.tables import Table
+
+PUBLISHED = "published, not measured"
+
+
+def to_markdown(table: Table) -> str:
+    """A table in Markdown: best in bold, second best in italics.
+
+    Args:
+      table: of plain text.
+
+    Returns:
+      Lines that end in a newline.
+    """
+    wrap = {"best": "**{}**", "second": "*{}*", "": "{}"}
+    arrows = {1: " ↑", -1: " ↓", 0: ""}
+    heads = [_markdown(title) for title in table.titles]
+    heads[1:] = [
+        head + arrows[direction]
+        for head, direction in zip(heads[1:], table.directions, strict=True)
+    ]
+    lines = [heads, ["---", *(["---:"] * len(table.directions))]]
+    for row in table.rows:
+        note = f" ({PUBLISHED}: {_markdown(row.source)})" if row.source else ""
+        cells = [wrap[cell.mark].format(_markdown(cell.text)) for cell in row.cells]
+        lines.append([_markdown(row.name) + note, *cells])
+    body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    notes = list(table.notes)
+    if any(cell.mark for row in table.rows for cell in row.cells):
+        notes.append("Best: bold; second best: italics.")
+    return body + "\n" + " ".join(map(_markdown, notes)) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    r"""A table in LaTeX, for the package booktabs: best in bold, second underlined.
+
+    Args:
+      table: of plain text.
+
+    Returns:
+      A `tabular` environment, its notes as comments.
+    """
+    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+    arrows = {1: r" $\uparrow$", -1: r" $\downarrow$", 0: ""}
+    heads = [_latex(title) for title in table.titles]
+    heads[1:] = [
+        head + arrows[direction]
+        for head, direction in zip(heads[1:], table.directions, strict=True)
+    ]
+    lines = [f"% {' '.join(note.split())}" for note in table.notes]
+    lines += [
+        r"\begin{tabular}{l" + "r" * len(table.directions) + "}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+    ]
+    for row in table.rows:
+        dagger = r"$^\dagger$" if row.source else ""
+        cells = [wrap[cell.mark] % _latex(cell.text) for cell in row.cells]
+        lines.append(" & ".join([_latex(row.name) + dagger, *cells]) + r" \\")
+    lines.append(r"\bottomrule")
+    sources = dict.fromkeys(row.source for row in table.rows if row.source)
+    if sources:
+        span, note = len(table.titles), _latex(f"{PUBLISHED}: {'; '.join(sources)}")
+        lines.append(rf"\multicolumn{{{span}}}{{l}}{{$^\dagger$ {note}}} \\")
+    lines.append(r"\end{tabular}")
+    return "\n".join(lines) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """A table in HTML, marked by the classes `best`, `second` and `published`.
+
+    Args:
+      table: of plain text.
+
+    Returns:
+      A `table` in a box that scrolls sideways, and its notes.
+    """
+    arrows = {
+        1: ' <abbr title="higher is better">↑</abbr>',
+        -1: ' <abbr title="lower is better">↓</abbr>',
+        0: "",
+    }
+    heads = [f"<th>{html.escape(table.titles[0])}</th>"] + [
+        f"<th>{html.escape(title)}{arrows[direction]}</th>"
+        for title, direction in zip(table.titles[1:], table.directions, strict=True)
+    ]
+    rows = []
+    for row in table.rows:
+        kind = ' class="published"' if row.source else ""
+        source = f"<small>{PUBLISHED}: {html.escape(row.source)}</small>"
+        note = source if row.source else ""
+        cells = "".join(
+            f"<td{f' class={cell.mark}' if cell.mark else ''}>"
+            f"{html.escape(cell.text)}</td>"
+            for cell in row.cells
+        )
+        rows.append(f"<tr{kind}><th>{html.escape(row.name)} {note}</th>{cells}</tr>")
+    return (
+        f'<div class="wide"><table><thead><tr>{"".join(heads)}</tr></thead>\n<tbody>'
+        + "\n".join(rows)
+        + "</tbody></table></div>\n"
+        + "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
+    )
+
+
+def _markdown(text: str) -> str:
+    escaped = "".join(f"\\{x}" if x in r"\`*_{}[]<>#|~&$" else x for x in text)
+    return " ".join(escaped.split())
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{x: f"\\{x}" for x in "&%$#_{}"},
+}
+
+
+def _latex(text: str) -> str:
+    return " ".join("".join(_LATEX.get(x, x) for x in text).split())
