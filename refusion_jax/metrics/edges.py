@@ -73,7 +73,8 @@ def qabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       source_a, source_b, fused: 0..255.
 
     Returns:
-      In [0, 1]; NaN where both sources have no edge at all. float32 is good to 1e-6.
+      In [0, 1]; NaN where both sources are black (the frame of any other picture is an
+      edge). float32 is good to 1e-6.
 
     Note:
       "g_F where equal" is what CDDFuse's evaluator, Tang's toolkit, VIFB, MEFB and

@@ -17,7 +17,6 @@ averaged over windows and both sources. H(J) is the real part of the complex ent
 """
 
 from functools import reduce
-from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -161,7 +160,7 @@ def _information(source: Windows, fused: Windows) -> Map:
         p_i, below, above = row
         # Differences of M along the rows, then along the columns: its mass.
         steps = [y - x for x, y in zip(bound(below), bound(above), strict=True)]
-        mass = [steps[0], *(y - x for x, y in pairwise(steps))]
+        mass = [steps[0], *(steps[j] - steps[j - 1] for j in range(1, PLACES))]
         terms = [
             _entropy_term(mix * m + (1 - mix) * p_i * q_j)
             for m, q_j in zip(mass, q, strict=True)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from refusion_jax import metrics
+from refusion_jax.metrics import METRICS
 
 SYNTHETIC = {
     "en": (7.72141871883, 7.9677063512, 7.22888702509, 7.98552287032),
@@ -103,8 +104,12 @@ def synthetic(number):
 
 @pytest.mark.parametrize("number", range(4))
 def test_synthetic_triples_score_as_the_references_say(number):
-    scores = metrics.compute(*synthetic(number))
-    for key, values in SYNTHETIC.items():
+    # The second has odd sides. What takes seconds to compile is left out of two sizes.
+    slow = set() if number < 2 else {"vifp_sum", "qy", "fmi"}
+    keys = [key for key in METRICS if key not in slow]
+    scores = metrics.compute(*synthetic(number), keys)
+    for key in [key for key in keys if key in SYNTHETIC]:
+        values = SYNTHETIC[key]
         # Black areas make Q_CB of the second triple a quotient of roundings.
         tolerance = 5e-5 if (key, number) == ("qcb", 1) else 1e-6
         assert scores[key] == pytest.approx(values[number], rel=tolerance, abs=1e-12), (
@@ -125,18 +130,17 @@ def test_named_variants_score_as_their_references_say(x64):
         "qcb_double_input": metrics.qcb_double_input,
         "fmi_none": metrics.fmi_none,
         "fmi_dct": metrics.fmi_dct,
+        "vifp_per_source": metrics.vifp_per_source,
     }
     scores = jax.jit(lambda *x: {key: f(*x) for key, f in functions.items()})(
         *map(jnp.asarray, synthetic(0))
     )
     for key, value in VARIANTS.items():
         assert scores[key] == pytest.approx(value, rel=1e-6), key
-
-
-def test_vifp_of_each_source_is_as_other_packages_say(x64):
-    """sewar.vifp and torchmetrics, on the first triple."""
-    of_both = jax.jit(metrics.vifp_per_source)(*map(jnp.asarray, synthetic(0)))
-    np.testing.assert_allclose(of_both, [0.2992171818, 0.1640641287], rtol=1e-7)
+    # sewar.vifp and torchmetrics.
+    np.testing.assert_allclose(
+        scores["vifp_per_source"], [0.2992171818, 0.1640641287], rtol=1e-7
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,9 @@ def _assert_agrees(name, key, score, entry):
     if key == "qcb" and name.startswith("MIF"):
         # Quotients of roundings in the black background: the references differ among
         # themselves by up to 6e-4, by 1.3e-3 where the fused picture is a source.
-        tolerance = 2.5e-3 if is_copy else 6e-4
+        tolerance = 2e-3 if is_copy else 6e-4
     elif key == "viff":
         tolerance = 5e-4 if is_copy else 1e-5
-    assert score == pytest.approx(expected, rel=tolerance, abs=1e-12), (name, key)
+    # Rounding decides where edges of the reference's N_AB/F are equally strong.
+    floor = 1e-10 if key == "nabf" else 1e-12
+    assert score == pytest.approx(expected, rel=tolerance, abs=floor), (name, key)

@@ -78,7 +78,7 @@ def test_functions_refuse_pictures_of_two_sizes():
     [
         ({"fused": RAMP / 255}, r"expected fused in 0..255, got floating point in 0"),
         ({"source_b": RAMP * 1.0 - 1}, r"expected source_b in 0\.\.255, got -1\.\."),
-        ({"fused": RAMP + 300}, r"got 300\.\."),
+        ({"fused": RAMP + 300.0}, r"got 300\.\."),
         ({"source_a": np.stack([RAMP] * 3, -1)}, r"grey picture.*\(12, 16, 3\)"),
         ({"fused": RAMP[:, 1:]}, r"source_a \(12, 16\) and fused \(12, 15\)"),
         ({"source_b": RAMP[1:]}, r"source_a \(12, 16\) and source_b \(11, 16\)"),
