@@ -175,7 +175,7 @@ def test_the_package_offers_fuse_at_its_front_door():
         (np.zeros((1, 4, 4, 3), np.uint8), r"got \(1, 4, 4, 3\); pass one picture"),
         (np.zeros(4, np.uint8), r"got \(4,\)"),
         (np.zeros((0, 4), np.uint8), r"got \(0, 4\)"),
-        (np.zeros((4, 4), np.int32), "expected uint8 or floats .* got int32"),
+        (np.zeros((4, 4), np.int32), "expected uint8, floats .* got int32"),
         (np.zeros((4, 4), bool), "got bool"),
         (np.full((4, 4), 255.0), r"got 255\.0 to 255\.0; scale"),
         (np.full((4, 4), -0.1), "scale the picture"),
@@ -191,7 +191,9 @@ def test_sources_that_are_no_pictures_are_refused(mean_of_luminances, source, me
 
 
 def test_two_sizes_are_told(mean_of_luminances):
-    with pytest.raises(ValueError, match="got 9x11 and 11x9 pixels; crop or resize"):
+    with pytest.raises(
+        ValueError, match="source 1 of 9x11 and source 2 of 11x9 pixels; crop"
+    ):
         fuse(GREY_A, GREY_B.T, weights=mean_of_luminances)
 
 
