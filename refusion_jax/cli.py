@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, ImportError) as error:
         complain(error)
         return 2
-    except KeyboardInterrupt:
-        complain("stopped by Ctrl-C.")
+    except KeyboardInterrupt as stop:
+        complain(str(stop) or "interrupted")
         return 130
 
 

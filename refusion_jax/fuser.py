@@ -19,6 +19,7 @@ from refusion_jax.data.pictures import check_writable
 from refusion_jax.inference import (
     Source,
     as_photograph,
+    check_params,
     fuse_luminance,
     fuse_photographs,
 )
@@ -68,6 +69,7 @@ class Fuser:
         if isinstance(weights, str | os.PathLike):
             self._place = str(weights_file(weights))
             trees = require_fusion(load_any_weights(weights).trees, self._place)
+        check_params(trees["fusion"])
         on_device = jax.tree.map(jnp.asarray, trees)
         self._params = on_device["fusion"]
         self._proposal = on_device.get("proposal")

@@ -160,11 +160,7 @@ def fuse_pictures(
         )
     names = [f"source {place}" for place in range(1, len(pictures) + 1)]
     common_size([x.shape for x in pictures], "none", names)
-    if not isinstance(params, Mapping) or "tail1" not in params:
-        raise ValueError(
-            "expected a weight file, a run folder or the parameters of the fusion "
-            f"network, got {type(params).__name__}; see weights.load_fusion_params."
-        )
+    check_params(params)
     luminances, chromas = [], []
     for picture in pictures:
         luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(picture)))
@@ -176,6 +172,22 @@ def fuse_pictures(
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")
     fused = np.asarray(_finish(raw, luminances, chromas, rule=output_range))
     return fused if chromas else fused[..., 0]
+
+
+def check_params(params: Params) -> None:
+    """Refuses what are no parameters of F.
+
+    Args:
+      params: theta_F, it is hoped.
+
+    Raises:
+      ValueError: saying what was expected.
+    """
+    if not isinstance(params, Mapping) or "tail1" not in params:
+        raise ValueError(
+            "expected a weight file, a run folder or the parameters of the fusion "
+            f"network, got {type(params).__name__}; see weights.load_fusion_params."
+        )
 
 
 def _fuse_tree(

@@ -44,6 +44,9 @@ def fuse_batch(
 
     Returns:
       The exit status: 0 if all is written, 1 if some failed.
+
+    Raises:
+      KeyboardInterrupt: saying how far it came.
     """
     if resume:
         for folder in {job.output.parent for job in jobs}:
@@ -88,13 +91,14 @@ def fuse_batch(
             bar.update()
     except KeyboardInterrupt:
         bar.close()
-        complain(f"interrupted, {written + kept} of {len(jobs)} pictures are written")
-        raise
+        told = f"interrupted after {written + kept} of {len(jobs)} pictures"
+        raise KeyboardInterrupt(told) from None
     bar.close()
     if is_batch:
         seconds = time.monotonic() - start
         parts = [f"{written} of {len(jobs)} written"]
         parts += [f"{kept} kept"] if kept else []
-        parts += [f"{len(failed)} failed ({', '.join(failed)})"] if failed else []
+        named = ", ".join(failed[:10]) + (", ..." if len(failed) > 10 else "")
+        parts += [f"{len(failed)} failed ({named})"] if failed else []
         complain(f"{', '.join(parts)}, {seconds:.1f} s")
     return 1 if failed else 0

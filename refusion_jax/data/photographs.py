@@ -11,13 +11,14 @@ What a fused picture takes over, for each by itself from the first source that h
 A format keeps what it has a place for: PNG, TIFF and WebP all three, JPEG no
 transparency, BMP none. WebP has no grey, so no grey profile either. 16-bit grey is
 written to PNG and TIFF; in other formats, and where transparency is kept, 8 bits are.
-Pillow writes no 16-bit colour, so colour has 8 bits everywhere.
+Pillow writes no 16-bit colour, so colour has 8 bits everywhere, and no EXIF into a
+compressed TIFF, so a TIFF with EXIF is not compressed.
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -191,13 +192,15 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
     image = Image.fromarray(pixels)
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
-    metadata: dict[str, bytes] = {}
+    metadata: dict[str, Any] = {}
     is_spaceless = ending == ".bmp" or (ending == ".webp" and pixels.ndim == 2)
     if icc_profile is not None and not is_spaceless:
         metadata["icc_profile"] = icc_profile
     is_too_long = ending in (".jpg", ".jpeg") and len(exif or b"") > _MAX_JPEG_EXIF
     if exif is not None and ending in _EXIF_ENDINGS and not is_too_long:
         metadata["exif"] = exif
+        if ending in (".tif", ".tiff"):
+            metadata["compression"] = None  # Pillow's compressing writer lacks EXIF
     save_image(path, image, **metadata)
 
 

@@ -213,14 +213,15 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 
 
 def save_image(
-    path: str | os.PathLike[str], image: Image.Image, **metadata: bytes
+    path: str | os.PathLike[str], image: Image.Image, **metadata: Any
 ) -> None:
     """`write_picture` for Pillow's images.
 
     Args:
       path: its ending chooses the format.
       image: of a mode that the format knows.
-      **metadata: `icc_profile` and `exif`, where the format has a place for them.
+      **metadata: `icc_profile` and `exif`, where the format has a place for them, or
+        other options of Pillow's, which replace ours.
 
     Raises:
       FileNotFoundError, ValueError: as `write_picture` does.
@@ -234,7 +235,7 @@ def save_image(
         )
     picture_format, options = WRITERS[path.suffix.lower()]
     encoded = io.BytesIO()
-    image.save(encoded, format=picture_format, **options, **metadata)
+    image.save(encoded, format=picture_format, **{**options, **metadata})
     replace_file(path, encoded.getvalue())
 
 
