@@ -23,13 +23,17 @@ QUALITY = {
     "crf": "16"
 }  # of x264: 0 loses nothing, 51 is worst; 16 looks like the source
 
+# FFmpeg's numbers of colour matrices, and of the range 16..235.
+RGB, UNTAGGED = 0, 2
+LIMITED_RANGE = 1
+
 
 class FusedVideo(NamedTuple):
     """What was written.
 
     Attributes:
       width, height: in pixels.
-      frame_count: frames written: as many as the shortest source has.
+      frame_count: frames written, as many as the shortest source has.
       is_cut: whether a source has more.
     """
 
@@ -141,9 +145,12 @@ def _fuse_frames(
             break
         fused = fuser.fuse(*(_pixels(frame) for frame in frames))
         if stream is None:
-            stream = _add_stream(target, fused, streams[0])
+            stream = _add_stream(target, fused, streams[0], frames)
         kind = "gray" if fused.ndim == 2 else "rgb24"
         made = av.VideoFrame.from_ndarray(np.ascontiguousarray(fused), format=kind)
+        if stream.codec_context.colorspace != UNTAGGED:
+            matrix = stream.codec_context.colorspace
+            made = made.reformat(format=stream.pix_fmt, dst_colorspace=matrix)
         made.pts, made.time_base = frames[0].pts, frames[0].time_base
         target.mux(stream.encode(made))
         frame_count += 1
@@ -159,12 +166,23 @@ def _pixels(frame: Any) -> np.ndarray:
     return np.asarray(frame.to_ndarray(format="gray" if is_grey else "rgb24"))
 
 
-def _add_stream(target: Any, fused: np.ndarray, like: Any) -> Any:
+def _add_stream(
+    target: Any, fused: np.ndarray, like: Any, frames: Sequence[Any]
+) -> Any:
     height, width = fused.shape[:2]
     stream = target.add_stream("libx264", rate=like.average_rate, options=QUALITY)
     stream.width, stream.height = width, height
     # Halved chroma needs even sides.
     is_even = height % 2 == 0 and width % 2 == 0
     stream.pix_fmt = "yuv420p" if is_even else "yuv444p"
-    stream.codec_context.time_base = like.time_base  # frames keep their times
+    context = stream.codec_context
+    context.time_base = like.time_base  # frames keep their times
+    # RGB is turned into the matrix of luminance and chroma that a source says it has;
+    # where none does, players guess for the result as they guess for the sources.
+    tagged = [x for x in frames if x.colorspace not in (RGB, UNTAGGED)]
+    if tagged:
+        context.colorspace = tagged[0].colorspace
+        context.color_primaries = tagged[0].color_primaries
+        context.color_trc = tagged[0].color_trc
+        context.color_range = LIMITED_RANGE
     return stream
