@@ -1,7 +1,9 @@
 """`refusion fuse`: pictures, folders of pictures and videos."""
 
 import argparse
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +98,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="keep outputs that are there and whole, whatever they were made with",
     )
     parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="refuse larger pictures before they fill memory (default 89478485)",
+    )
+    parser.add_argument(
         "--jobs",
         type=int,
         default=2,
@@ -120,7 +128,6 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # jax takes a second to import; help and typing errors should not wait for it.
     from refusion_jax.data.levels import check_rule
-    from refusion_jax.jobs import plan_jobs
     from refusion_jax.video import is_video
 
     check_rule(arguments.levels)
@@ -129,6 +136,14 @@ def run(arguments: argparse.Namespace) -> int:
     sources = [arguments.a, arguments.b, *arguments.more]
     if any(is_video(source) for source in sources):
         return _fuse_videos(arguments, sources)
+    with _limit_of_pixels(arguments.max_pixels):
+        return _fuse_pictures(arguments, sources)
+
+
+def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
+    from refusion_jax.commands.batch import fuse_batch
+    from refusion_jax.jobs import plan_jobs
+
     jobs = plan_jobs(sources, arguments.output)
     turn_cache_on(arguments)
     fuser = _fuser(arguments, arguments.output_range or "stretch")
@@ -139,8 +154,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.maps:
         _ = fuser.proposal_params  # or an error, before anything is written
-    from refusion_jax.commands.batch import fuse_batch
-
     is_batch = arguments.a.is_dir()
     if is_batch:
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -152,6 +165,21 @@ def run(arguments: argparse.Namespace) -> int:
         with_maps=arguments.maps,
         is_batch=is_batch,
     )
+
+
+@contextmanager
+def _limit_of_pixels(limit: int | None) -> Iterator[None]:
+    """Makes Pillow's limit a limit, where it only warns up to twice as many pixels."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = before if limit is None else limit
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":

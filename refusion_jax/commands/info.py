@@ -1,4 +1,4 @@
-"""`refusion info`: what a weight file or a training run holds."""
+"""`refusion info`: what a weight file, a training run or a checkpoint holds."""
 
 import argparse
 import json
@@ -9,9 +9,12 @@ EXAMPLES = """\
 examples:
   refusion info ReFusion_IVIF.pth
   refusion info runs/msrs
+  refusion info runs/msrs/checkpoints/96800
 
 exit status: 0 if it can be read, 2 if not
 """
+# What a checkpoint notes beside its arrays: settings and checksums, as JSON.
+CHECKPOINT_RECORD = Path("record/metadata")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,13 +26,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "info",
         help="say what a weight file or a run holds",
-        description="Say what a weight file or a training run holds: networks, "
-        "parameters, hash, notes, steps.",
+        description="Say what a weight file, a training run or one of its "
+        "checkpoints holds: networks, parameters, hash, notes, steps.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "place", type=Path, metavar="FILE", help=".pth, .safetensors or run folder"
+        "place",
+        type=Path,
+        metavar="FILE",
+        help=".pth, .safetensors, run folder or checkpoint",
     )
     parser.set_defaults(run=run)
 
@@ -46,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       OSError, ValueError: if it cannot be read.
     """
+    if (arguments.place / CHECKPOINT_RECORD).is_file():
+        return _print_checkpoint(arguments.place)
     from refusion_jax.commands.sums import parameter_count, sha256_of
     from refusion_jax.weights import load_any_weights, weights_file
 
@@ -69,6 +77,20 @@ def _print_run(folder: Path) -> None:
     steps = sorted(int(name) for name in names if name.isdecimal())
     print(f"run: {folder}")
     print(f"checkpoints: {', '.join(f'step {x}' for x in steps) or 'none'}")
+
+
+def _print_checkpoint(folder: Path) -> int:
+    path = folder / CHECKPOINT_RECORD
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected the notes of a checkpoint, got {error} in {path}; name another."
+        ) from error
+    print(f"checkpoint: step {folder.resolve().name} in {folder}")
+    for name, text in sorted(record.items()):
+        _print_note(name, json.dumps(text))
+    return 0
 
 
 def _variant(fusion: Any) -> str:

@@ -133,7 +133,8 @@ def _read(
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"expected a picture of moderate size, got {name} ({error}); crop it, "
-            "or raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
+            "or raise PIL.Image.MAX_IMAGE_PIXELS (`refusion fuse --max-pixels`) if you "
+            "trust the file."
         ) from error
     except PermissionError:
         raise

@@ -184,6 +184,17 @@ def test_options_that_cannot_be_are_refused_first(run, capsys, arguments, messag
     assert not (run / "out").exists()
 
 
+def test_the_limit_of_pixels_is_a_limit_and_can_be_moved(run, capsys):
+    before = Image.MAX_IMAGE_PIXELS
+    arguments = ("a/1.png", "b/1.png", "-o", "x.png")
+    assert fuse(*arguments, "--max-pixels=47") == 1  # they have 48
+    err = capsys.readouterr().err
+    assert "expected a picture of moderate size, got a/1.png" in err
+    assert "--max-pixels" in err and err.count("\n") == 1
+    assert fuse(*arguments, "--max-pixels=48") == 0
+    assert Image.MAX_IMAGE_PIXELS == before
+
+
 def test_maps_are_written_beside_the_picture(run, tree_of, params, monkeypatch):
     """P prefers a where a is brighter: a network that compiles at once."""
 

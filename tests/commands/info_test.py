@@ -2,6 +2,7 @@ import hashlib
 
 import pytest
 
+from refusion_jax import checkpoint
 from refusion_jax.cli import main
 from refusion_jax.weights import save_weights
 
@@ -44,6 +45,23 @@ def test_the_authors_file_has_the_fusion_network_only(shared, capsys):
     assert main(["info", str(shared("official", "ivif", "ReFusion_IVIF.pth"))]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "fusion: 59,856 parameters (with interaction, with gating)"
+
+
+def test_a_checkpoint_tells_its_step_settings_and_checksums(run, capsys):
+    """The names are those that `checkpoint.py` has Orbax write."""
+    record = run / "checkpoints" / "80" / checkpoint._RECORD / "metadata"
+    record.parent.mkdir()
+    record.write_text('{"config": {"seed": 3}, "sha256": {"params_fusion": "ab12"}}')
+    assert main(["info", "run/checkpoints/80"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "checkpoint: step 80 in run/checkpoints/80",
+        "config.seed: 3",
+        'sha256.params_fusion: "ab12"',
+    ]
+    record.write_text("cut off")
+    assert main(["info", "run/checkpoints/80"]) == 2
+    err = capsys.readouterr().err
+    assert "expected the notes of a checkpoint, got " in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("place", ["none", "none.pth", "text.safetensors", "text"])
