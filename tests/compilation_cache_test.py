@@ -58,20 +58,22 @@ def test_the_command_turns_the_cache_on_and_an_import_does_not(tmp_path):
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_no_cache_writes_nothing_even_where_jax_has_one(tmp_path):
-    settings(tmp_path, "off", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "jax"))
-    settings(tmp_path, REFUSION_CACHE="")
-    # What was compiled before the switch may be in JAX's own folder.
+def test_no_cache_writes_nothing(tmp_path):
+    settings(tmp_path, "off")
     assert not (tmp_path / "xdg").exists()
 
 
 def test_jaxs_own_setting_is_respected_unless_ours_is_set(tmp_path):
-    (tmp_path / "ours").write_text("a file in the way")
-    jaxs = str(tmp_path / "jax")
+    jaxs, ours = str(tmp_path / "jax"), str(tmp_path / "ours")
     done = settings(tmp_path, JAX_COMPILATION_CACHE_DIR=jaxs)
     assert done.stdout == f"{jaxs}\n"
-    done = settings(
-        tmp_path, JAX_COMPILATION_CACHE_DIR=jaxs, REFUSION_CACHE=str(tmp_path / "ours")
-    )
-    assert done.stdout == f"{jaxs}\n"
+    done = settings(tmp_path, JAX_COMPILATION_CACHE_DIR=jaxs, REFUSION_CACHE=ours)
+    assert done.stdout == f"{ours}\n"
+    assert list((tmp_path / "ours").iterdir())
+
+
+def test_a_folder_that_cannot_be_is_said_and_done_without(tmp_path):
+    (tmp_path / "ours").write_text("a file in the way")
+    done = settings(tmp_path, REFUSION_CACHE=str(tmp_path / "ours"))
+    assert done.stdout == "None\n"
     assert done.stderr.startswith(f"refusion: no compilation cache in {tmp_path}/ours")
