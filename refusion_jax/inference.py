@@ -7,10 +7,10 @@ lends its chroma, the chroma of more is fused by Eq. 15. Grey is a picture whose
 channels are equal everywhere.
 
 F fuses two; of more sources (a focus stack, a bracket of exposures) the first half and
-the second half are fused, and then the two results: a balanced tree. Of 2, 4, 8 sources
-all count alike, of others none more than twice as much as another, while fusing them
-one after the other would give the last one as much weight as all before it. What is
-between two fusions is F's own output; the range rule comes once, at the end.
+the second half are fused, and then the two results: a balanced tree. If F took the
+mean, all of 2, 4, 8 sources would count alike, and of others none more than twice as
+much as another, while one after the other the last would count as much as all before
+it. Between two fusions stands F's own output; the range rule comes once, at the end.
 """
 
 import os
