@@ -1,19 +1,24 @@
 """Image fusion with a meta-learned loss: ReFusion in JAX/Flax.
 
-`fuse(source_a, source_b, weights=...)` fuses two pictures of one scene,
-`evaluate(folder_a, folder_b, fused)` scores fused ones. Everything else lives in its
-module: `nets` (F, R, P), `losses` (Eqs. 1-6), `meta` (the three updates), `trainer`,
-`checkpoint`, `weights`, `metrics`.
+`fuse(source_a, source_b, weights=...)` fuses pictures of one scene, a `Fuser` loads the
+weights once and fuses many, `evaluate(folder_a, folder_b, fused)` scores fused ones.
+Everything else lives in its module: `nets` (F, R, P), `losses` (Eqs. 1-6), `meta` (the
+three updates), `trainer`, `checkpoint`, `weights`, `metrics`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refusion_jax.evaluation import evaluate
+    from refusion_jax.fuser import Fuser
+    from refusion_jax.inference import fuse
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "fuse"]
+__all__ = ["Fuser", "__version__", "evaluate", "fuse"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a function on first use, so that `import refusion_jax` stays instant."""
+    """Loads what is used on first use, so that `import refusion_jax` stays instant."""
     if name == "fuse":
         from refusion_jax.inference import fuse
 
@@ -22,4 +27,8 @@ def __getattr__(name: str) -> Any:
         from refusion_jax.evaluation import evaluate
 
         return evaluate
+    if name == "Fuser":
+        from refusion_jax.fuser import Fuser
+
+        return Fuser
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

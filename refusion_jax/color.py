@@ -68,28 +68,30 @@ def ycbcr_to_rgb(ycbcr: RgbImage) -> RgbImage:
     return luminance + jnp.concatenate([red_excess, green_excess, blue_excess], axis=-1)
 
 
-def fuse_chroma(chroma_a: Chroma, chroma_b: Chroma) -> Chroma:
-    """Fuses chroma, the more colourful source weighing more.
+def fuse_chroma(*chromas: Chroma) -> Chroma:
+    """Fuses chroma, a more colourful source weighing more.
 
     C_f = (C_a |C_a - tau| + C_b |C_b - tau|) / (|C_a - tau| + |C_b - tau|)   [Eq. 15]
 
+    and for more sources the sums of the numerator and of the denominator over them all.
+
     Args:
-      chroma_a, chroma_b: Cb and Cr in [0, 1]; each channel is fused by itself.
+      *chromas: Cb and Cr in [0, 1] of each source; each channel is fused by itself.
 
     Returns:
-      Fused chroma, between its two sources.
+      Fused chroma, between its sources; of one source that source's.
 
     Note:
-      tau = NEUTRAL_CHROMA = 1/2, the paper's 128 on 8-bit chroma. Where both sources
+      tau = NEUTRAL_CHROMA = 1/2, the paper's 128 on 8-bit chroma. Where all sources
       are neutral Eq. 15 is 0/0: neutral here. The authors add 1e-4 to the denominator
       instead, which tints such pixels by up to one grey level.
     """
-    offset_a, offset_b = chroma_a - NEUTRAL_CHROMA, chroma_b - NEUTRAL_CHROMA
-    weight_a, weight_b = jnp.abs(offset_a), jnp.abs(offset_b)
-    is_neutral = jnp.maximum(weight_a, weight_b) < NEUTRAL_EPSILON
+    offsets = jnp.stack([chroma - NEUTRAL_CHROMA for chroma in chromas])
+    weights = jnp.abs(offsets)
+    is_neutral = weights.max(axis=0) < NEUTRAL_EPSILON
     # The masked branch must not divide by zero: it would still poison gradients.
-    total = jnp.where(is_neutral, 1.0, weight_a + weight_b)
-    offset = (offset_a * weight_a + offset_b * weight_b) / total
+    total = jnp.where(is_neutral, 1.0, weights.sum(axis=0))
+    offset = (offsets * weights).sum(axis=0) / total
     return NEUTRAL_CHROMA + jnp.where(is_neutral, 0.0, offset)
 
 

@@ -1,14 +1,21 @@
 """Pictures in, picture out: colour, network, range, rounding.
 
 The authors' rule, for every task alike: the luminances are fused, the result is
-stretched from its own minimum and maximum to the full range, and colour is added. Two
-grey sources give a grey picture, one coloured source lends its chroma, the chroma of
-two is fused by Eq. 15. Grey is a picture whose three channels are equal everywhere.
+stretched from its own minimum and maximum to the full range (or another rule of
+`ranges`), and colour is added. Grey sources give a grey picture, one coloured source
+lends its chroma, the chroma of more is fused by Eq. 15. Grey is a picture whose three
+channels are equal everywhere.
+
+F fuses two; of more sources (a focus stack, a bracket of exposures) the first half and
+the second half are fused, and then the two results: a balanced tree. If F took the
+mean, all of 2, 4, 8 sources would count alike, and of others none more than twice as
+much as another, while one after the other the last would count as much as all before
+it. Between two fusions stands F's own output; the range rule comes once, at the end.
 """
 
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +25,14 @@ from jaxtyping import Array, Float
 from refusion_jax import nets
 from refusion_jax.array_types import Image, Params
 from refusion_jax.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
-from refusion_jax.data.pictures import read_picture
-from refusion_jax.spatial import stretch
+from refusion_jax.data.pairs import common_size, fit
+from refusion_jax.data.photographs import (
+    Photograph,
+    from_unit,
+    read_photograph,
+    to_unit,
+)
+from refusion_jax.ranges import apply_range, check_range
 from refusion_jax.weights import load_fusion_params
 
 Source = str | os.PathLike[str] | np.ndarray | jax.Array
@@ -29,67 +42,162 @@ Picture = Float[np.ndarray, "height width *channels"]
 def fuse(
     source_a: Source,
     source_b: Source,
-    *,
+    *more: Source,
     weights: str | os.PathLike[str] | Params,
+    output_range: str = "stretch",
+    align: str = "none",
+    levels: str = "full",
 ) -> np.ndarray:
-    """Fuses two pictures of one scene.
+    """Fuses two or more pictures of one scene.
 
     Args:
-      source_a, source_b: files, or arrays of shape (height, width), (height, width, 1)
-        or (height, width, 3): uint8, or floats in [0, 1]. Both of one size, in the
-        order of training: infrared, visible; functional, MRI; near, far; under, over.
+      source_a, source_b, *more: files, or arrays of shape (height, width), (height,
+        width, 1) or (height, width, 3): uint8, floats in [0, 1], or grey of uint16. In
+        the order of training: infrared, visible; functional, MRI; near to far; under-
+        to over-exposed.
       weights: a weight file or run folder as `weights.load_fusion_params` takes it, or
         the parameters that it returns.
+      output_range: "stretch", "none" or "source", see `ranges`.
+      align: what to do with two sizes, see `data.pairs.align_pair`; "none" refuses.
+      levels: range rule of 16-bit grey, see `data.levels`.
 
     Returns:
-      uint8, 0..255: (height, width) if both sources are grey, else (height, width, 3).
+      (height, width) if all sources are grey, else (height, width, 3). uint8, 0..255;
+      uint16 if it is grey and any source is 16-bit grey.
 
     Raises:
       FileNotFoundError: if a file is missing.
-      ValueError: if a source or the weights cannot be used, or the sizes differ.
+      ValueError: if a source, a rule or the weights cannot be used, or sizes differ.
     """
-    picture_a, picture_b = _to_picture(source_a), _to_picture(source_b)
+    photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
     if isinstance(weights, str | os.PathLike):
         weights = load_fusion_params(weights)
-    return np.rint(255 * fuse_pictures(weights, picture_a, picture_b)).astype(np.uint8)
+    return fuse_photographs(
+        weights,
+        photographs,
+        output_range=output_range,
+        align=align,
+        levels=levels,
+    ).pixels
 
 
-def fuse_pictures(params: Params, picture_a: Picture, picture_b: Picture) -> Picture:
+def fuse_photographs(
+    params: Params,
+    photographs: Sequence[Photograph],
+    *,
+    output_range: str = "stretch",
+    align: str = "none",
+    levels: str = "full",
+) -> Photograph:
+    """`fuse` for pictures with what belongs to them.
+
+    Args:
+      params: theta_F.
+      photographs: two or more of one scene.
+      output_range, align, levels: as for `fuse`.
+
+    Returns:
+      The fused picture, with transparency, profile and EXIF of its sources.
+
+    Raises:
+      ValueError: as `fuse` does.
+    """
+    pictures = aligned_pictures(photographs, align=align, levels=levels)
+    fused = fuse_pictures(params, *pictures, output_range=output_range)
+    size = (fused.shape[0], fused.shape[1])
+    sources = [
+        x if x.alpha is None else x._replace(alpha=fit(x.alpha, size, align))
+        for x in photographs
+    ]
+    return from_unit(fused, sources)
+
+
+def aligned_pictures(
+    photographs: Sequence[Photograph], *, align: str = "none", levels: str = "full"
+) -> list[Picture]:
+    """Pixels of one size and one scale.
+
+    Args:
+      photographs: of one scene.
+      align, levels: as for `fuse`.
+
+    Returns:
+      float32 in [0, 1], one height and width for all.
+
+    Raises:
+      ValueError: if the sizes differ and may not, or for an unknown rule.
+    """
+    shapes = [photograph.pixels.shape for photograph in photographs]
+    names = [
+        x.name or f"source {place}" for place, x in enumerate(photographs, start=1)
+    ]
+    size = common_size(shapes, align, names)
+    return [fit(to_unit(photograph, levels), size, align) for photograph in photographs]
+
+
+def fuse_pictures(
+    params: Params, *pictures: Picture, output_range: str = "stretch"
+) -> Picture:
     """`fuse` between the files and the rounding.
 
     Args:
       params: theta_F.
-      picture_a, picture_b: float32 in [0, 1], of one height and width; three channels,
-        or one, or none.
+      *pictures: two or more, float32 in [0, 1], of one height and width; three
+        channels, or one, or none.
+      output_range: as for `fuse`.
 
     Returns:
-      float32 in [0, 1]: (height, width) if both are grey, else (height, width, 3).
+      float32 in [0, 1]: (height, width) if all are grey, else (height, width, 3).
 
     Raises:
       ValueError: if the sizes differ, or params are not F's or give no finite result.
     """
-    size_a, size_b = picture_a.shape[:2], picture_b.shape[:2]
-    if size_a != size_b:
+    check_range(output_range)
+    if len(pictures) < 2:
         raise ValueError(
-            f"expected sources of one size, got {size_a[1]}x{size_a[0]} and "
-            f"{size_b[1]}x{size_b[0]} pixels; crop or resize the pair first."
+            f"expected two sources or more, got {len(pictures)}; there is nothing to "
+            "fuse."
         )
+    names = [f"source {place}" for place in range(1, len(pictures) + 1)]
+    common_size([x.shape for x in pictures], "none", names)
+    check_params(params)
+    luminances, chromas = [], []
+    for picture in pictures:
+        luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(picture)))
+        luminances.append(luminance)
+        if is_coloured:
+            chromas.append(chroma)
+    raw = _fuse_tree(params, luminances)
+    if not jnp.isfinite(raw).all():
+        raise ValueError("expected a finite fused picture, got NaN; check the weights.")
+    fused = np.asarray(_finish(raw, luminances, chromas, rule=output_range))
+    return fused if chromas else fused[..., 0]
+
+
+def check_params(params: Params) -> None:
+    """Refuses what are no parameters of F.
+
+    Args:
+      params: theta_F, it is hoped.
+
+    Raises:
+      ValueError: saying what was expected.
+    """
     if not isinstance(params, Mapping) or "tail1" not in params:
         raise ValueError(
             "expected a weight file, a run folder or the parameters of the fusion "
             f"network, got {type(params).__name__}; see weights.load_fusion_params."
         )
-    source_a, source_b = _split(picture_a), _split(picture_b)
-    raw = fuse_luminance(params, source_a.luminance, source_b.luminance)
-    if not jnp.isfinite(raw).all():
-        raise ValueError("expected a finite fused picture, got NaN; check the weights.")
-    luminance = stretch(raw)
-    chromas = [x.chroma for x in (source_a, source_b) if x.chroma is not None]
-    if not chromas:
-        return np.asarray(luminance[..., 0])
-    chroma = chromas[0] if len(chromas) == 1 else fuse_chroma(*chromas)
-    rgb = ycbcr_to_rgb(jnp.concatenate([luminance, chroma], axis=-1))
-    return np.asarray(jnp.clip(rgb, 0, 1))
+
+
+def _fuse_tree(
+    params: Params, luminances: Sequence[Float[Array, "height width 1"]]
+) -> Float[Array, "height width 1"]:
+    if len(luminances) == 1:
+        return luminances[0]
+    middle = (len(luminances) + 1) // 2
+    first, second = luminances[:middle], luminances[middle:]
+    return fuse_luminance(params, _fuse_tree(params, first), _fuse_tree(params, second))
 
 
 def fuse_luminance(
@@ -116,23 +224,64 @@ def _forward(params: Params, source_a: Image, source_b: Image) -> Image:
         return nets.fuse(params, source_a, source_b)
 
 
-class _Split(NamedTuple):
-    luminance: Float[Array, "height width 1"]
-    chroma: Float[Array, "height width 2"] | None  # None: a grey picture
+def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:
+    """What F sees of a picture.
+
+    Args:
+      picture: float32 in [0, 1]; three channels, or one, or none.
+
+    Returns:
+      The Y of BT.601, in [0, 1].
+    """
+    return _split(np.atleast_3d(np.float32(picture)))[0]
 
 
-def _split(picture: Picture) -> _Split:
-    pixels = jnp.asarray(picture, jnp.float32)
-    if pixels.ndim == 2 or pixels.shape[-1] == 1:
-        return _Split(pixels.reshape(*pixels.shape[:2], 1), None)
+# The two functions around the network are compiled as a whole: run one by one, their
+# operations would each be compiled for each size of picture.
+@jax.jit
+def _split(
+    pixels: Float[Array, "height width channels"],
+) -> tuple[Array, Array, Array]:
+    """Luminance, chroma, and whether there is any."""
+    if pixels.shape[-1] == 1:
+        return pixels, jnp.zeros((*pixels.shape[:2], 2)), jnp.asarray(False)
     ycbcr = rgb_to_ycbcr(pixels)
-    return _Split(ycbcr[..., :1], None if is_grey(pixels) else ycbcr[..., 1:])
+    return ycbcr[..., :1], ycbcr[..., 1:], ~is_grey(pixels)
 
 
-def _to_picture(source: Source) -> Picture:
-    """A source as float32 in [0, 1]."""
+@partial(jax.jit, static_argnames="rule")
+def _finish(
+    raw: Float[Array, "height width 1"],
+    luminances: list[Array],
+    chromas: list[Array],
+    *,
+    rule: str,
+) -> Float[Array, "height width channels"]:
+    luminance = apply_range(raw, luminances, rule=rule)
+    if not chromas:
+        return luminance
+    chroma = chromas[0] if len(chromas) == 1 else fuse_chroma(*chromas)
+    rgb = ycbcr_to_rgb(jnp.concatenate([luminance, chroma], axis=-1))
+    return jnp.clip(rgb, 0, 1)
+
+
+def as_photograph(source: Source | Photograph) -> Photograph:
+    """A source as it is, once it is known to be a picture.
+
+    Args:
+      source: a file or an array, as `fuse` takes them.
+
+    Returns:
+      Its pixels, and what belongs to them if it is a file.
+
+    Raises:
+      FileNotFoundError: if the file is missing.
+      ValueError: if it is no picture, or its values are out of range.
+    """
+    if isinstance(source, Photograph):
+        return source
     if isinstance(source, str | os.PathLike):
-        source = read_picture(source)
+        return read_photograph(source)
     if not isinstance(source, np.ndarray | jax.Array):
         raise ValueError(
             f"expected a path or an array, got {type(source).__name__}; convert it by "
@@ -145,11 +294,14 @@ def _to_picture(source: Source) -> Picture:
             "expected an array of shape (height, width), (height, width, 1) or "
             f"(height, width, 3), got {array.shape}; pass one picture at a time."
         )
-    if array.dtype == np.uint8:
-        return array.astype(np.float32) / 255
+    if array.shape[2:] == (1,):
+        array = array[..., 0]
+    if array.dtype == np.uint8 or (array.dtype == np.uint16 and array.ndim == 2):
+        return Photograph(array)
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
-            f"expected uint8 or floats in [0, 1], got {array.dtype}; convert it first."
+            "expected uint8, floats in [0, 1] or grey of uint16, got "
+            f"{array.dtype} of shape {array.shape}; convert it first."
         )
     # Written so that NaN fails too.
     if not (array.min() >= 0 and array.max() <= 1):
@@ -157,4 +309,4 @@ def _to_picture(source: Source) -> Picture:
             f"expected floats in [0, 1], got {array.min()} to {array.max()}; scale "
             "the picture first."
         )
-    return array.astype(np.float32)
+    return Photograph(array.astype(np.float32))

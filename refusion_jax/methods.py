@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from refusion_jax import inference
 from refusion_jax.color import rgb_to_luminance
+from refusion_jax.data.levels import to_8_bit
 from refusion_jax.data.pairs import Pair, pictures_by_stem
 from refusion_jax.data.pictures import read_picture, to_luminance
 from refusion_jax.weights import load_fusion_params
@@ -120,7 +121,9 @@ class FromWeights:
           FileNotFoundError, ValueError: as `inference.fuse`.
         """
         if self.rounding == "refusion":
-            return inference.fuse(pair.path_a, pair.path_b, weights=self.params)
+            fused = inference.fuse(pair.path_a, pair.path_b, weights=self.params)
+            # Of 16-bit sources it has 16 bits; metrics are of 8-bit pictures.
+            return to_8_bit(fused, "full") if fused.dtype == np.uint16 else fused
         luminances = (_exact_luminance(path) for path in (pair.path_a, pair.path_b))
         fused = inference.fuse_pictures(self.params, *luminances)
         return np.floor(255 * fused.astype(np.float64) + 0.499999999).astype(np.uint8)

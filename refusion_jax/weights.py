@@ -46,23 +46,66 @@ def load_fusion_params(path: str | os.PathLike[str]) -> Params:
       FileNotFoundError: if there is nothing, or no exported weights in the folder.
       ValueError: if the file is of another kind, broken, or not of F.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / RUN_WEIGHTS
+    trees = load_any_weights(path).trees
+    return require_fusion(trees, str(weights_file(path)))["fusion"]
+
+
+def require_fusion(trees: dict[str, Params], place: str) -> dict[str, Params]:
+    """Refuses weights without F.
+
+    Args:
+      trees: by name.
+      place: where they are from.
+
+    Returns:
+      The trees.
+
+    Raises:
+      ValueError: if "fusion" is not among them.
+    """
+    if "fusion" not in trees:
+        raise ValueError(
+            f"expected weights of the fusion network in {place}, got only "
+            f"{', '.join(trees)}; name a file that holds fusion."
+        )
+    return trees
+
+
+def load_any_weights(path: str | os.PathLike[str]) -> Weights:
+    """All that a place of weights holds.
+
+    Args:
+      path: as for `load_fusion_params`.
+
+    Returns:
+      The trees and the metadata; of a `.pth` file, fusion and no metadata.
+
+    Raises:
+      FileNotFoundError: if there is nothing, or no exported weights in the folder.
+      ValueError: if the file is of another kind or broken.
+    """
+    path = weights_file(path)
     if path.suffix == ".pth":
-        return convert_authors(read_pth(path))
+        return Weights({"fusion": convert_authors(read_pth(path))}, {})
     if path.suffix != ".safetensors":
         raise ValueError(
             f"expected a .safetensors file, a .pth file or a run folder, got {path}; "
             "name one of these."
         )
-    trees = load_weights(path).trees
-    if "fusion" not in trees:
-        raise ValueError(
-            f"expected weights of the fusion network in {path}, got only "
-            f"{', '.join(trees)}; name a file that holds fusion."
-        )
-    return trees["fusion"]
+    return load_weights(path)
+
+
+def weights_file(path: str | os.PathLike[str]) -> Path:
+    """The file that holds the weights of a place.
+
+    Args:
+      path: a file, or a run folder.
+
+    Returns:
+      The file itself, or the one in the folder; it need not exist.
+    """
+    path = Path(path)
+    return path / RUN_WEIGHTS if path.is_dir() else path
 
 
 def save_weights(

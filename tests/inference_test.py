@@ -1,12 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from refusion_jax import inference, nets
 from refusion_jax.inference import fuse, fuse_luminance, fuse_pictures
-from refusion_jax.weights import save_weights
+from refusion_jax.weights import load_fusion_params, save_weights
 
 HEIGHT, WIDTH = 11, 9
 RNG = np.random.default_rng(0)
@@ -175,7 +177,7 @@ def test_the_package_offers_fuse_at_its_front_door():
         (np.zeros((1, 4, 4, 3), np.uint8), r"got \(1, 4, 4, 3\); pass one picture"),
         (np.zeros(4, np.uint8), r"got \(4,\)"),
         (np.zeros((0, 4), np.uint8), r"got \(0, 4\)"),
-        (np.zeros((4, 4), np.int32), "expected uint8 or floats .* got int32"),
+        (np.zeros((4, 4), np.int32), "expected uint8, floats .* got int32"),
         (np.zeros((4, 4), bool), "got bool"),
         (np.full((4, 4), 255.0), r"got 255\.0 to 255\.0; scale"),
         (np.full((4, 4), -0.1), "scale the picture"),
@@ -191,7 +193,9 @@ def test_sources_that_are_no_pictures_are_refused(mean_of_luminances, source, me
 
 
 def test_two_sizes_are_told(mean_of_luminances):
-    with pytest.raises(ValueError, match="got 9x11 and 11x9 pixels; crop or resize"):
+    with pytest.raises(
+        ValueError, match="source 1 of 9x11 and source 2 of 11x9 pixels; crop"
+    ):
         fuse(GREY_A, GREY_B.T, weights=mean_of_luminances)
 
 
@@ -205,3 +209,140 @@ def test_a_fused_picture_that_is_not_finite_is_refused(mean_of_luminances, monke
     monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: a / 0 * 0)
     with pytest.raises(ValueError, match="got NaN; check the weights"):
         fuse(GREY_A, GREY_B, weights=mean_of_luminances)
+
+
+# More than two, other rules
+
+
+def weight_of_each(count, weights):
+    """How much each of `count` sources weighs in the tree, if F takes the mean."""
+    levels = np.eye(count, dtype=np.float32).reshape(count, 1, count)
+    fused = fuse_pictures(weights, *levels, output_range="none")
+    return fused[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (2, [1 / 2, 1 / 2]),
+        (3, [1 / 4, 1 / 4, 1 / 2]),
+        (4, [1 / 4] * 4),
+        (5, [1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4]),
+        (7, [1 / 8] * 6 + [1 / 4]),
+        (8, [1 / 8] * 8),
+    ],
+)
+def test_sources_of_a_stack_weigh_alike_up_to_a_factor_of_two(
+    mean_of_luminances, count, expected
+):
+    assert weight_of_each(count, mean_of_luminances) == expected
+
+
+def test_a_stack_is_fused_first_half_and_second_half_in_order(
+    mean_of_luminances, monkeypatch
+):
+    def note(params, a, b):
+        calls.append((float(a[0, 0, 0]), float(b[0, 0, 0])))
+        return a / 2 + b / 4
+
+    calls = []
+    monkeypatch.setattr(inference, "fuse_luminance", note)
+    stack = [np.full((2, 2), level, np.float32) for level in (0.25, 0.5, 1, 0.125)]
+    fuse_pictures(mean_of_luminances, *stack, output_range="none")
+    assert calls == [(0.25, 0.5), (1, 0.125), (0.25, 0.53125)]
+
+
+def test_the_chroma_of_all_coloured_sources_is_fused_by_equation_15(mean_of_luminances):
+    third = RGB_A[::-1]
+    fused = fuse(RGB_A, GREY_A, RGB_B, third, weights=mean_of_luminances)
+    chromas = [chroma_offset(x) for x in (RGB_A, RGB_B, third)]
+    offset = sum(c * abs(c) for c in chromas) / sum(abs(c) for c in chromas)
+    mean = np.mean([luminance(x) for x in (RGB_A, GREY_A, RGB_B, third)], axis=0)
+    y = 255 * (mean - mean.min()) / np.ptp(mean)
+    assert_rounded(fused, coloured(y, offset))
+
+
+@pytest.mark.parametrize("rule", ["none", "source"])
+def test_the_range_rule_comes_before_the_colour(mean_of_luminances, rule):
+    fused = fuse(GREY_A, RGB_B, weights=mean_of_luminances, output_range=rule)
+    y = (luminance(GREY_A) + luminance(RGB_B)) / 2  # within the sources' range
+    assert_rounded(fused, coloured(y, chroma_offset(RGB_B)))
+
+
+def test_16_bit_grey_gives_16_bits(mean_of_luminances):
+    deep = RNG.integers(0, 65536, (HEIGHT, WIDTH), np.uint16)
+    fused = fuse(deep, GREY_B, weights=mean_of_luminances, output_range="none")
+    assert fused.dtype == np.uint16
+    # float32 luminance: a 16-bit level is exact to a hundredth of itself.
+    assert np.abs(fused - (deep + 257.0 * GREY_B) / 2).max() < 0.52
+    assert fuse(deep, RGB_B, weights=mean_of_luminances).dtype == np.uint8
+
+
+def test_levels_bound_16_bit_grey(mean_of_luminances):
+    deep = RNG.integers(28000, 33000, (HEIGHT, WIDTH), np.uint16)
+    rules = {"levels": "29000:31000", "output_range": "none"}
+    fused = fuse(deep, GREY_B, weights=mean_of_luminances, **rules)
+    expected = (np.clip((deep - 29000.0) / 2000, 0, 1) + GREY_B / 255) / 2
+    assert np.abs(fused / 65535 - expected).max() < 1e-5
+
+
+def test_crop_keeps_the_middle_of_the_common_size(mean_of_luminances):
+    wide = RNG.integers(0, 256, (HEIGHT - 4, WIDTH + 6, 3), np.uint8)
+    fused = fuse(GREY_A, wide, weights=mean_of_luminances, align="crop")
+    cut = GREY_A[2:-2], wide[:, 3:-3]
+    np.testing.assert_array_equal(fused, fuse(*cut, weights=mean_of_luminances))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_resize_scales_to_the_first_source(mean_of_luminances, dtype):
+    """Against Pillow, which resizes floats without rounding."""
+    small = RNG.random((5, 4))
+    maximum = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    small = (small * maximum).astype(dtype)
+    rules = {"align": "resize", "output_range": "none"}
+    fused = fuse(GREY_A, small, weights=mean_of_luminances, **rules)
+    image = Image.fromarray((small / maximum).astype(np.float32))
+    image = image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    expected = (GREY_A / 255 + np.clip(np.asarray(image), 0, 1)) / 2
+    step = 1 / np.iinfo(fused.dtype).max
+    assert np.abs(fused * step - expected).max() < 0.51 * step
+
+
+def test_less_than_two_sources_are_refused(mean_of_luminances):
+    with pytest.raises(ValueError, match="expected two sources or more, got 1"):
+        fuse_pictures(mean_of_luminances, np.float32(GREY_A))
+
+
+def test_names_of_files_are_in_the_message_of_two_sizes(tmp_path, mean_of_luminances):
+    Image.fromarray(GREY_A).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png of 9x11 and source 3 of 11x9"):
+        fuse(tmp_path / "a.png", GREY_A, GREY_A.T, weights=mean_of_luminances)
+
+
+def test_the_order_of_a_stack_matters_little_and_less_than_one_after_the_other(shared):
+    """Four slices of focus of a real scene, under the authors' weights."""
+    params = load_fusion_params(shared("official", "ivif", "ReFusion_IVIF.pth"))
+    with Image.open(shared("official", "ivif", "visible", "00906N.png")) as image:
+        scene = image.convert("L").resize((64, 48))
+    blurred = np.asarray(scene.filter(ImageFilter.GaussianBlur(3)), np.float32) / 255
+    stack = [blurred.copy() for _ in range(4)]
+    for i, picture in enumerate(stack):
+        slice_in_focus = np.s_[:, 16 * i : 16 * (i + 1)]
+        picture[slice_in_focus] = np.float32(scene)[slice_in_focus] / 255
+
+    def one_after_the_other(params, *pictures, output_range):
+        return functools.reduce(
+            lambda a, b: fuse_pictures(params, a, b, output_range=output_range),
+            pictures,
+        )
+
+    def deviation(fuse):
+        orders = [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 3, 0, 2)]
+        fused = [
+            fuse(params, *(stack[i] for i in order), output_range="none")
+            for order in orders
+        ]
+        return 255 * np.abs(np.stack(fused[1:]) - fused[0]).mean()
+
+    assert deviation(fuse_pictures) < 3
+    assert deviation(fuse_pictures) < deviation(one_after_the_other)

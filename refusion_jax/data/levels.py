@@ -1,4 +1,4 @@
-"""16-bit levels to 8 bits, by a rule that is named.
+"""16-bit levels to black and white, by a rule that is named.
 
 A thermal camera stores temperatures somewhere within 0..65535, often in a narrow band;
 which levels become black and white is a choice:
@@ -40,8 +40,24 @@ def to_8_bit(levels: np.ndarray, rule: str = "full") -> np.ndarray:
       rule: one of `RULES`, or LOW:HIGH.
 
     Returns:
-      uint8, round((level - low) / (high - low) * 255) between the bounds; all 0 where
-      the rule takes both bounds from a picture of one level.
+      uint8, 255 times `to_fraction`, rounded.
+
+    Raises:
+      ValueError: if there is no such rule.
+    """
+    return np.rint(to_fraction(levels, rule) * 255).astype(np.uint8)
+
+
+def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
+    """Maps 16-bit levels to [0, 1], keeping their precision.
+
+    Args:
+      levels: integers in 0..65535, of any shape.
+      rule: one of `RULES`, or LOW:HIGH.
+
+    Returns:
+      float64, (level - low) / (high - low) between the bounds; all 0 where the rule
+      takes both bounds from a picture of one level.
 
     Raises:
       ValueError: if there is no such rule.
@@ -55,9 +71,8 @@ def to_8_bit(levels: np.ndarray, rule: str = "full") -> np.ndarray:
     else:
         low, high = _explicit_bounds(rule)
     if high <= low:
-        return np.zeros(levels.shape, np.uint8)
-    fraction = np.clip((levels.astype(np.float64) - low) / (high - low), 0, 1)
-    return np.rint(fraction * 255).astype(np.uint8)
+        return np.zeros(levels.shape)
+    return np.clip((levels.astype(np.float64) - low) / (high - low), 0, 1)
 
 
 def _explicit_bounds(rule: str) -> tuple[float, float]:

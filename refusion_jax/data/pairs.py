@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,18 @@ class Pair(NamedTuple):
     path_b: Path
 
 
+class Group(NamedTuple):
+    """Pictures of one scene, two or more.
+
+    Attributes:
+      stem: the file name that all share, without its ending.
+      paths: the files, in the order of the sources.
+    """
+
+    stem: str
+    paths: tuple[Path, ...]
+
+
 def find_pairs(
     folder_a: str | os.PathLike[str], folder_b: str | os.PathLike[str]
 ) -> list[Pair]:
@@ -49,23 +61,38 @@ def find_pairs(
       ValueError: if a folder is no folder or holds no pictures, if a picture has no
         partner, or if two pictures of one folder share a stem.
     """
-    pictures_a, pictures_b = pictures_by_stem(folder_a), pictures_by_stem(folder_b)
-    unpaired = sorted(pictures_a.keys() ^ pictures_b.keys())
-    if unpaired:
-        stem = unpaired[0]
-        present, absent = (
-            (pictures_a[stem], folder_b)
-            if stem in pictures_a
-            else (pictures_b[stem], folder_a)
+    return [Pair(stem, *paths) for stem, paths in find_groups([folder_a, folder_b])]
+
+
+def find_groups(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
+    """`find_pairs` for any number of folders.
+
+    Args:
+      folders: one a source.
+
+    Returns:
+      Groups in the order of their stems; at least one.
+
+    Raises:
+      FileNotFoundError, ValueError: as `find_pairs` does.
+    """
+    tables = [pictures_by_stem(folder) for folder in folders]
+    stems = sorted(set().union(*tables))
+    partial_stems = [stem for stem in stems if any(stem not in t for t in tables)]
+    if partial_stems:
+        stem = partial_stems[0]
+        present = next(table[stem] for table in tables if stem in table)
+        absent = next(
+            folder
+            for folder, table in zip(folders, tables, strict=True)
+            if stem not in table
         )
         raise ValueError(
-            f"expected a partner for every picture, got {len(unpaired)} without one, "
-            f"the first {present}, whose partner {stem}.* is missing in {absent}; add "
-            "the partners or remove the pictures."
+            f"expected a partner for every picture, got {len(partial_stems)} without "
+            f"one, the first {present}, whose partner {stem}.* is missing in {absent}; "
+            "add the partners or remove the pictures."
         )
-    return [
-        Pair(stem, pictures_a[stem], pictures_b[stem]) for stem in sorted(pictures_a)
-    ]
+    return [Group(stem, tuple(table[stem] for table in tables)) for stem in stems]
 
 
 def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
@@ -159,30 +186,83 @@ def align_pair(
     Raises:
       ValueError: naming both and their sizes; or listing the choices of `align`.
     """
+    size = common_size([picture_a.shape, picture_b.shape], align, names)
+    return fit(picture_a, size, align), fit(picture_b, size, align)
+
+
+def common_size(
+    shapes: Sequence[tuple[int, ...]], align: str, names: Sequence[str]
+) -> tuple[int, int]:
+    """The one size that pictures of a scene get, see `align_pair`.
+
+    Args:
+      shapes: of the pictures, height and width first.
+      align: "none", "crop" (the smallest height and width) or "resize" (the first's).
+      names: what an error message calls the pictures.
+
+    Returns:
+      Height and width.
+
+    Raises:
+      ValueError: naming the first two that differ; or listing the choices of `align`.
+    """
+    check_alignment(align)
+    heights, widths = [shape[0] for shape in shapes], [shape[1] for shape in shapes]
+    if align == "crop":
+        return min(heights), min(widths)
+    for i in range(1, len(shapes)):
+        if align == "none" and shapes[i][:2] != shapes[0][:2]:
+            raise ValueError(
+                f"expected a pair of one size, got {names[0]} of "
+                f"{widths[0]}x{heights[0]} and {names[i]} of {widths[i]}x{heights[i]} "
+                "pixels; crop or resize the pair first, or choose align=crop or "
+                "align=resize."
+            )
+    return heights[0], widths[0]
+
+
+def check_alignment(align: str) -> None:
+    """Refuses what is no way to align.
+
+    Args:
+      align: one of `ALIGNMENTS`.
+
+    Raises:
+      ValueError: listing them.
+    """
     if align not in ALIGNMENTS:
         raise ValueError(
             f"expected align to be one of {', '.join(ALIGNMENTS)}, got {align!r}; "
             "choose one of these."
         )
-    size_a, size_b = picture_a.shape[:2], picture_b.shape[:2]
-    if size_a == size_b:
-        return picture_a, picture_b
-    if align == "none":
-        raise ValueError(
-            f"expected a pair of one size, got {names[0]} of {size_a[1]}x{size_a[0]} "
-            f"and {names[1]} of {size_b[1]}x{size_b[0]} pixels; crop or resize the "
-            "pair first, or choose align=crop or align=resize."
-        )
+
+
+def fit(picture: np.ndarray, size: tuple[int, int], align: str) -> np.ndarray:
+    """Crops or scales one picture.
+
+    Args:
+      picture: uint8, or float32 in [0, 1]; (height, width) or (height, width, 3).
+      size: height and width, as `common_size` returns them.
+      align: "crop" or "resize"; of a picture of this size nothing is asked.
+
+    Returns:
+      The picture in that size; the same array where it has it.
+    """
+    if picture.shape[:2] == size:
+        return picture
     if align == "crop":
-        size = (min(size_a[0], size_b[0]), min(size_a[1], size_b[1]))
-        return _middle(picture_a, size), _middle(picture_b, size)
-    resized = Image.fromarray(picture_b).resize(size_a[::-1], Image.Resampling.BICUBIC)
-    return picture_a, np.asarray(resized)
+        top, left = (picture.shape[i] - size[i] for i in (0, 1))
+        return picture[top // 2 : top // 2 + size[0], left // 2 : left // 2 + size[1]]
+    if picture.dtype == np.uint8:
+        return _scaled(picture, size)
+    channels = [_scaled(x, size) for x in np.atleast_3d(picture).transpose(2, 0, 1)]
+    # Bicubic interpolation overshoots at edges.
+    return np.clip(np.stack(channels, axis=-1), 0, 1).reshape(*size, *picture.shape[2:])
 
 
-def _middle(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    top, left = (picture.shape[i] - size[i] for i in (0, 1))
-    return picture[top // 2 : top // 2 + size[0], left // 2 : left // 2 + size[1]]
+def _scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(picture)
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def _read_pair(

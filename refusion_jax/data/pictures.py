@@ -3,8 +3,9 @@
 import io
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -27,6 +28,8 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Endings by which a file counts as a picture (in lower case).
 PICTURE_ENDINGS = frozenset({*WRITERS, ".gif", ".pgm", ".ppm", ".pbm", ".jp2"})
+
+Content = TypeVar("Content")
 
 
 def _from_palette(image: Image.Image) -> np.ndarray:
@@ -69,6 +72,25 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
         pixel type, or above Pillow's limit on the number of pixels; or if there is no
         such rule.
     """
+    check_rule(levels)
+    return open_picture(path, partial(_decode, levels=levels))
+
+
+def open_picture(
+    path: str | os.PathLike[str], read: Callable[[Image.Image], Content]
+) -> Content:
+    """Opens a picture file within our limits: known formats, Pillow's bound on pixels.
+
+    Args:
+      path: a picture file.
+      read: takes what is wanted from the opened image.
+
+    Returns:
+      What `read` returns.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_picture` does, also where `read` fails.
+    """
     path = Path(path)
     if path.is_dir():
         raise ValueError(
@@ -78,7 +100,7 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
         raise FileNotFoundError(f"expected a picture file, got no file at {path}.")
     if path.stat().st_size == 0:
         raise ValueError(f"expected a picture, got the empty file {path}; replace it.")
-    return _read(path, str(path), levels)
+    return _read(path, str(path), read)
 
 
 def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.ndarray:
@@ -97,19 +119,22 @@ def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.nda
     """
     if not encoded:
         raise ValueError(f"expected a picture, got the empty file {name}; replace it.")
-    return _read(io.BytesIO(encoded), name, levels)
-
-
-def _read(source: Path | io.BytesIO, name: str, levels: str) -> np.ndarray:
     check_rule(levels)
+    return _read(io.BytesIO(encoded), name, partial(_decode, levels=levels))
+
+
+def _read(
+    source: Path | io.BytesIO, name: str, read: Callable[[Image.Image], Content]
+) -> Content:
     Image.init()  # Pillow knows only five of the formats before
     try:
         with Image.open(source, formats=FORMATS) as image:
-            return _decode(image, levels)
+            return read(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"expected a picture of moderate size, got {name} ({error}); crop it, "
-            "or raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
+            "or raise PIL.Image.MAX_IMAGE_PIXELS (`refusion fuse --max-pixels`) if you "
+            "trust the file."
         ) from error
     except PermissionError:
         raise
@@ -125,13 +150,29 @@ def _read(source: Path | io.BytesIO, name: str, levels: str) -> np.ndarray:
 
 
 def _decode(image: Image.Image, levels: str = "full") -> np.ndarray:
-    """Pixels of an opened image."""
+    pixels = pixels_of(image)
+    return to_8_bit(pixels, levels) if pixels.dtype == np.uint16 else pixels
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """The pixels of an opened image, upright, as deep as Pillow reads them.
+
+    Args:
+      image: as Pillow has opened it.
+
+    Returns:
+      uint8, (height, width) or (height, width, 3); of 16-bit grey uint16.
+
+    Raises:
+      ValueError: if the pixel type is not supported.
+    """
     mode = image.mode
     # Pillow before version 11 opens 16-bit grey PNG files as 32-bit integers.
     if mode == "I" and image.format == "PNG":
         mode = "I;16"
     if mode in _GREY_16_BIT:
-        return to_8_bit(np.asarray(ImageOps.exif_transpose(image)), levels)
+        levels = np.asarray(ImageOps.exif_transpose(image))
+        return levels.astype(np.uint16)  # from another byte order, or from 32 bits
     if mode not in _READERS:
         raise ValueError(f"pixels of the unsupported type {mode!r}")
     return _READERS[mode](ImageOps.exif_transpose(image))
@@ -168,8 +209,25 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
       FileNotFoundError: if the folder does not exist.
       ValueError: if the ending or the array is not supported.
     """
-    path = Path(path)
     _check_picture(picture)
+    save_image(path, Image.fromarray(picture))
+
+
+def save_image(
+    path: str | os.PathLike[str], image: Image.Image, **metadata: Any
+) -> None:
+    """`write_picture` for Pillow's images.
+
+    Args:
+      path: its ending chooses the format.
+      image: of a mode that the format knows.
+      **metadata: `icc_profile` and `exif`, where the format has a place for them, or
+        other options of Pillow's, which replace ours.
+
+    Raises:
+      FileNotFoundError, ValueError: as `write_picture` does.
+    """
+    path = Path(path)
     check_writable(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(
@@ -178,7 +236,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
         )
     picture_format, options = WRITERS[path.suffix.lower()]
     encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, format=picture_format, **options)
+    image.save(encoded, format=picture_format, **{**options, **metadata})
     replace_file(path, encoded.getvalue())
 
 

@@ -1,0 +1,235 @@
+"""`refusion fuse`: pictures, folders of pictures and videos."""
+
+import argparse
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refusion_jax.commands.caching import add_cache_option, turn_cache_on
+from refusion_jax.commands.messages import complain
+
+if TYPE_CHECKING:
+    from refusion_jax.fuser import Fuser
+
+EXAMPLES = """\
+examples:
+  refusion fuse infrared.png visible.png -o fused.png --weights ReFusion_IVIF.pth
+  refusion fuse infrared/ visible/ -o fused/ --weights runs/msrs --resume
+  refusion fuse near.tif middle.tif far.tif -o sharp.tif --weights runs/focus
+  refusion fuse thermal/ visible/ -o frames/ --weights runs/msrs --range=source \\
+      --levels=28000:33000
+  refusion fuse thermal.mp4 visible.mp4 -o fused.mp4 --weights runs/msrs
+
+exit status: 0 all pictures written, 1 some failed, 2 wrong usage, 130 interrupted
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describes the arguments.
+
+    Args:
+      commands: where the parser goes.
+    """
+    parser = commands.add_parser(
+        "fuse",
+        help="fuse pictures, folders of pictures or videos",
+        description="Fuse two or more pictures of a scene; folders are paired by file "
+        "name. Prints one line a picture.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "a", type=Path, metavar="A", help="infrared, functional, near or under-exposed"
+    )
+    parser.add_argument(
+        "b", type=Path, metavar="B", help="visible, MRI, far or over-exposed"
+    )
+    parser.add_argument(
+        "more", type=Path, metavar="C", nargs="*", help="more of a stack, in order"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="picture or video to write, or folder to write <name>.png to",
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        metavar="FILE_OR_RUN",
+        help=".safetensors file, the authors' .pth file, or a training run's folder",
+    )
+    parser.add_argument(
+        "--range",
+        dest="output_range",
+        choices=("stretch", "none", "source"),
+        help="black and white of the result: its own extremes (stretch, the default), "
+        "as the network gives it (none), or that within the extremes of the sources "
+        "(source, the default for videos)",
+    )
+    parser.add_argument(
+        "--align",
+        choices=("none", "crop", "resize"),
+        default="none",
+        help="sources of different sizes: refuse (none, the default), cut the middle "
+        "of the common size (crop), scale to the first (resize)",
+    )
+    parser.add_argument(
+        "--levels",
+        default="full",
+        metavar="RULE",
+        help="black and white of 16-bit grey sources: full (0 and 65535, the default), "
+        "min-max, percentile, or LOW:HIGH",
+    )
+    parser.add_argument(
+        "--maps",
+        action="store_true",
+        help="also write what the learned loss prefers where, to <name>.maps/ beside "
+        "the output; needs weights with P, two sources",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep outputs that are there and whole, whatever they were made with",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="refuse larger pictures before they fill memory (default 89478485)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="threads that read ahead and write behind (default 2)",
+    )
+    add_cache_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fuses what the arguments name.
+
+    Args:
+      arguments: as `add_parser` describes them.
+
+    Returns:
+      0 if all is written, 1 if some failed.
+
+    Raises:
+      OSError, ValueError, ImportError: what is wrong with all of it.
+    """
+    # jax takes a second to import; help and typing errors should not wait for it.
+    from refusion_jax.data.levels import check_rule
+    from refusion_jax.video import is_video
+
+    check_rule(arguments.levels)
+    if arguments.jobs < 1:
+        raise ValueError(f"expected --jobs of 1 or more, got {arguments.jobs}.")
+    sources = [arguments.a, arguments.b, *arguments.more]
+    if any(is_video(source) for source in sources):
+        return _fuse_videos(arguments, sources)
+    with _limit_of_pixels(arguments.max_pixels):
+        return _fuse_pictures(arguments, sources)
+
+
+def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
+    from refusion_jax.commands.batch import fuse_batch
+    from refusion_jax.jobs import plan_jobs
+
+    jobs = plan_jobs(sources, arguments.output)
+    turn_cache_on(arguments)
+    fuser = _fuser(arguments, arguments.output_range or "stretch")
+    if arguments.maps and len(sources) > 2:
+        raise ValueError(
+            f"expected two sources with --maps, got {len(sources)}; the loss proposal "
+            "module weighs one against the other."
+        )
+    if arguments.maps:
+        _ = fuser.proposal_params  # or an error, before anything is written
+    is_batch = arguments.a.is_dir()
+    if is_batch:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    return fuse_batch(
+        fuser,
+        jobs,
+        threads=arguments.jobs,
+        resume=arguments.resume,
+        with_maps=arguments.maps,
+        is_batch=is_batch,
+    )
+
+
+@contextmanager
+def _limit_of_pixels(limit: int | None) -> Iterator[None]:
+    """Makes Pillow's limit a limit, where it only warns up to twice as many pixels."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = before if limit is None else limit
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":
+    from refusion_jax.fuser import Fuser
+
+    return Fuser(
+        arguments.weights,
+        output_range=output_range,
+        align=arguments.align,
+        levels=arguments.levels,
+    )
+
+
+def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
+    from refusion_jax.jobs import check_exist
+    from refusion_jax.video import check_video_output, fuse_videos, is_video
+
+    for source in sources:
+        if not is_video(source):
+            raise ValueError(
+                f"expected videos only, got {source} among them; name all of one kind."
+            )
+    output_range = arguments.output_range or "source"
+    if output_range == "stretch":
+        raise ValueError(
+            "expected --range=source or --range=none for videos, got stretch; it would "
+            "make them flicker."
+        )
+    if arguments.maps or arguments.resume:
+        raise ValueError(
+            "expected pictures with --maps or --resume, got videos; leave these out."
+        )
+    check_exist(sources)
+    check_video_output(arguments.output)
+    if arguments.output.resolve() in {source.resolve() for source in sources}:
+        raise ValueError(
+            f"expected an output apart from the sources, got {arguments.output}; name "
+            "another."
+        )
+    turn_cache_on(arguments)
+    fuser = _fuser(arguments, output_range)
+    try:
+        made = fuse_videos(fuser, sources, arguments.output)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        complain(error)
+        return 1
+    print(
+        f"{arguments.output} {made.width}x{made.height}, {made.frame_count} frames",
+        flush=True,
+    )
+    if made.is_cut:
+        complain(f"the videos differ in length; {made.frame_count} frames are common.")
+    return 0

@@ -1,0 +1,115 @@
+"""`refusion info`: what a weight file, a training run or a checkpoint holds."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """\
+examples:
+  refusion info ReFusion_IVIF.pth
+  refusion info runs/msrs
+  refusion info runs/msrs/checkpoints/96800
+
+exit status: 0 if it can be read, 2 if not
+"""
+# What a checkpoint notes beside its arrays: settings and checksums, as JSON.
+CHECKPOINT_RECORD = Path("record/metadata")
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describes the arguments.
+
+    Args:
+      commands: where the parser goes.
+    """
+    parser = commands.add_parser(
+        "info",
+        help="say what a weight file or a run holds",
+        description="Say what a weight file, a training run or one of its "
+        "checkpoints holds: networks, parameters, hash, notes, steps.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "place",
+        type=Path,
+        metavar="FILE",
+        help=".pth, .safetensors, run folder or checkpoint",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints one line a fact.
+
+    Args:
+      arguments: as `add_parser` describes them.
+
+    Returns:
+      0.
+
+    Raises:
+      OSError, ValueError: if it cannot be read.
+    """
+    if (arguments.place / CHECKPOINT_RECORD).is_file():
+        return _print_checkpoint(arguments.place)
+    from refusion_jax.commands.sums import parameter_count, sha256_of
+    from refusion_jax.weights import load_any_weights, weights_file
+
+    if arguments.place.is_dir():
+        _print_run(arguments.place)
+    weights = load_any_weights(arguments.place)
+    file = weights_file(arguments.place)
+    print(f"weights: {file} ({file.stat().st_size:,} bytes)")
+    print(f"sha256: {sha256_of(file)}")
+    for name, tree in weights.trees.items():
+        parts = "" if name != "fusion" else f" ({_variant(tree)})"
+        print(f"{name}: {parameter_count(tree):,} parameters{parts}")
+    for name, text in sorted(weights.metadata.items()):
+        _print_note(name, text)
+    return 0
+
+
+def _print_run(folder: Path) -> None:
+    checkpoints = folder / "checkpoints"
+    names = [x.name for x in checkpoints.iterdir()] if checkpoints.is_dir() else []
+    steps = sorted(int(name) for name in names if name.isdecimal())
+    print(f"run: {folder}")
+    print(f"checkpoints: {', '.join(f'step {x}' for x in steps) or 'none'}")
+
+
+def _print_checkpoint(folder: Path) -> int:
+    path = folder / CHECKPOINT_RECORD
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected the notes of a checkpoint, got {error} in {path}; name another."
+        ) from error
+    print(f"checkpoint: step {folder.resolve().name} in {folder}")
+    for name, text in sorted(record.items()):
+        _print_note(name, json.dumps(text))
+    return 0
+
+
+def _variant(fusion: Any) -> str:
+    """Which of F's parts there are: the ablation switches."""
+    parts = {"interaction": "cross_attention", "gating": "refinement"}
+    return ", ".join(
+        f"{'with' if part in fusion else 'without'} {name}"
+        for name, part in parts.items()
+    )
+
+
+def _print_note(name: str, text: str) -> None:
+    """One line, or, of a JSON object, one line an entry."""
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        entries = None
+    if not isinstance(entries, dict):
+        print(f"{name}: {' '.join(text.split())}")
+        return
+    for key, value in entries.items():
+        print(f"{name}.{key}: {json.dumps(value)}")

@@ -1,0 +1,209 @@
+"""Pictures with all that their files say: depth, transparency, colour profile, EXIF.
+
+What a fused picture takes over, for each by itself from the first source that has it:
+
+- transparency, unless it is opaque everywhere;
+- the ICC profile, of the sources that are grey or coloured as the result is; a profile
+  of another colour space (RGB for a grey result, CMYK) cannot apply and is dropped;
+- EXIF: what was taken, when, where and by what. The orientation is applied to the
+  pixels and left out, with all that describes the old file (its size, its strips).
+
+A format keeps what it has a place for: PNG, TIFF and WebP all three, JPEG no
+transparency, BMP none. WebP has no grey, so no grey profile either. 16-bit grey is
+written to PNG and TIFF; in other formats, and where transparency is kept, 8 bits are.
+Pillow writes no 16-bit colour, so colour has 8 bits everywhere, and no EXIF into a
+compressed TIFF, so a TIFF with EXIF is not compressed.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from refusion_jax.data.levels import MAX_LEVEL, to_fraction
+from refusion_jax.data.pictures import open_picture, pixels_of, save_image
+
+_Tag = ExifTags.Base
+# Of the picture, not of the file that held it.
+_KEPT_TAGS = (
+    *(_Tag.ImageDescription, _Tag.Make, _Tag.Model, _Tag.Software, _Tag.DateTime),
+    *(_Tag.Artist, _Tag.HostComputer, _Tag.Copyright),
+    *(_Tag.XResolution, _Tag.YResolution, _Tag.ResolutionUnit),
+)
+_KEPT_TABLES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+_STALE_TAGS = (
+    _Tag.ExifImageWidth,
+    _Tag.ExifImageHeight,
+    _Tag.ExifInteroperabilityOffset,
+)
+_EXIF_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+_ALPHA_ENDINGS = frozenset({".png", ".tif", ".tiff", ".webp"})
+_DEEP_ENDINGS = frozenset({".png", ".tif", ".tiff"})
+_MAX_JPEG_EXIF = 65533  # bytes: a segment of JPEG
+
+
+class Photograph(NamedTuple):
+    """A picture and what belongs to it.
+
+    Attributes:
+      pixels: uint8, uint16 or floats in [0, 1], (height, width); or uint8 or floats,
+        (height, width, 3). Upright.
+      alpha: uint8, (height, width); None if it is opaque.
+      icc_profile: the ICC colour profile of the pixels.
+      exif: an EXIF block without orientation.
+      name: what error messages call it: its file, or nothing.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    name: str = ""
+
+    @property
+    def is_coloured(self) -> bool:
+        """Whether the channels differ anywhere."""
+        pixels = self.pixels
+        return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
+
+
+def read_photograph(path: str | os.PathLike[str]) -> Photograph:
+    """Reads a picture and what belongs to it.
+
+    Args:
+      path: a picture file; its content, not its ending, tells the format.
+
+    Returns:
+      Its pixels as `read_picture` has them, but 16-bit grey as uint16. An EXIF block
+      that cannot be understood is left out.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_picture` does.
+    """
+    return open_picture(path, _photograph)._replace(name=str(path))
+
+
+def _photograph(image: Image.Image) -> Photograph:
+    exif = _exif_of(image)
+    icc_profile = image.info.get("icc_profile") or None
+    return Photograph(pixels_of(image), _alpha_of(image), icc_profile, exif)
+
+
+def _alpha_of(image: Image.Image) -> np.ndarray | None:
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    if not has_alpha or image.mode.startswith("I"):  # a key colour of 16-bit grey
+        return None
+    upright = ImageOps.exif_transpose(image).convert("RGBA")
+    alpha = np.asarray(upright.getchannel("A"))
+    return None if (alpha == 255).all() else alpha
+
+
+def _exif_of(image: Image.Image) -> bytes | None:
+    kept = Image.Exif()
+    try:
+        exif = image.getexif()
+        kept.update({tag: exif[tag] for tag in _KEPT_TAGS if tag in exif})
+        for table in _KEPT_TABLES:
+            entries = exif.get_ifd(table)
+            entries = {k: v for k, v in entries.items() if k not in _STALE_TAGS}
+            if entries:
+                kept[table] = entries
+        return kept.tobytes() if len(kept) else None
+    # Pillow's parser raises almost anything on blocks that cameras and editors broke.
+    except Exception:
+        return None
+
+
+def to_unit(photograph: Photograph, levels: str = "full") -> np.ndarray:
+    """The pixels as floats.
+
+    Args:
+      photograph: of any depth.
+      levels: range rule of 16-bit grey, see `data.levels`.
+
+    Returns:
+      float32 in [0, 1], of the pixels' shape.
+
+    Raises:
+      ValueError: if there is no such rule.
+    """
+    pixels = photograph.pixels
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32) / 255
+    if pixels.dtype == np.uint16:
+        return to_fraction(pixels, levels).astype(np.float32)
+    return pixels.astype(np.float32)
+
+
+def from_unit(picture: np.ndarray, sources: Sequence[Photograph]) -> Photograph:
+    """A fused picture with what it takes over from its sources.
+
+    Args:
+      picture: floats in [0, 1], (height, width) or (height, width, 3).
+      sources: what it was fused from; any alpha has its height and width.
+
+    Returns:
+      uint16 pixels if the picture and any of the sources are 16-bit grey, uint8 else.
+    """
+    is_coloured = picture.ndim == 3
+    is_deep = any(source.pixels.dtype == np.uint16 for source in sources)
+    if is_deep and not is_coloured:
+        pixels = np.rint(MAX_LEVEL * picture.astype(np.float64)).astype(np.uint16)
+    else:
+        pixels = np.rint(255 * picture).astype(np.uint8)
+    space = b"RGB " if is_coloured else b"GRAY"
+    profiles = [
+        source.icc_profile
+        for source in sources
+        if source.icc_profile is not None
+        and source.is_coloured == is_coloured
+        and _colour_space(source.icc_profile) == space
+    ]
+    alphas = [source.alpha for source in sources if source.alpha is not None]
+    exifs = [source.exif for source in sources if source.exif is not None]
+    return Photograph(
+        pixels,
+        alphas[0] if alphas else None,
+        profiles[0] if profiles else None,
+        exifs[0] if exifs else None,
+    )
+
+
+def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> None:
+    """Writes a picture with what its format keeps; it appears complete or not at all.
+
+    Args:
+      path: its ending chooses the format, see `pictures.write_picture`.
+      photograph: uint8 or uint16.
+
+    Raises:
+      FileNotFoundError: if the folder does not exist.
+      ValueError: if the ending is not supported.
+    """
+    ending = Path(path).suffix.lower()
+    pixels, alpha, icc_profile, exif, _ = photograph
+    if ending not in _ALPHA_ENDINGS:
+        alpha = None
+    if pixels.dtype == np.uint16 and (alpha is not None or ending not in _DEEP_ENDINGS):
+        pixels = np.rint(to_fraction(pixels) * 255).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    metadata: dict[str, Any] = {}
+    is_spaceless = ending == ".bmp" or (ending == ".webp" and pixels.ndim == 2)
+    if icc_profile is not None and not is_spaceless:
+        metadata["icc_profile"] = icc_profile
+    is_too_long = ending in (".jpg", ".jpeg") and len(exif or b"") > _MAX_JPEG_EXIF
+    if exif is not None and ending in _EXIF_ENDINGS and not is_too_long:
+        metadata["exif"] = exif
+        if ending in (".tif", ".tiff"):
+            metadata["compression"] = None  # Pillow's compressing writer lacks EXIF
+    save_image(path, image, **metadata)
+
+
+def _colour_space(icc_profile: bytes) -> bytes:
+    """The four letters in an ICC profile's header that name its colour space."""
+    return icc_profile[16:20]

@@ -1,0 +1,83 @@
+import hashlib
+
+import jax
+import numpy as np
+import pytest
+
+from refusion_jax.cli import main
+from refusion_jax.weights import convert_authors, load_weights, read_pth, save_weights
+
+
+@pytest.fixture
+def run(workplace, params, tree_of):
+    """A run folder in the current one."""
+    (workplace / "run").mkdir()
+    trees = {"fusion": params, "proposal": tree_of("proposal")}
+    save_weights(workplace / "run" / "weights.safetensors", trees, {"step": "80"})
+    return workplace
+
+
+def assert_equal(trees, expected):
+    jax.tree.map(np.testing.assert_array_equal, trees, expected)
+
+
+def test_a_run_becomes_one_file_with_all_it_holds(run, params, tree_of, capsys):
+    assert main(["convert", "run", "out.safetensors"]) == 0
+    converted = load_weights(run / "out.safetensors")
+    assert_equal(converted.trees, {"fusion": params, "proposal": tree_of("proposal")})
+    content = (run / "run" / "weights.safetensors").read_bytes()
+    assert converted.metadata == {
+        "step": "80",
+        "converted_from": "weights.safetensors",
+        "converted_from_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    assert capsys.readouterr().out == (
+        "out.safetensors fusion: 59,856 parameters of run/weights.safetensors\n"
+        "out.safetensors proposal: 89,058 parameters of run/weights.safetensors\n"
+    )
+
+
+def test_the_authors_file_is_converted(workplace, shared):
+    path = shared("official", "ivif", "ReFusion_IVIF.pth")
+    assert main(["convert", str(path), "ivif.safetensors"]) == 0
+    trees = load_weights(workplace / "ivif.safetensors").trees
+    assert_equal(trees, {"fusion": convert_authors(read_pth(path))})
+
+
+def test_the_same_again_changes_nothing(run, capsys):
+    assert main(["convert", "run", "out.safetensors"]) == 0
+    before = (run / "out.safetensors").stat().st_mtime_ns
+    assert main(["convert", "run", "out.safetensors"]) == 0
+    assert "holds these weights already" in capsys.readouterr().out
+    assert (run / "out.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("other", ["weights", "text"])
+def test_another_file_is_replaced_by_force_only(run, params, capsys, other):
+    target = run / "out.safetensors"
+    if other == "weights":
+        save_weights(target, {"fusion": jax.tree.map(lambda x: x + 1, params)})
+    else:
+        target.write_text("something dear")
+    before = target.read_bytes()
+    assert main(["convert", "run", "out.safetensors"]) == 2
+    err = capsys.readouterr().err
+    assert "got out.safetensors, which holds other content" in err
+    assert err.count("\n") == 1
+    assert target.read_bytes() == before
+    assert main(["convert", "run", "out.safetensors", "--force"]) == 0
+    assert_equal(load_weights(target).trees["fusion"], params)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.pth", "out.safetensors"], "none.pth"),
+        (["run", "out.pth"], "ending in .safetensors, got out.pth"),
+        (["run", "nowhere/out.safetensors"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_converted_is_told(run, capsys, arguments, message):
+    assert main(["convert", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1

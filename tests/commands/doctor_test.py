@@ -1,0 +1,49 @@
+import re
+from importlib import metadata
+
+import jax
+import pytest
+
+from refusion_jax import inference
+from refusion_jax.cli import main
+
+
+def doctor(capsys):
+    status = main(["doctor"])
+    out = capsys.readouterr().out
+    return status, dict(line.split(": ", 1) for line in out.splitlines())
+
+
+def test_a_sound_installation_fuses_and_says_on_what(capsys):
+    status, facts = doctor(capsys)
+    assert status == 0
+    assert re.fullmatch(r"ok, [0-9.]+ s with compilation", facts["fusion"])
+    for package in ("jax", "jaxlib", "pillow", "safetensors"):
+        assert facts[package] == metadata.version(package)
+    assert facts["devices"] == ", ".join(map(str, jax.devices()))
+    assert facts["compilation cache"].startswith(
+        jax.config.values["jax_compilation_cache_dir"]
+    )
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ImportError, TypeError])
+def test_a_broken_one_says_why_and_exits_with_1(capsys, monkeypatch, kind):
+    def fail(*_):
+        raise kind("no device\nmore lines")
+
+    monkeypatch.setattr(inference, "fuse_luminance", fail)
+    status, facts = doctor(capsys)
+    assert status == 1
+    assert facts["fusion"] == "failed (no device)"
+
+
+def test_what_is_not_installed_is_said(capsys, monkeypatch):
+    def absent(package):
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: a)
+    monkeypatch.setattr(metadata, "version", absent)
+    status, facts = doctor(capsys)
+    assert status == 0
+    assert facts["grain"] == "not installed"
+    assert facts["accelerator plugin"] == "none, JAX runs on the CPU"

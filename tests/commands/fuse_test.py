@@ -1,0 +1,228 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from refusion_jax import inference, loss_maps, nets
+from refusion_jax.cli import main
+from refusion_jax.data.pictures import read_picture
+from refusion_jax.weights import save_weights
+
+A = np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)
+B = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+
+
+@pytest.fixture
+def run(workplace):
+    """The current folder: two folders of two pairs, and a weight file."""
+    for folder, picture in (("a", A), ("b", B)):
+        (workplace / folder).mkdir()
+        for stem in ("1", "2"):
+            Image.fromarray(picture).save(workplace / folder / f"{stem}.png")
+    return workplace
+
+
+def fuse(*arguments, weights="weights.safetensors"):
+    return main(["fuse", *map(str, arguments), "--weights", weights])
+
+
+def test_two_files_give_the_picture_that_the_library_gives(run, params, capsys):
+    assert fuse("a/1.png", "b/1.png", "-o", "fused.png") == 0
+    expected = inference.fuse(A, B, weights=params)
+    np.testing.assert_array_equal(read_picture("fused.png"), expected)
+    assert capsys.readouterr() == ("fused.png 8x6\n", "")
+
+
+def test_two_folders_are_paired_and_written_by_stem(run, params, capsys):
+    assert fuse("a", "b", "--output", "new/fused", weights=".") == 0
+    expected = inference.fuse(A, B, weights=params)
+    for stem in ("1", "2"):
+        np.testing.assert_array_equal(read_picture(f"new/fused/{stem}.png"), expected)
+    assert capsys.readouterr().out == "new/fused/1.png 8x6\nnew/fused/2.png 8x6\n"
+
+
+def test_a_folder_as_output_of_two_files_takes_the_first_ones_name(run):
+    (run / "out").mkdir()
+    assert fuse("a/2.png", "b/1.png", "-o", "out") == 0
+    assert (run / "out" / "2.png").exists()
+
+
+def test_one_bad_pair_is_reported_and_the_rest_is_written(run, capsys):
+    (run / "b" / "1.png").write_bytes(b"broken")
+    assert fuse("a", "b", "-o", "out") == 1
+    out, err = capsys.readouterr()
+    assert out == "out/2.png 8x6\n"
+    assert [path.name for path in (run / "out").iterdir()] == ["2.png"]
+    assert err.splitlines()[0].startswith(
+        "refusion: 1: expected a readable picture, got "
+    )
+    assert err.splitlines()[1].startswith("refusion: 1 of 2 written, 1 failed (1), ")
+
+
+def test_a_pair_of_two_sizes_fails_alone(run, capsys):
+    Image.fromarray(A.T).save(run / "a" / "2.png")
+    assert fuse("a", "b", "-o", "out") == 1
+    sizes = "2: expected a pair of one size, got a/2.png of 6x8 and b/2.png of 8x6"
+    assert sizes in capsys.readouterr().err
+    assert fuse("a/2.png", "b/2.png", "-o", "out") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_exhausted_memory_fails_one_pair_in_one_sentence(run, capsys, monkeypatch):
+    def exhaust(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore lines")
+
+    monkeypatch.setattr(inference, "fuse_luminance", exhaust)
+    assert fuse("a/1.png", "b/1.png", "-o", "out.png") == 1
+    assert capsys.readouterr().err == (
+        "refusion: 1: RESOURCE_EXHAUSTED: out of memory\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a/1.png", "none.png", "-o", "x.png"), "got nothing at none.png"),
+        (("none", "b", "-o", "out"), "got nothing at none"),
+        (
+            ("a", "b/1.png", "-o", "out"),
+            "files only or folders only, got a and b/1.png",
+        ),
+        (("a/1.png", "b/1.png", "-o", "x.gif"), "got '.gif' in x.gif"),
+        (
+            ("a/1.png", "b/1.png", "-o", "a/1.png"),
+            "apart from the sources, got a/1.png",
+        ),
+        (("a", "b", "-o", "b/../a"), "apart from the sources"),
+        (("a", "empty", "-o", "out"), "in empty, got none"),
+        (("a", "b", "-o", "weights.safetensors"), "exists"),
+    ],
+    ids=repr,
+)
+def test_wrong_arguments_exit_with_2_and_a_sentence(run, capsys, arguments, message):
+    (run / "empty").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.png")}
+    assert fuse(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert err.startswith("refusion: ") and err.count("\n") == 1
+    assert not out
+    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*.png")}
+
+
+def test_an_unpaired_picture_is_named_before_anything_is_written(run, capsys):
+    (run / "b" / "2.png").unlink()
+    assert fuse("a", "b", "-o", "out") == 2
+    assert "2.* is missing in b" in capsys.readouterr().err
+    assert not (run / "out").exists()
+
+
+@pytest.mark.parametrize("weights", ["none.pth", "a", "a/1.png"])
+def test_weights_that_cannot_be_read_exit_with_2(run, capsys, weights):
+    assert fuse("a", "b", "-o", "out", weights=weights) == 2
+    err = capsys.readouterr().err
+    assert weights in err and err.count("\n") == 1
+
+
+def test_three_folders_are_fused_as_the_library_fuses_three_pictures(run, params):
+    (run / "c").mkdir()
+    for stem in ("1", "2"):
+        Image.fromarray(B[::-1]).save(run / "c" / f"{stem}.png")
+    assert fuse("a", "b", "c", "-o", "out") == 0
+    expected = inference.fuse(A, B, B[::-1], weights=params)
+    np.testing.assert_array_equal(read_picture("out/2.png"), expected)
+    assert fuse("a/1.png", "b/1.png", "c/1.png", "-o", "three.png") == 0
+    np.testing.assert_array_equal(read_picture("three.png"), expected)
+
+
+def test_numbered_frames_come_in_the_order_of_their_numbers(run, capsys):
+    for folder in ("a", "b"):
+        (run / folder / "1.png").rename(run / folder / "10.png")
+    assert fuse("a", "b", "-o", "out", "--jobs=3", "--range=source") == 0
+    assert capsys.readouterr().out == "out/2.png 8x6\nout/10.png 8x6\n"
+
+
+@pytest.mark.parametrize("rule", ["none", "source", "stretch"])
+def test_the_range_is_that_of_the_library(run, params, rule):
+    assert fuse("a/1.png", "b/1.png", "-o", "x.png", f"--range={rule}") == 0
+    expected = inference.fuse(A, B, weights=params, output_range=rule)
+    np.testing.assert_array_equal(read_picture("x.png"), expected)
+
+
+@pytest.mark.parametrize(("align", "size"), [("crop", (6, 6)), ("resize", (8, 6))])
+def test_sizes_are_aligned_on_request(run, align, size):
+    Image.fromarray(A.T).save(run / "a" / "1.png")
+    assert fuse("a/1.png", "b/1.png", "-o", "x.png", f"--align={align}") == 0
+    assert read_picture("x.png").shape == (*size, 3)
+
+
+def test_levels_of_thermal_pictures_are_bounded(run, params):
+    levels = np.arange(48, dtype=np.uint16).reshape(6, 8) * 100 + 28000
+    Image.fromarray(levels).save(run / "a" / "1.png")
+    expected = inference.fuse(levels, A, weights=params, levels="29000:31000")
+    Image.fromarray(A).save(run / "b" / "1.png")
+    arguments = ("a/1.png", "b/1.png", "-o", "x.tif", "--levels=29000:31000")
+    assert fuse(*arguments) == 0
+    with Image.open("x.tif") as image:
+        np.testing.assert_array_equal(np.asarray(image), expected)
+    assert expected.dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--levels=warm"], "expected a range rule"),
+        (["--jobs=0"], "expected --jobs of 1 or more, got 0"),
+        (["--maps"], "with the loss proposal module P, got weights.safetensors"),
+        (["a", "--maps"], "expected two sources with --maps, got 3"),
+    ],
+    ids=repr,
+)
+def test_options_that_cannot_be_are_refused_first(run, capsys, arguments, message):
+    assert fuse("a", "b", *arguments, "-o", "out") == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert not (run / "out").exists()
+
+
+def test_the_limit_of_pixels_is_a_limit_and_can_be_moved(run, capsys):
+    before = Image.MAX_IMAGE_PIXELS
+    arguments = ("a/1.png", "b/1.png", "-o", "x.png")
+    assert fuse(*arguments, "--max-pixels=47") == 1  # they have 48
+    err = capsys.readouterr().err
+    assert "expected a picture of moderate size, got a/1.png" in err
+    assert "--max-pixels" in err and err.count("\n") == 1
+    assert fuse(*arguments, "--max-pixels=48") == 0
+    assert Image.MAX_IMAGE_PIXELS == before
+
+
+def test_maps_are_written_beside_the_picture(run, tree_of, params, monkeypatch):
+    """P prefers a where a is brighter: a network that compiles at once."""
+
+    def prefer_brighter(params, a, b):
+        pair = np.float32(a > b)
+        maps = np.concatenate([pair, 1 - pair], axis=-1)
+        return nets.WeightMaps(maps, 1 - maps)
+
+    monkeypatch.setattr(loss_maps, "_propose", prefer_brighter)
+    trees = {"fusion": params, "proposal": tree_of("proposal")}
+    save_weights(run / "weights.safetensors", trees)
+    assert fuse("a", "b", "-o", "out", "--maps") == 0
+    folder = run / "out" / "2.maps"
+    names = {"w_a.png", "w_b.png", "v_a.png", "v_b.png", "maps.npz", "panel.png"}
+    assert {path.name for path in folder.iterdir()} == names
+    is_brighter = A / 255 > B @ [0.299, 0.587, 0.114] / 255
+    with np.load(folder / "maps.npz") as maps:
+        for name in ("w_a", "v_b"):
+            np.testing.assert_array_equal(maps[name], is_brighter)
+        for name in ("w_b", "v_a"):
+            np.testing.assert_array_equal(maps[name], ~is_brighter)
+    np.testing.assert_array_equal(read_picture(folder / "w_a.png"), 255 * is_brighter)
+
+
+def test_what_belongs_to_a_picture_is_written(run):
+    image = Image.fromarray(B)
+    image.putalpha(Image.fromarray(A))
+    image.save(run / "b" / "1.png")
+    assert fuse("a/1.png", "b/1.png", "-o", "x.png") == 0
+    with Image.open("x.png") as image:
+        np.testing.assert_array_equal(image.getchannel("A"), A)

@@ -1,0 +1,40 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refusion_jax.ranges import apply_range, check_range
+
+FUSED = jnp.asarray([[0.1, 0.2], [0.5, 0.9]], jnp.float32)[..., None]
+SOURCES = [
+    jnp.asarray([[0.3, 0.4], [0.5, 0.6]], jnp.float32)[..., None],
+    jnp.asarray([[0.15, 0.4], [0.5, 0.8]], jnp.float32)[..., None],
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("stretch", [[0, 0.125], [0.5, 1]]),
+        ("none", [[0.1, 0.2], [0.5, 0.9]]),
+        ("source", [[0.15, 0.2], [0.5, 0.8]]),
+    ],
+)
+def test_a_rule_says_what_is_black_and_white(rule, expected):
+    made = apply_range(FUSED, SOURCES, rule=rule)
+    np.testing.assert_allclose(made[..., 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["none", "source"])
+def test_a_bright_spot_does_not_change_the_rest(rule):
+    spot = FUSED.at[0, 0].set(1.0)
+    before, after = (apply_range(x, SOURCES, rule=rule) for x in (FUSED, spot))
+    np.testing.assert_array_equal(before.ravel()[1:], after.ravel()[1:])
+    stretched = [apply_range(x, SOURCES, rule="stretch") for x in (FUSED, spot)]
+    assert not np.allclose(stretched[0].ravel()[1:], stretched[1].ravel()[1:])
+
+
+@pytest.mark.parametrize("rule", ["wide", "", "Stretch"])
+def test_an_unknown_rule_lists_the_rules(rule):
+    for function in (check_range, lambda x: apply_range(FUSED, SOURCES, rule=x)):
+        with pytest.raises(ValueError, match=rf"stretch, none, source, got '{rule}'"):
+            function(rule)
