@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from refusion_jax import nets
-from refusion_jax.array_types import Image, Params
+from refusion_jax.array_types import Params
 from refusion_jax.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.data.pairs import common_size, fit
 from refusion_jax.data.photographs import (
@@ -32,6 +32,7 @@ from refusion_jax.data.photographs import (
     read_photograph,
     to_unit,
 )
+from refusion_jax.nets.tiles import Tile, Tiling, choose_tile, cut, join, make_tiling
 from refusion_jax.ranges import apply_range, check_range
 from refusion_jax.weights import load_fusion_params
 
@@ -204,24 +205,35 @@ def fuse_luminance(
     params: Params,
     luminance_a: Float[Array, "height width 1"],
     luminance_b: Float[Array, "height width 1"],
+    *,
+    tile: Tile | None = None,
 ) -> Float[Array, "height width 1"]:
-    """Runs F on one pair.
+    """Runs F on one pair, tile by tile (see `nets.tiles`): exact, whatever the tile.
 
     Args:
       params: theta_F.
       luminance_a, luminance_b: in [0, 1].
+      tile: its size; None chooses one for the picture and the device.
 
     Returns:
       F's output in (0, 1), before any stretch.
     """
-    return _forward(params, luminance_a[None], luminance_b[None])[0]
+    height, width = luminance_a.shape[:2]
+    tiling = make_tiling(height, width, tile or choose_tile(height, width))
+    tiles_a, tiles_b = (
+        cut(np.asarray(x)[..., 0], tiling) for x in (luminance_a, luminance_b)
+    )
+    fused = np.asarray(_fuse_tiles(params, tiles_a, tiles_b, tiling))
+    return jnp.asarray(join(fused, tiling)[..., None])
 
 
 @jax.jit
-def _forward(params: Params, source_a: Image, source_b: Image) -> Image:
+def _fuse_tiles(
+    params: Params, tiles_a: Array, tiles_b: Array, tiling: Tiling
+) -> Array:
     # Accelerators would round products to 10 bits, which a picture can show.
     with jax.default_matmul_precision("highest"):
-        return nets.fuse(params, source_a, source_b)
+        return nets.fuse_tiles(params, tiles_a, tiles_b, tiling)
 
 
 def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:

@@ -10,6 +10,10 @@ import pytest
 from refusion_jax.array_types import WeightMaps
 from refusion_jax.nets import Nets
 
+# Tests compile much and compute little: LLVM need not optimise. Before jax starts, and
+# for child processes too.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # Compiling is most of what the tests do: what one test or process has compiled, the
 # others take from disk. Environment variables, so that child processes do so too.
 CACHE = {

@@ -115,9 +115,9 @@ def test_threads_share_a_fuser_and_one_is_on_the_device_at_a_time(mean, trees):
 def test_warming_up_compiles_the_size_that_is_fused_later(trees):
     fuser = Fuser(trees["fusion"])
     fuser.warm_up(6, 8)
-    compiled = inference._forward._cache_size()
+    compiled = inference._fuse_tiles._cache_size()
     fuser.fuse(GREY_A, GREY_B)
-    assert inference._forward._cache_size() == compiled > 0
+    assert inference._fuse_tiles._cache_size() == compiled > 0
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,6 @@ def test_loss_maps_need_the_loss_proposal_module(trees, tmp_path, monkeypatch):
 
 
 def test_the_package_offers_the_fuser_at_its_front_door():
-    assert set(refusion_jax.__all__) == {"Fuser", "__version__", "fuse"}
+    assert set(refusion_jax.__all__) == {"Fuser", "__version__", "evaluate", "fuse"}
     with pytest.raises(AttributeError, match="no attribute 'melt'"):
         refusion_jax.melt  # noqa: B018

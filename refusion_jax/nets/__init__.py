@@ -16,6 +16,7 @@ from refusion_jax.array_types import Image, Params, WeightMaps
 from refusion_jax.nets.fusion import FusionModule
 from refusion_jax.nets.proposal import LossProposalModule
 from refusion_jax.nets.reconstruction import ReconstructionModule
+from refusion_jax.nets.tiles import Tiling
 
 
 class NetsParams(NamedTuple):
@@ -40,6 +41,29 @@ def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
         interaction="cross_attention" in params, gating="refinement" in params
     )
     return cast(Image, module.apply({"params": params}, source_a, source_b))
+
+
+def fuse_tiles(
+    params: Params, source_a: Array, source_b: Array, tiling: Tiling
+) -> Array:
+    """`fuse` for inference: in the memory of one map of features, whatever the size.
+
+    Args:
+      params: theta_F.
+      source_a, source_b: one pair as `nets.tiles.cut` cuts it, luminance in [0, 1]:
+        tiles x extended; further tiles may follow and are ignored.
+      tiling: of the picture.
+
+    Returns:
+      The fused luminance in (0, 1) for `nets.tiles.join`: tiles x length.
+    """
+    module = FusionModule(
+        interaction="cross_attention" in params, gating="refinement" in params
+    )
+    tiles = module.apply(
+        {"params": params}, source_a, source_b, tiling, method="on_tiles"
+    )
+    return cast(Array, tiles)
 
 
 def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:

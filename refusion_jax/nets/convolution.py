@@ -6,7 +6,6 @@ from jax.interpreters import ad
 from jaxtyping import Array, Float
 
 from refusion_jax.nets.depthwise import add_up, declare, padded, shifted, window_offsets
-from refusion_jax.nets.strips import Grid, Strips, extend, neighbours, sweep
 
 
 def uniform_fan_in(
@@ -49,34 +48,29 @@ def pointwise(kernel: Float[Array, "out channels"], features: Array) -> Array:
 
 
 def conv3x3(
-    kernel: Float[Array, "out channels 3 3"], strips: Strips, mask: Array, grid: Grid
-) -> Strips:
+    kernel: Float[Array, "out channels 3 3"], extended: Array, mask: Array, stride: int
+) -> Array:
     """Dense 3x3 convolution, stride 1, zero padding 1, no bias.
 
     A matrix product with shifted copies on the side that has fewer channels.
 
     Args:
       kernel: out x in x 3 x 3.
-      strips: any values; those outside the picture are ignored.
-      mask: 1 on pixels and 0 outside, without halo.
-      grid: of the strips.
+      extended: (..., in, extended): pieces with their halo; values outside the picture
+        are ignored.
+      mask: (..., 1, extended): 1 on pixels and 0 outside the picture.
+      stride: of the strips or tiles.
 
     Returns:
-      Strips with the kernel's number of output channels.
+      (..., out, length), without halo.
     """
     out_channels, in_channels = kernel.shape[:2]
-    inputs_first = kernel.transpose(0, 2, 3, 1).reshape(out_channels, -1)
+    inside = extended * mask
+    if in_channels <= out_channels:
+        inputs_first = kernel.transpose(0, 2, 3, 1).reshape(out_channels, -1)
+        return pointwise(inputs_first, _spread_p.bind(inside, stride=stride))
     outputs_first = kernel.transpose(2, 3, 0, 1).reshape(-1, in_channels)
-
-    def body(inputs: tuple[Array, Array, Array]) -> Array:
-        extended = extend(*inputs)
-        if in_channels <= out_channels:
-            copies = _spread_p.bind(extended, stride=grid.stride)
-            return pointwise(inputs_first, copies)
-        return _gather_p.bind(pointwise(outputs_first, extended), stride=grid.stride)
-
-    strips = strips * mask
-    return sweep(body, grid, (strips, *neighbours(strips, grid)))
+    return _gather_p.bind(pointwise(outputs_first, inside), stride=stride)
 
 
 def _spread(x: Array, *, stride: int) -> Array:

@@ -1,5 +1,7 @@
 """How F and P begin: one encoder a source, unshared, and the strips' way in and out."""
 
+import dataclasses
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -8,6 +10,8 @@ from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.restormer import stack_blocks
 from refusion_jax.nets.strips import Grid, Strips, join, make_grid, split
+from refusion_jax.nets.tiles import InPlace, Tiling, fill
+from refusion_jax.nets.walk import Walk, replace
 
 
 def grid_of(image: Image) -> Grid:
@@ -39,11 +43,30 @@ class Encoder(nn.Module):
         self.body = stack_blocks(self.width, self.blocks)
 
     def __call__(
-        self, carry: None, image: Strips, mask: Array, grid: Grid
-    ) -> tuple[None, Strips]:
-        """One source's features; the carry is what `nn.scan` asks for."""
-        features = conv3x3(self.project_in, image, mask, grid)
-        return carry, self.body(features, grid)[0]
+        self, carry: InPlace | None, image: Array, walk: Walk
+    ) -> tuple[InPlace | None, Strips | None]:
+        """One source's features, as `nn.scan` over the sources asks for them.
+
+        Args:
+          carry: None on strips; on tiles where this source's features go.
+          image: of one channel; on tiles with halo.
+          walk: grid or tiling.
+
+        Returns:
+          None and the features; on tiles the place of the next source's, and None.
+        """
+
+        def project_in(extended: Array, mask: Array) -> Array:
+            return conv3x3(self.project_in, extended, mask, walk.stride)
+
+        if isinstance(walk, Tiling):
+            assert carry is not None
+            features = fill(project_in, image, carry, walk)
+            features, _ = self.body(features, walk)
+            after = features.first + features.channels
+            return dataclasses.replace(features, first=after), None
+        features, _ = self.body(replace(project_in, image, walk), walk)
+        return carry, features
 
 
 def stack_encoders(width: int, blocks: int) -> nn.Module:
@@ -54,14 +77,14 @@ def stack_encoders(width: int, blocks: int) -> nn.Module:
       blocks: transformer blocks of each.
 
     Returns:
-      A module: (None, images, mask, grid) -> (None, features), where images and
-      features have a leading axis of sources.
+      A module: (carry, images, walk) -> (carry, features), where images and features
+      have a leading axis of sources; see `Encoder`.
     """
     scanned = nn.scan(
         Encoder,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=(0, nn.broadcast, nn.broadcast),
+        in_axes=(0, nn.broadcast),
         length=2,
     )
     return scanned(width, blocks)

@@ -3,12 +3,12 @@
 Both sources' features travel as one map of 32 channels, source a's 16 first.
 """
 
-from functools import partial
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import (
@@ -27,15 +27,9 @@ from refusion_jax.nets.restormer import (
     gram_statistics,
     stack_blocks,
 )
-from refusion_jax.nets.strips import (
-    Grid,
-    Strips,
-    extend,
-    neighbours,
-    picture_mask,
-    sweep,
-    without_halo,
-)
+from refusion_jax.nets.strips import without_halo
+from refusion_jax.nets.tiles import InPlace, Tiling, collect
+from refusion_jax.nets.walk import Features, Walk, attend, replace
 
 WIDTH = 16  # channels of one source's features
 BLOCKS = 2  # transformer blocks of each encoder and of the decoder
@@ -69,28 +63,29 @@ class CrossAttention(nn.Module):
             "temperature", nn.initializers.ones, (2, HEADS), jnp.float32
         )
 
-    def __call__(self, strips: Strips, mask: Array, grid: Grid) -> Strips:
-        """Joint features, each source's enriched by the other; same shape."""
-        strips = strips * mask
+    def __call__(self, features: Features, walk: Walk) -> Features:
+        """Joint features, each source's enriched by the other; same form."""
         qkv_kernel = self.qkv
         depthwise = self.qkv_depthwise.reshape(-1, 3, 3)
         if self.is_initializing():  # everything is declared; nobody reads the result
-            return strips
+            return features
 
-        def project(inputs: tuple[Array, ...]) -> tuple[GramStatistics, Array]:
-            *strip, mask = inputs
-            projected = jointly(pointwise(qkv_kernel, by_source(extend(*strip))))
-            qkv = depthwise3x3(projected, depthwise, grid.stride) * mask
+        def project(extended: Array, mask: Array) -> tuple[GramStatistics, Array]:
+            projected = jointly(pointwise(qkv_kernel, by_source(extended * mask)))
+            inside = walk.inside(mask)
+            qkv = depthwise3x3(projected, depthwise, walk.stride) * inside
             query, key, value = jnp.split(by_source(qkv), 3, axis=-2)
             other_query = jnp.flip(query, axis=-3)
             return gram_statistics(other_query, key), value
 
-        inputs = (strips, *neighbours(strips, grid), mask)
-        statistics, value = sweep(project, grid, inputs)
-        matrix = jax.vmap(
-            partial(attention_matrix, grid=grid), in_axes=(1, 0, 0), out_axes=1
-        )(statistics, self.temperature, self.project_out)
-        return strips + jointly(jnp.matmul(matrix, value))
+        def matrices(statistics: GramStatistics) -> Array:
+            per_source = jax.vmap(attention_matrix, in_axes=(1, 0, 0), out_axes=1)
+            return per_source(statistics, self.temperature, self.project_out)
+
+        def mix(matrix: Array, value: Array) -> Array:
+            return jointly(jnp.matmul(matrix, value))
+
+        return attend(project, matrices, mix, features, walk)
 
 
 class GatedRefinement(nn.Module):
@@ -114,9 +109,8 @@ class GatedRefinement(nn.Module):
         )
         self.project_out = self.param("project_out", init, (2, joint, expanded))
 
-    def __call__(self, strips: Strips, mask: Array, grid: Grid) -> Strips:
-        """Joint features to fused features of the same shape."""
-        strips = strips * mask
+    def __call__(self, features: Features, walk: Walk) -> Features:
+        """Joint features to fused features of the same form."""
         gate, gate_depthwise, expand = self.gate, self.gate_depthwise, self.expand
         expand_depthwise = self.expand_depthwise.reshape(-1, 3, 3)
         # sum_i W_i y_i is one product with the kernels side by side.
@@ -124,17 +118,17 @@ class GatedRefinement(nn.Module):
             [self.project_out[0], self.project_out[1]], axis=1
         )
         if self.is_initializing():
-            return strips
+            return features
 
-        def refine(inputs: tuple[Array, ...]) -> Array:
-            extended = extend(*inputs)
-            gates = depthwise3x3(pointwise(gate, extended), gate_depthwise, grid.stride)
+        def refine(extended: Array, mask: Array) -> Array:
+            extended = extended * mask
+            gates = depthwise3x3(pointwise(gate, extended), gate_depthwise, walk.stride)
             expanded = jointly(pointwise(expand, by_source(extended)))
-            content = depthwise3x3(expanded, expand_depthwise, grid.stride)
+            content = depthwise3x3(expanded, expand_depthwise, walk.stride)
             product = gated(gates, content)
-            return inputs[0] + pointwise(project_out, product)
+            return without_halo(extended, walk) + pointwise(project_out, product)
 
-        return sweep(refine, grid, (strips, *neighbours(strips, grid)))
+        return replace(refine, features, walk)
 
 
 class FusionModule(nn.Module):
@@ -170,15 +164,52 @@ class FusionModule(nn.Module):
           Luminance in (0, 1), same shape. It is not rescaled here.
         """
         grid = grid_of(source_a)
-        mask = without_halo(picture_mask(grid, source_a.dtype), grid)
         images = jnp.stack([to_strips(source_a, grid), to_strips(source_b, grid)])
-        _, features = self.encoders(None, images, mask, grid)
+        _, features = self.encoders(None, images, grid)
         strips = jnp.concatenate([features[0], features[1]], axis=1)
-        if self.interaction:
-            strips = self.cross_attention(strips, mask, grid)
-        if self.gating:
-            strips = self.refinement(strips, mask, grid)
-        strips, _ = self.decoder(strips, grid)
-        strips = nn.leaky_relu(conv3x3(self.tail1, strips, mask, grid), LEAKY_SLOPE)
-        logits = conv3x3(self.tail2, strips, mask, grid)
+        strips = replace(self._to_activations(grid), self._fuse(strips, grid), grid)
+        logits = replace(self._to_logits(grid), strips, grid)
         return jax.nn.sigmoid(to_image(logits, grid))
+
+    def on_tiles(
+        self, source_a: Array, source_b: Array, tiling: Tiling
+    ) -> Float[Array, "tiles length"]:
+        """Fuses one pair that is cut into tiles; not to be differentiated.
+
+        Args:
+          source_a, source_b: tiles x extended, luminance in [0, 1]; see `tiles.cut`.
+          tiling: of the picture; there may be more tiles than it counts.
+
+        Returns:
+          Luminance in (0, 1) of the tiles without the halo's rows, for `tiles.join`.
+        """
+        tile = tiling.tile
+        images = jnp.stack([source_a, source_b])[:, :, None]
+        shape = (source_a.shape[0], 2 * WIDTH, tile.rows + 2, tile.stride)
+        state = jnp.zeros(shape, source_a.dtype)
+        features, _ = self.encoders(InPlace(state, jnp.int32(0), WIDTH), images, tiling)
+        features = self._fuse(InPlace(features.state, 0, 2 * WIDTH), tiling)
+        features = replace(self._to_activations(tiling), features, tiling)
+        features = InPlace(features.state, 0, WIDTH)
+        return jax.nn.sigmoid(collect(self._to_logits(tiling), features, tiling))
+
+    def _fuse(self, features: Features, walk: Walk) -> Features:
+        """From both sources' features to those of the fused picture."""
+        if self.interaction:
+            features = self.cross_attention(features, walk)
+        if self.gating:
+            features = self.refinement(features, walk)
+        return self.decoder(features, walk)[0]
+
+    def _to_activations(self, walk: Walk) -> Callable[[Array, Array], Array]:
+        kernel = self.tail1
+
+        def body(extended: Array, mask: Array) -> Array:
+            inputs = conv3x3(kernel, extended, mask, walk.stride)
+            return nn.leaky_relu(inputs, LEAKY_SLOPE)
+
+        return body
+
+    def _to_logits(self, walk: Walk) -> Callable[[Array, Array], Array]:
+        kernel = self.tail2
+        return lambda extended, mask: conv3x3(kernel, extended, mask, walk.stride)

@@ -9,7 +9,8 @@ from refusion_jax.array_types import Image, WeightMaps
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
 from refusion_jax.nets.restormer import stack_blocks
-from refusion_jax.nets.strips import Grid, Strips, picture_mask, without_halo
+from refusion_jax.nets.strips import Grid, Strips
+from refusion_jax.nets.walk import replace
 from refusion_jax.spatial import sobel_gradient
 
 WIDTH = 16
@@ -29,16 +30,21 @@ class ProposalSubnetwork(nn.Module):
         self.slope = self.param("slope", slope, (), jnp.float32)
         self.tail2 = self.param("tail2", uniform_fan_in, (2, WIDTH, 3, 3))
 
-    def __call__(
-        self, carry: None, images: Array, mask: Array, grid: Grid
-    ) -> tuple[None, Strips]:
+    def __call__(self, carry: None, images: Array, grid: Grid) -> tuple[None, Strips]:
         """Logits of a (channel 0) and b; the carry is what `nn.scan` asks for."""
-        _, features = self.encoders(None, images, mask, grid)
+        _, features = self.encoders(None, images, grid)
         strips = jnp.concatenate([features[0], features[1]], axis=1)
         strips, _ = self.joint(strips, grid)
-        strips = conv3x3(self.tail1, strips, mask, grid)
-        strips = jnp.where(strips >= 0, strips, self.slope * strips)
-        return carry, conv3x3(self.tail2, strips, mask, grid)
+        tail1, tail2, slope = self.tail1, self.tail2, self.slope
+
+        def to_activations(extended: Array, mask: Array) -> Array:
+            inputs = conv3x3(tail1, extended, mask, grid.stride)
+            return jnp.where(inputs >= 0, inputs, slope * inputs)
+
+        def to_logits(extended: Array, mask: Array) -> Array:
+            return conv3x3(tail2, extended, mask, grid.stride)
+
+        return carry, replace(to_logits, replace(to_activations, strips, grid), grid)
 
 
 class LossProposalModule(nn.Module):
@@ -54,7 +60,7 @@ class LossProposalModule(nn.Module):
             ProposalSubnetwork,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(0, nn.broadcast, nn.broadcast),
+            in_axes=(0, nn.broadcast),
             length=2,
         )
         self.subnetworks = scanned()
@@ -69,13 +75,12 @@ class LossProposalModule(nn.Module):
           w from the sources and v from their Sobel gradients; each pair sums to one.
         """
         grid = grid_of(source_a)
-        mask = without_halo(picture_mask(grid, source_a.dtype), grid)
         sources = (source_a, source_b)
         edges = (sobel_gradient(source_a), sobel_gradient(source_b))
         images = jnp.stack(
             [jnp.stack([to_strips(x, grid) for x in pair]) for pair in (sources, edges)]
         )
-        _, logits = self.subnetworks(None, images, mask, grid)
+        _, logits = self.subnetworks(None, images, grid)
         intensity, gradient = (
             jax.nn.softmax(to_image(x, grid), axis=-1) for x in logits
         )

@@ -7,7 +7,8 @@ from jaxtyping import Array
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.encoder import Encoder, grid_of, to_image, to_strips
-from refusion_jax.nets.strips import Grid, Strips, picture_mask, without_halo
+from refusion_jax.nets.strips import Grid, Strips
+from refusion_jax.nets.walk import replace
 
 
 class ReconstructionBranch(nn.Module):
@@ -23,12 +24,14 @@ class ReconstructionBranch(nn.Module):
             "project_out", uniform_fan_in, (1, self.width, 3, 3)
         )
 
-    def __call__(
-        self, carry: None, fused: Strips, mask: Array, grid: Grid
-    ) -> tuple[None, Strips]:
+    def __call__(self, carry: None, fused: Strips, grid: Grid) -> tuple[None, Strips]:
         """One source's logits; the carry is what `nn.scan` asks for."""
-        _, features = self.encoder(None, fused, mask, grid)
-        return carry, conv3x3(self.project_out, features, mask, grid)
+        _, features = self.encoder(None, fused, grid)
+
+        def project_out(extended: Array, mask: Array) -> Array:
+            return conv3x3(self.project_out, extended, mask, grid.stride)
+
+        return carry, replace(project_out, features, grid)
 
 
 class ReconstructionModule(nn.Module):
@@ -66,7 +69,6 @@ class ReconstructionModule(nn.Module):
           recon_a, recon_b: luminance in (0, 1), same shape.
         """
         grid = grid_of(fused)
-        mask = without_halo(picture_mask(grid, fused.dtype), grid)
-        _, logits = self.branches(None, to_strips(fused, grid), mask, grid)
+        _, logits = self.branches(None, to_strips(fused, grid), grid)
         recon_a, recon_b = (jax.nn.sigmoid(to_image(x, grid)) for x in logits)
         return recon_a, recon_b

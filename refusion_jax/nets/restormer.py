@@ -10,6 +10,7 @@ Source: Restormer (Zamir et al., CVPR 2022), in the form of the authors' release
 network; no convolution has a bias.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,15 +20,8 @@ from jaxtyping import Array, Float
 
 from refusion_jax.nets.convolution import pointwise, uniform_fan_in
 from refusion_jax.nets.depthwise import depthwise3x3
-from refusion_jax.nets.strips import (
-    Grid,
-    Strips,
-    extend,
-    neighbours,
-    picture_mask,
-    sweep,
-    without_halo,
-)
+from refusion_jax.nets.strips import without_halo
+from refusion_jax.nets.walk import Features, Walk, attend, replace
 
 HEADS = 8
 FEED_FORWARD_EXPANSION = 2
@@ -66,33 +60,31 @@ def attention_matrix(
     statistics: GramStatistics,
     temperature: Float[Array, " heads"],
     project_out: Float[Array, "out channels"],
-    grid: Grid,
-) -> Float[Array, "strips out channels"]:
+) -> Float[Array, "batch out channels"]:
     """Multi-head channel attention with its output projection, as one matrix.
 
     For each head: softmax(q k^T / (|q| |k|) * temperature), a row of q or k being one
     channel over all pixels; then the projection's columns of that head times it.
 
     Args:
-      statistics: of each strip.
+      statistics: of each picture.
       temperature: one factor a head.
       project_out: the 1x1 convolution after the attention.
-      grid: of the strips.
 
     Returns:
-      The matrix to multiply v with, repeated for each strip of a picture.
+      The matrix to multiply a picture's v with.
     """
-    of_picture = (x.reshape(grid.batch, grid.strips, *x.shape[1:]) for x in statistics)
-    gram, query_squares, key_squares = (x.sum(axis=1) for x in of_picture)
+    gram, query_squares, key_squares = statistics
+    batch = gram.shape[0]
     heads, channels = temperature.shape[0], gram.shape[-1]
     size = channels // heads
 
     def inverse_norm(squares: Array) -> Array:
         norm = jax.lax.rsqrt(squares + SQUARED_NORM_EPSILON)
-        return norm.reshape(grid.batch, heads, size)
+        return norm.reshape(batch, heads, size)
 
     # Only the blocks on the diagonal belong to a head.
-    by_head = gram.reshape(grid.batch, heads, size, heads, size)
+    by_head = gram.reshape(batch, heads, size, heads, size)
     by_head = jnp.diagonal(by_head, axis1=1, axis2=3)  # [batch, size, size, heads]
     by_head = jnp.moveaxis(by_head, -1, 1)
     cosine = (
@@ -103,8 +95,7 @@ def attention_matrix(
     attention = jax.nn.softmax(cosine * temperature[None, :, None, None], axis=-1)
     out_by_head = project_out.reshape(-1, heads, size)
     matrix = jnp.einsum("ohc,bhcd->bohd", out_by_head, attention)
-    matrix = matrix.reshape(grid.batch, -1, channels)
-    return jnp.repeat(matrix, grid.strips, axis=0)
+    return matrix.reshape(batch, -1, channels)
 
 
 def gated(gate: Array, content: Array) -> Array:
@@ -116,7 +107,7 @@ def gated(gate: Array, content: Array) -> Array:
 
 
 def convolved_parts(
-    extended: Array, kernels: tuple[Array, Array], grid: Grid, *, parts: int
+    extended: Array, kernels: tuple[Array, Array], stride: int, *, parts: int
 ) -> list[Array]:
     """1x1 then depthwise 3x3 convolution, apart for each part of the output.
 
@@ -125,7 +116,7 @@ def convolved_parts(
     Args:
       extended: (channels, extended).
       kernels: pointwise out x in, and depthwise out x 3 x 3.
-      grid: of the strips.
+      stride: of the strips or tiles.
       parts: equal parts of the output channels.
 
     Returns:
@@ -133,7 +124,7 @@ def convolved_parts(
     """
     pointwise_kernels, depthwise_kernels = (jnp.split(k, parts) for k in kernels)
     return [
-        depthwise3x3(pointwise(kernel, extended), depthwise, grid.stride)
+        depthwise3x3(pointwise(kernel, extended), depthwise, stride)
         for kernel, depthwise in zip(pointwise_kernels, depthwise_kernels, strict=True)
     ]
 
@@ -195,24 +186,26 @@ class TransposedAttention(nn.Module):
             "temperature", nn.initializers.ones, (self.heads,), jnp.float32
         )
 
-    def __call__(self, strips: Strips, norm: LayerNorm, grid: Grid) -> Strips:
-        """The normalised features' attention, without the residual."""
-        mask = picture_mask(grid, strips.dtype)
+    def __call__(self, features: Features, norm: LayerNorm, walk: Walk) -> Features:
+        """The normalised features' attention, with the residual."""
         kernels = (norm.fold(self.qkv), self.qkv_depthwise)
         if self.is_initializing():  # everything is declared; nobody reads the result
-            return strips
+            return features
 
-        def project(inputs: tuple[Array, ...]) -> tuple[GramStatistics, Array]:
-            *strip, mask = inputs
-            normalised = norm.normalise(extend(*strip), mask)
-            query, key, value = convolved_parts(normalised, kernels, grid, parts=3)
-            inside = without_halo(mask, grid)
+        def project(extended: Array, mask: Array) -> tuple[GramStatistics, Array]:
+            normalised = norm.normalise(extended, mask)
+            query, key, value = convolved_parts(
+                normalised, kernels, walk.stride, parts=3
+            )
+            inside = walk.inside(mask)
             return gram_statistics(query * inside, key * inside), value
 
-        inputs = (strips, *neighbours(strips, grid), mask)
-        statistics, value = sweep(project, grid, inputs)
-        matrix = attention_matrix(statistics, self.temperature, self.project_out, grid)
-        return jnp.matmul(matrix, value)
+        matrices = partial(
+            attention_matrix,
+            temperature=self.temperature,
+            project_out=self.project_out,
+        )
+        return attend(project, matrices, jnp.matmul, features, walk)
 
 
 class GatedFeedForward(nn.Module):
@@ -229,22 +222,20 @@ class GatedFeedForward(nn.Module):
         self.depthwise = self.param("depthwise", uniform_fan_in, (2 * hidden, 3, 3))
         self.project_out = self.param("project_out", uniform_fan_in, (channels, hidden))
 
-    def __call__(self, strips: Strips, norm: LayerNorm, grid: Grid) -> Strips:
+    def __call__(self, features: Features, norm: LayerNorm, walk: Walk) -> Features:
         """The normalised features' feed-forward, with the residual."""
-        mask = picture_mask(grid, strips.dtype)
         kernels = (norm.fold(self.project_in), self.depthwise)
         project_out = self.project_out
         if self.is_initializing():
-            return strips
+            return features
 
-        def feed_forward(inputs: tuple[Array, ...]) -> Array:
-            *strip, mask = inputs
-            normalised = norm.normalise(extend(*strip), mask)
-            gate, content = convolved_parts(normalised, kernels, grid, parts=2)
+        def feed_forward(extended: Array, mask: Array) -> Array:
+            normalised = norm.normalise(extended, mask)
+            gate, content = convolved_parts(normalised, kernels, walk.stride, parts=2)
             product = gated(gate, content)
-            return strip[0] + pointwise(project_out, product)
+            return without_halo(extended, walk) + pointwise(project_out, product)
 
-        return sweep(feed_forward, grid, (strips, *neighbours(strips, grid), mask))
+        return replace(feed_forward, features, walk)
 
 
 class TransformerBlock(nn.Module):
@@ -260,10 +251,10 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(self.channels)
         self.feed_forward = GatedFeedForward(self.channels)
 
-    def __call__(self, strips: Strips, grid: Grid) -> tuple[Strips, None]:
-        """Strips to strips; a carry and no output, as `nn.scan` wants it."""
-        strips = strips + self.attention(strips, self.norm1, grid)
-        return self.feed_forward(strips, self.norm2, grid), None
+    def __call__(self, features: Features, walk: Walk) -> tuple[Features, None]:
+        """Features to features; a carry and no output, as `nn.scan` wants it."""
+        features = self.attention(features, self.norm1, walk)
+        return self.feed_forward(features, self.norm2, walk), None
 
 
 def stack_blocks(channels: int, blocks: int) -> nn.Module:
@@ -276,7 +267,7 @@ def stack_blocks(channels: int, blocks: int) -> nn.Module:
       blocks: how many.
 
     Returns:
-      A module: (strips, grid) -> (strips, None).
+      A module: (features, walk) -> (features, None).
     """
     scanned = nn.scan(
         TransformerBlock,

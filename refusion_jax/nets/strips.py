@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from refusion_jax.nets.tiles import Tiling
+
 Features = Float[Array, "batch channels height width"]
 Strips = Float[Array, "strips channels length"]
 Result = TypeVar("Result")
@@ -69,6 +71,10 @@ class Grid:
     def margin(self) -> int:
         """How far a 3x3 window reaches along a strip."""
         return self.stride + 1
+
+    def inside(self, mask: Array) -> Array:
+        """A mask without its halo."""
+        return without_halo(mask, self)
 
 
 def make_grid(batch: int, height: int, width: int) -> Grid:
@@ -118,7 +124,7 @@ def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extende
     return jnp.asarray(np.tile(np.stack(cut)[:, None], (grid.batch, 1, 1)), dtype)
 
 
-def without_halo(extended: Array, grid: Grid) -> Array:
+def without_halo(extended: Array, grid: Grid | Tiling) -> Array:
     """Drops `margin` values at both ends of the last axis."""
     return extended[..., grid.margin : extended.shape[-1] - grid.margin]
 
@@ -155,3 +161,16 @@ def sweep(body: Callable[[Any], Result], grid: Grid, inputs: Any) -> Result:
     # Inside scan nothing can be merged across the recomputation, so no CSE barrier.
     recomputed = jax.checkpoint(body, prevent_cse=False)
     return jax.lax.scan(lambda _, x: (None, recomputed(x)), None, inputs)[1]
+
+
+def sum_over_strips(of_strips: Result, grid: Grid) -> Result:
+    """Adds up over each picture's strips; the leading axis becomes the batch."""
+    shape = (grid.batch, grid.strips)
+    return jax.tree.map(
+        lambda x: x.reshape(*shape, *x.shape[1:]).sum(axis=1), of_strips
+    )
+
+
+def for_each_strip(of_pictures: Array, grid: Grid) -> Array:
+    """Repeats what belongs to a picture for each of its strips."""
+    return jnp.repeat(of_pictures, grid.strips, axis=0)

@@ -9,6 +9,7 @@ from refusion_jax.nets.convolution import (
     uniform_fan_in,
 )
 from refusion_jax.nets.strips import Grid, join, picture_mask, split, without_halo
+from refusion_jax.nets.walk import replace
 
 
 def reference(kernel, x):
@@ -19,7 +20,11 @@ def on_strips(grid, outside=0.0):
     def convolve(kernel, x):
         mask = without_halo(picture_mask(grid, x.dtype), grid)
         strips = split(x, grid) + outside * (1 - mask)
-        return join(conv3x3(kernel, strips, mask, grid), grid)
+
+        def body(extended, mask):
+            return conv3x3(kernel, extended, mask, grid.stride)
+
+        return join(replace(body, strips, grid), grid)
 
     return convolve
 

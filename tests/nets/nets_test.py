@@ -7,7 +7,7 @@ import pytest
 
 from refusion_jax.nets import encoder, fuse, init_params, propose, reconstruct
 from refusion_jax.nets.fusion import CrossAttention, GatedRefinement
-from refusion_jax.nets.strips import Grid, join, picture_mask, split, without_halo
+from refusion_jax.nets.strips import Grid, join, split
 from refusion_jax.spatial import sobel_gradient
 
 HEIGHT, WIDTH = 9, 7
@@ -246,9 +246,7 @@ def test_the_fusion_module_equals_the_specification(x64, module, name, reference
 
     @jax.jit
     def run(params, features):
-        mask = without_halo(picture_mask(grid, features.dtype), grid)
-        strips = split(features, grid)
-        return join(module.apply({"params": params}, strips, mask, grid), grid)
+        return join(module.apply({"params": params}, split(features, grid), grid), grid)
 
     ours = run(params, features)
     for i in range(2):
