@@ -14,7 +14,7 @@ it. Between two fusions stands F's own output; the range rule comes once, at the
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import jax
@@ -103,8 +103,13 @@ def fuse_photographs(
     Raises:
       ValueError: as `fuse` does.
     """
-    pictures = aligned_pictures(photographs, align=align, levels=levels)
-    fused = fuse_pictures(params, *pictures, output_range=output_range)
+    check_range(output_range)
+    check_params(params)
+    fused = _fuse(
+        params,
+        lambda: aligned_pictures(photographs, align=align, levels=levels),
+        output_range,
+    )
     size = (fused.shape[0], fused.shape[1])
     sources = [
         x if x.alpha is None else x._replace(alpha=fit(x.alpha, size, align))
@@ -115,15 +120,16 @@ def fuse_photographs(
 
 def aligned_pictures(
     photographs: Sequence[Photograph], *, align: str = "none", levels: str = "full"
-) -> list[Picture]:
-    """Pixels of one size and one scale.
+) -> Iterator[Picture]:
+    """Pixels of one size and one scale, one picture after the other.
 
     Args:
       photographs: of one scene.
       align, levels: as for `fuse`.
 
     Returns:
-      float32 in [0, 1], one height and width for all.
+      float32 in [0, 1], one height and width for all. They are made when they are asked
+      for: of large pictures only one should be in memory so.
 
     Raises:
       ValueError: if the sizes differ and may not, or for an unknown rule.
@@ -133,7 +139,7 @@ def aligned_pictures(
         x.name or f"source {place}" for place, x in enumerate(photographs, start=1)
     ]
     size = common_size(shapes, align, names)
-    return [fit(to_unit(photograph, levels), size, align) for photograph in photographs]
+    return (fit(to_unit(photograph, levels), size, align) for photograph in photographs)
 
 
 def fuse_pictures(
@@ -162,16 +168,33 @@ def fuse_pictures(
     names = [f"source {place}" for place in range(1, len(pictures) + 1)]
     common_size([x.shape for x in pictures], "none", names)
     check_params(params)
-    luminances, chromas = [], []
-    for picture in pictures:
-        luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(picture)))
+    return _fuse(params, lambda: pictures, output_range)
+
+
+def _fuse(
+    params: Params, pictures: Callable[[], Iterable[Picture]], rule: str
+) -> Picture:
+    """`fuse_pictures` of pictures that are made anew where they are needed.
+
+    Beside the network, whose features take 128 bytes a pixel, little else should be in
+    memory: of colour only whether there is any, of luminance only its extremes.
+    """
+    luminances, extremes, are_coloured = [], [], []
+    for picture in pictures():
+        luminance, _, is_coloured = _split(np.atleast_3d(np.float32(picture)))
         luminances.append(luminance)
-        if is_coloured:
-            chromas.append(chroma)
+        extremes.append(jnp.stack([luminance.min(), luminance.max()])[:, None, None])
+        are_coloured.append(bool(is_coloured))
+        del picture, luminance
     raw = _fuse_tree(params, luminances)
     if not jnp.isfinite(raw).all():
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")
-    fused = np.asarray(_finish(raw, luminances, chromas, rule=output_range))
+    chromas = [
+        _split(np.atleast_3d(np.float32(picture)))[1]
+        for picture, is_coloured in zip(pictures(), are_coloured, strict=True)
+        if is_coloured
+    ]
+    fused = np.asarray(_finish(raw, extremes, chromas, rule=rule))
     return fused if chromas else fused[..., 0]
 
 
@@ -192,12 +215,14 @@ def check_params(params: Params) -> None:
 
 
 def _fuse_tree(
-    params: Params, luminances: Sequence[Float[Array, "height width 1"]]
+    params: Params, luminances: list[Float[Array, "height width 1"]]
 ) -> Float[Array, "height width 1"]:
+    """Fuses all in the list, and empties it: each is freed once it is used."""
     if len(luminances) == 1:
-        return luminances[0]
+        return luminances.pop()
     middle = (len(luminances) + 1) // 2
     first, second = luminances[:middle], luminances[middle:]
+    luminances.clear()
     return fuse_luminance(params, _fuse_tree(params, first), _fuse_tree(params, second))
 
 
@@ -220,20 +245,18 @@ def fuse_luminance(
     """
     height, width = luminance_a.shape[:2]
     tiling = make_tiling(height, width, tile or choose_tile(height, width))
-    tiles_a, tiles_b = (
-        cut(np.asarray(x)[..., 0], tiling) for x in (luminance_a, luminance_b)
-    )
-    fused = np.asarray(_fuse_tiles(params, tiles_a, tiles_b, tiling))
+    pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
+    tiles = jnp.asarray(cut(pair, tiling))
+    del pair, luminance_a, luminance_b
+    fused = np.asarray(_fuse_tiles(params, tiles, tiling))
     return jnp.asarray(join(fused, tiling)[..., None])
 
 
 @jax.jit
-def _fuse_tiles(
-    params: Params, tiles_a: Array, tiles_b: Array, tiling: Tiling
-) -> Array:
+def _fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:
     # Accelerators would round products to 10 bits, which a picture can show.
     with jax.default_matmul_precision("highest"):
-        return nets.fuse_tiles(params, tiles_a, tiles_b, tiling)
+        return nets.fuse_tiles(params, tiles, tiling)
 
 
 def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:
@@ -264,12 +287,13 @@ def _split(
 @partial(jax.jit, static_argnames="rule")
 def _finish(
     raw: Float[Array, "height width 1"],
-    luminances: list[Array],
+    extremes: list[Float[Array, "2 1 1"]],
     chromas: list[Array],
     *,
     rule: str,
 ) -> Float[Array, "height width channels"]:
-    luminance = apply_range(raw, luminances, rule=rule)
+    # Of the sources the rules ask for nothing else.
+    luminance = apply_range(raw, extremes, rule=rule)
     if not chromas:
         return luminance
     chroma = chromas[0] if len(chromas) == 1 else fuse_chroma(*chromas)

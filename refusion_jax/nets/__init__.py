@@ -43,14 +43,12 @@ def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
     return cast(Image, module.apply({"params": params}, source_a, source_b))
 
 
-def fuse_tiles(
-    params: Params, source_a: Array, source_b: Array, tiling: Tiling
-) -> Array:
+def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:
     """`fuse` for inference: in the memory of one map of features, whatever the size.
 
     Args:
       params: theta_F.
-      source_a, source_b: one pair as `nets.tiles.cut` cuts it, luminance in [0, 1]:
+      tiles: source a and b as `nets.tiles.cut` cuts them, luminance in [0, 1]: 2 x
         tiles x extended; further tiles may follow and are ignored.
       tiling: of the picture.
 
@@ -60,10 +58,8 @@ def fuse_tiles(
     module = FusionModule(
         interaction="cross_attention" in params, gating="refinement" in params
     )
-    tiles = module.apply(
-        {"params": params}, source_a, source_b, tiling, method="on_tiles"
-    )
-    return cast(Array, tiles)
+    fused = module.apply({"params": params}, tiles, tiling, method="on_tiles")
+    return cast(Array, fused)
 
 
 def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:

@@ -172,26 +172,30 @@ class FusionModule(nn.Module):
         return jax.nn.sigmoid(to_image(logits, grid))
 
     def on_tiles(
-        self, source_a: Array, source_b: Array, tiling: Tiling
+        self, sources: Float[Array, "2 tiles extended"], tiling: Tiling
     ) -> Float[Array, "tiles length"]:
         """Fuses one pair that is cut into tiles; not to be differentiated.
 
         Args:
-          source_a, source_b: tiles x extended, luminance in [0, 1]; see `tiles.cut`.
+          sources: a and b as `tiles.cut` cuts them, luminance in [0, 1].
           tiling: of the picture; there may be more tiles than it counts.
 
         Returns:
           Luminance in (0, 1) of the tiles without the halo's rows, for `tiles.join`.
         """
         tile = tiling.tile
-        images = jnp.stack([source_a, source_b])[:, :, None]
-        shape = (source_a.shape[0], 2 * WIDTH, tile.rows + 2, tile.stride)
-        state = jnp.zeros(shape, source_a.dtype)
-        features, _ = self.encoders(InPlace(state, jnp.int32(0), WIDTH), images, tiling)
+        shape = (sources.shape[1], 2 * WIDTH, tile.rows + 2, tile.stride)
+        state = jnp.zeros(shape, sources.dtype)
+        features, _ = self.encoders(
+            InPlace(state, jnp.int32(0), WIDTH), sources, tiling
+        )
         features = self._fuse(InPlace(features.state, 0, 2 * WIDTH), tiling)
         features = replace(self._to_activations(tiling), features, tiling)
         features = InPlace(features.state, 0, WIDTH)
-        return jax.nn.sigmoid(collect(self._to_logits(tiling), features, tiling))
+        to_logits = self._to_logits(tiling)
+        return collect(
+            lambda *piece: jax.nn.sigmoid(to_logits(*piece)), features, tiling
+        )
 
     def _fuse(self, features: Features, walk: Walk) -> Features:
         """From both sources' features to those of the fused picture."""

@@ -15,7 +15,7 @@ program serves all pictures whose tiles fit into the same capacity.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -33,8 +33,8 @@ Body = Callable[[Array, Array], Array]
 
 # Sizes to choose from, in pixels. On a CPU the 128 channels inside a block should stay
 # in the cache; accelerators want more to do at once.
-CPU_ROWS, CPU_COLUMNS = (16, 32), (32, 64, 96, 128, 160, 192, 224, 256)
-ROWS, COLUMNS = (64, 256), (64, 128, 256, 512)
+CPU_ROWS, CPU_COLUMNS = 32, (64, 128, 256)
+ROWS, COLUMNS = 256, (128, 256, 512)
 
 
 @jax.tree_util.register_static
@@ -146,7 +146,7 @@ def choose_tile(height: int, width: int) -> Tile:
         return int(make_tiling(height, width, tile).tile_count) * tile.extended
 
     rows, columns = sizes
-    return min((Tile(r, c) for r in rows for c in columns), key=pixels)
+    return min((Tile(rows, each) for each in columns), key=pixels)
 
 
 def capacity(tile_count: int) -> int:
@@ -176,24 +176,26 @@ def make_tiling(height: int, width: int, tile: Tile) -> Tiling:
     return Tiling(tile, height, width, down, bands)
 
 
-def cut(picture: np.ndarray, tiling: Tiling) -> np.ndarray:
-    """Cuts a picture on the host; `join` is the inverse.
+def cut(pictures: Sequence[np.ndarray], tiling: Tiling) -> np.ndarray:
+    """Cuts pictures on the host; `join` is the inverse.
 
     Args:
-      picture: height x width.
-      tiling: of that picture, with numbers.
+      pictures: height x width each.
+      tiling: of these pictures, with numbers.
 
     Returns:
-      float32, capacity x extended; zero outside the picture, halos filled.
+      float32, pictures x capacity x extended; zero outside the picture, halos filled.
     """
     tile, down, bands = tiling.tile, int(tiling.down), int(tiling.bands)
-    padded = np.zeros((down * tile.rows + 2, bands * tile.columns + 2), np.float32)
-    padded[1 : 1 + picture.shape[0], 1 : 1 + picture.shape[1]] = picture
-    windows = np.lib.stride_tricks.sliding_window_view(
-        padded, (tile.rows + 2, tile.columns + 2)
-    )[:: tile.rows, :: tile.columns]
-    result = np.zeros((capacity(down * bands), tile.extended), np.float32)
-    result[: down * bands] = windows.swapaxes(0, 1).reshape(-1, tile.extended)
+    count = down * bands
+    result = np.zeros((len(pictures), capacity(count), tile.extended), np.float32)
+    for picture, tiles in zip(pictures, result, strict=True):
+        padded = np.zeros((down * tile.rows + 2, bands * tile.columns + 2), np.float32)
+        padded[1 : 1 + picture.shape[0], 1 : 1 + picture.shape[1]] = picture
+        windows = np.lib.stride_tricks.sliding_window_view(
+            padded, (tile.rows + 2, tile.columns + 2)
+        )[:: tile.rows, :: tile.columns].swapaxes(0, 1)
+        tiles[:count].reshape(windows.shape)[:] = windows
     return result
 
 
@@ -280,7 +282,7 @@ def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace
 
     Args:
       body: of a tile with halo and its mask.
-      tiles: tiles x channels x extended.
+      tiles: tiles x extended, of one channel.
       features: overwritten.
       tiling: of the picture.
 
@@ -289,7 +291,7 @@ def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace
     """
 
     def step(index: Array, state: Array) -> Array:
-        result = body(tiles[index], mask_of(index, tiling))
+        result = body(tiles[index][None], mask_of(index, tiling))
         return _write(state, result, index, features.first, tiling)
 
     state = _for_each(tiling, step, features.state)

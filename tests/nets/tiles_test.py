@@ -30,9 +30,10 @@ def picture_of(size, seed=0):
     return np.random.default_rng(seed).random(size, np.float32)
 
 
-def cut_with_room(picture, tiling):
-    tiles = cut(picture, tiling)
-    return np.pad(tiles, ((0, ENOUGH - len(tiles)), (0, 0)), constant_values=7)
+def cut_with_room(pictures, tiling):
+    tiles = cut(pictures, tiling)
+    room = ENOUGH - tiles.shape[1]
+    return np.pad(tiles, ((0, 0), (0, room), (0, 0)), constant_values=7)
 
 
 def window_sum(picture):
@@ -46,7 +47,7 @@ def window_sum(picture):
 @pytest.mark.parametrize("size", SIZES)
 def test_tiles_are_windows_of_the_padded_picture_and_join_again(size):
     picture, tiling = picture_of(size), make_tiling(*size, TILE)
-    tiles = cut(picture, tiling)
+    tiles = cut([picture], tiling)[0]
     padded = np.pad(picture, ((1, 20), (1, 20)))
     for index in range(tiling.tile_count):
         top = index % tiling.down * TILE.rows
@@ -60,7 +61,7 @@ def test_tiles_are_windows_of_the_padded_picture_and_join_again(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_the_mask_is_one_on_the_picture(size):
     tiling = make_tiling(*size, TILE)
-    ones = cut(np.ones(size, np.float32), tiling)
+    (ones,) = cut([np.ones(size)], tiling)
     for index in range(tiling.tile_count):
         np.testing.assert_array_equal(mask_of(index, tiling)[0], ones[index])
     owned = sum(
@@ -80,7 +81,10 @@ def three_window_sums(tiles, tiling):
         return sum(inside[:, shift : shift + TILE.length] for shift in shifts)
 
     state = jnp.full((ENOUGH, 4, TILE.rows + 2, TILE.stride), 5.0)
-    features = fill(body, tiles[:, None].repeat(2, 1), InPlace(state, 1, 2), tiling)
+    for channel in (1, 2):
+        features = fill(body, tiles, InPlace(state, channel, 1), tiling)
+        state = features.state
+    features = InPlace(state, 1, 2)
     features = update(body, features, tiling)
 
     def of_tile(extended, mask):
@@ -94,7 +98,8 @@ def three_window_sums(tiles, tiling):
 @pytest.mark.parametrize("size", SIZES)
 def test_passes_in_place_are_passes_over_the_whole_picture(size):
     picture, tiling = picture_of(size), make_tiling(*size, TILE)
-    result, totals, state = three_window_sums(cut_with_room(picture, tiling), tiling)
+    (tiles,) = cut_with_room([picture], tiling)
+    result, totals, state = three_window_sums(tiles, tiling)
     twice = window_sum(window_sum(picture))
     np.testing.assert_allclose(join(result, tiling), window_sum(twice), rtol=1e-5)
     np.testing.assert_allclose(totals, [twice.sum()] * 2, rtol=1e-5)
@@ -106,7 +111,7 @@ def test_all_sizes_share_one_program():
     three_window_sums.clear_cache()
     for size in SIZES:
         tiling = make_tiling(*size, TILE)
-        three_window_sums(cut_with_room(picture_of(size), tiling), tiling)
+        three_window_sums(cut_with_room([picture_of(size)], tiling)[0], tiling)
     assert three_window_sums._cache_size() == 1
 
 
@@ -135,8 +140,8 @@ fuse_whole = jax.jit(nets.fuse)
 def test_f_on_tiles_is_f_on_the_whole_picture(fusion_params, variant, size):
     params, tiling = fusion_params[variant], make_tiling(*size, TILE)
     source_a, source_b = picture_of(size, 1), picture_of(size, 2)
-    tiles = (cut_with_room(x, tiling) for x in (source_a, source_b))
-    ours = join(np.asarray(fuse_tiles(params, *tiles, tiling)), tiling)
+    tiles = cut_with_room([source_a, source_b], tiling)
+    ours = join(np.asarray(fuse_tiles(params, tiles, tiling)), tiling)
     whole = fuse_whole(params, *(x[None, ..., None] for x in (source_a, source_b)))
     np.testing.assert_allclose(ours, whole[0, ..., 0], rtol=0, atol=1e-5)
 
