@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 Features = Float[Array, "batch channels height width"]
@@ -108,14 +107,14 @@ def join(strips: Strips, grid: Grid) -> Features:
 
 
 def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extended"]:
-    """1 on pixels, 0 on zero columns and outside the picture; halo included."""
-    padded = np.zeros((grid.strips * grid.rows + 4, grid.stride))
-    padded[2 : 2 + grid.height, : grid.width] = 1
-    flat = padded.ravel()
-    first = 2 * grid.stride - grid.margin
-    extended = grid.length + 2 * grid.margin
-    cut = [flat[first + i * grid.length :][:extended] for i in range(grid.strips)]
-    return jnp.asarray(np.tile(np.stack(cut)[:, None], (grid.batch, 1, 1)), dtype)
+    """1 on pixels, 0 on zero columns and outside the picture; halo included.
+
+    Computed where it is used: a constant would be as large as the picture, in memory
+    and in an exported program.
+    """
+    ones = jnp.ones((grid.batch, 1, grid.height, grid.width), dtype)
+    inside = split(ones, grid)
+    return extend(inside, *neighbours(inside, grid))
 
 
 def without_halo(extended: Array, grid: Grid) -> Array:
