@@ -16,6 +16,7 @@ from refusion_jax.array_types import Image, Params, WeightMaps
 from refusion_jax.nets.fusion import FusionModule
 from refusion_jax.nets.proposal import LossProposalModule
 from refusion_jax.nets.reconstruction import ReconstructionModule
+from refusion_jax.nets.strips import Grid
 
 
 class NetsParams(NamedTuple):
@@ -26,12 +27,15 @@ class NetsParams(NamedTuple):
     proposal: Params
 
 
-def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
+def fuse(
+    params: Params, source_a: Image, source_b: Image, grid: Grid | None = None
+) -> Image:
     """Runs F, in the variant that the parameters belong to.
 
     Args:
       params: theta_F.
       source_a, source_b: luminance in [0, 1], any size.
+      grid: how the pictures are cut; the one that suits the device if None.
 
     Returns:
       The fused luminance in (0, 1), same shape, not rescaled.
@@ -39,7 +43,7 @@ def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
     module = FusionModule(
         interaction="cross_attention" in params, gating="refinement" in params
     )
-    return cast(Image, module.apply({"params": params}, source_a, source_b))
+    return cast(Image, module.apply({"params": params}, source_a, source_b, grid))
 
 
 def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:

@@ -125,8 +125,11 @@ def without_halo(extended: Array, grid: Grid) -> Array:
 def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:
     """The halo: the `margin` values above each strip, and those below; zero outside."""
     channels = strips.shape[1]
-    cut = strips.reshape(grid.batch, grid.strips, channels, grid.length)
+    if grid.strips == 1:
+        nothing = jnp.zeros((grid.batch, channels, grid.margin), strips.dtype)
+        return nothing, nothing
     nothing = jnp.zeros((grid.batch, 1, channels, grid.margin), strips.dtype)
+    cut = strips.reshape(grid.batch, grid.strips, channels, grid.length)
     above = jnp.concatenate([nothing, cut[:, :-1, :, -grid.margin :]], axis=1)
     below = jnp.concatenate([cut[:, 1:, :, : grid.margin], nothing], axis=1)
     shape = (-1, channels, grid.margin)
