@@ -107,7 +107,7 @@ def fusion_function(
         raise ValueError(
             f"expected colour {' or '.join(COLOURS)}, got {colour!r}; choose one."
         )
-    constants = jax.tree.map(jnp.asarray, params)
+    constants = jax.tree.map(np.asarray, params)
 
     def fuse_grey(source_a: Image, source_b: Image) -> Image:
         # Accelerators would round products to 10 bits, which a picture can show.

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.array_types import Params
-from refusion_jax.export import at_once, channels_of, description, fusion_function
+from refusion_jax.export import channels_of, description, fusion_function
 from refusion_jax.exported import ExportedFusion, read_metadata, write_artefact
-from refusion_jax.nets.plain import plain
+from refusion_jax.nets.plain import fuse_plainly
 
 OPSET = 21
 
@@ -49,7 +49,7 @@ def export_onnx(
     if path.suffix != ".onnx":
         raise ValueError(f"expected a name ending in .onnx, got {path}; rename it.")
     function = fusion_function(
-        params, at_once, colour=colour, output_range=output_range
+        params, fuse_plainly, colour=colour, output_range=output_range
     )
     try:
         import jax2onnx
@@ -58,7 +58,7 @@ def export_onnx(
     shape = jax.export.symbolic_shape(f"batch, height, width, {channels_of(colour)}")
     pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
     model = jax2onnx.to_onnx(
-        plain(function),
+        function,
         inputs=[pictures, pictures],
         model_name="refusion",
         opset=OPSET,

@@ -15,7 +15,7 @@ import pytest
 
 from refusion_jax import nets
 from refusion_jax.cli import main
-from refusion_jax.export import export_fusion
+from refusion_jax.export import at_once, export_fusion
 from refusion_jax.exported import load_exported, metadata_file, write_artefact
 from refusion_jax.inference import fuse_pictures
 from refusion_jax.weights import save_weights
@@ -139,6 +139,13 @@ def test_colour_inside_is_the_colour_of_the_package(inside, params, tmp_path):
             expected = np.stack([expected] * 3, axis=-1)
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
         assert (result.min(), result.max()) == (0, 1)
+
+
+def test_accelerators_run_the_same_on_whole_pictures(params):
+    """Their branch of the program does not run here, so what it is made from does."""
+    pair = jnp.asarray(RNG.random((2, 2, 1, 4, 1)), jnp.float32)
+    fused = jax.jit(at_once, compiler_options=IN_A_HURRY)(params, *pair)
+    np.testing.assert_allclose(fused, network(params, *pair), rtol=0, atol=1e-5)
 
 
 def test_the_json_says_what_it_is(outside, weights):

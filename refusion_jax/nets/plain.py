@@ -1,109 +1,133 @@
-"""A network as a program of standard operations, for converters to other formats.
+"""F in standard convolutions on whole pictures, for converters to other formats.
 
-Converters know JAX's own primitives, not ours, and loops cost other runtimes dearly.
-Here loops of fixed length are written out, our primitives become what they stand for,
-and what depends on the weights alone is computed at once.
+The networks of this package work on flat strips and with primitives of their own, which
+converters do not know, and which have no place in runtimes whose convolutions are fast.
+Here is F once more, as it is usually written: NCHW, and no sizes but batch, height and
+width. A test holds both to each other.
 """
-
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
+import numpy as np
 from jaxtyping import Array
 
+from refusion_jax.array_types import Image, Params
+from refusion_jax.nets.fusion import LEAKY_SLOPE
+from refusion_jax.nets.restormer import LAYER_NORM_EPSILON, SQUARED_NORM_EPSILON, gated
 
-def plain(function: Callable[..., Array]) -> Callable[..., Array]:
-    """The same function of arrays, made of standard operations.
+
+def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
+    """What `nets.fuse` computes.
 
     Args:
-      function: of arrays, to an array; may loop by `scan`.
+      params: theta_F, numpy arrays: what depends on them alone becomes a constant.
+      source_a, source_b: luminance in [0, 1], any or symbolic sizes.
 
     Returns:
-      A function to be traced by a converter.
+      The fused luminance in (0, 1), same shape, not rescaled.
     """
-
-    def run(*args: Array) -> Array:
-        # Traced apart: a converter may have replaced what `function` would call.
-        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
-        closed = jax.make_jaxpr(function)(*shapes)
-        return _evaluate(closed.jaxpr, closed.consts, args)[0]
-
-    return run
-
-
-def _evaluate(
-    jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any]
-) -> list[Any]:
-    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args), strict=True))
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else values[atom]
-
-    for equation in jaxpr.eqns:
-        results = _apply(
-            equation.primitive, [read(x) for x in equation.invars], equation.params
-        )
-        values.update(zip(equation.outvars, results, strict=True))
-    return [read(x) for x in jaxpr.outvars]
+    images = [jnp.transpose(x, (0, 3, 1, 2)) for x in (source_a, source_b)]
+    features = []
+    for image, encoder in zip(images, _unstack(params["encoders"]), strict=True):
+        features.append(_blocks(_conv(image, encoder["project_in"]), encoder["body"]))
+    if "cross_attention" in params:
+        features = _cross_attention(features, params["cross_attention"])
+    joint = jnp.concatenate(features, axis=1)
+    if "refinement" in params:
+        joint = _refinement(joint, features, params["refinement"])
+    decoded = _conv(_blocks(joint, params["decoder"]), params["tail1"])
+    decoded = jnp.maximum(decoded, LEAKY_SLOPE * decoded)
+    fused = jax.nn.sigmoid(_conv(decoded, params["tail2"]))
+    return jnp.transpose(fused, (0, 2, 3, 1))
 
 
-def _apply(primitive: core.Primitive, args: list[Any], params: Any) -> Sequence[Any]:
-    if primitive.name == "refusion_depthwise":
-        return [_depthwise(*args, **params)]
-    if primitive.name.startswith("refusion_"):
-        return [primitive.impl(*args, **params)]
-    if primitive.name == "scan":
-        return _unrolled(args, **params)
-    inner = params.get("jaxpr", params.get("call_jaxpr"))
-    if isinstance(inner, core.ClosedJaxpr):
-        return _evaluate(inner.jaxpr, inner.consts, args)
-    if isinstance(inner, core.Jaxpr):
-        return _evaluate(inner, [], args)
-    if any(isinstance(x, jax.core.Tracer) for x in args):
-        results = primitive.bind(*args, **params)
-    else:
-        with jax.ensure_compile_time_eval():
-            results = primitive.bind(*args, **params)
-    return results if primitive.multiple_results else [results]
+def _unstack(stacked: Params) -> list[Params]:
+    length = len(jax.tree.leaves(stacked)[0])
+    return [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(length)]
 
 
-def _unrolled(
-    args: list[Any],
-    *,
-    jaxpr: core.ClosedJaxpr,
-    length: int,
-    num_consts: int,
-    num_carry: int,
-    reverse: bool,
-    **_: Any,
-) -> list[Any]:
-    consts, rest = args[:num_consts], args[num_consts:]
-    carry, stacked = rest[:num_carry], rest[num_carry:]
-    steps = [
-        [jax.lax.index_in_dim(x, i, keepdims=False) for x in stacked]
-        for i in range(length)
-    ]
-    results: list[list[Any]] = []
-    for inputs in reversed(steps) if reverse else steps:
-        outputs = _evaluate(jaxpr.jaxpr, jaxpr.consts, [*consts, *carry, *inputs])
-        carry = outputs[:num_carry]
-        results.append(outputs[num_carry:])
-    if reverse:
-        results.reverse()
-    return [*carry, *(jnp.stack(x) for x in zip(*results, strict=True))]
-
-
-def _depthwise(extended: Array, kernel: Array, *, stride: int) -> Array:
-    """As a convolution of the rows between the first and the last value of the halo."""
-    channels = extended.shape[1]
-    pictures = extended[..., 1:-1].reshape(extended.shape[0], channels, -1, stride)
-    convolved = jax.lax.conv_general_dilated(
-        pictures,
-        kernel.reshape(channels, 1, 3, 3),
-        window_strides=(1, 1),
-        padding=((0, 0), (1, 1)),
-        feature_group_count=channels,
+def _conv(x: Array, kernel: np.ndarray, groups: int = 1) -> Array:
+    """1x1 with a kernel of two axes, else 3x3 with zero padding."""
+    if kernel.ndim == 2:
+        kernel = kernel[:, :, None, None]
+    margin = kernel.shape[-1] // 2
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), [(margin, margin)] * 2, feature_group_count=groups
     )
-    return convolved.reshape(extended.shape[0], channels, -1)
+
+
+def _conv_pair(x: Array, pointwise: np.ndarray, depthwise: np.ndarray) -> Array:
+    """1x1 over all channels, then 3x3 of each channel by itself."""
+    return _conv(_conv(x, pointwise), depthwise[:, None], groups=len(depthwise))
+
+
+def _parts(x: Array, params: Params, name: str, count: int) -> list[Array]:
+    """The convolutions of `name` and `name_depthwise`, by equal parts of the output."""
+    kernels = (np.split(params[x], count) for x in (name, f"{name}_depthwise"))
+    return [_conv_pair(x, *pair) for pair in zip(*kernels, strict=True)]
+
+
+def _blocks(x: Array, stacked: Params) -> Array:
+    """Transformer blocks one after the other."""
+    for block in _unstack(stacked):
+        attention, feed_forward = block["attention"], block["feed_forward"]
+        parts = _parts(_layer_norm(x, block["norm1"]), attention, "qkv", 3)
+        x = x + _attend(*parts, attention["temperature"], attention["project_out"])
+        kernels = {
+            "in": feed_forward["project_in"],
+            "in_depthwise": feed_forward["depthwise"],
+        }
+        gate, content = _parts(_layer_norm(x, block["norm2"]), kernels, "in", 2)
+        x = x + _conv(gated(gate, content), feed_forward["project_out"])
+    return x
+
+
+def _layer_norm(x: Array, params: Params) -> Array:
+    """Over the channels of each pixel."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    variance = jnp.square(centred).mean(axis=1, keepdims=True)
+    scale, bias = (params[name][None, :, None, None] for name in ("scale", "bias"))
+    return centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * scale + bias
+
+
+def _attend(
+    query: Array, key: Array, value: Array, temperature: np.ndarray, out: np.ndarray
+) -> Array:
+    """Attention between channels, and the projection of the result."""
+    batch, channels, height, width = query.shape
+    heads = len(temperature)
+
+    def by_head(x: Array) -> Array:
+        return x.reshape(batch, heads, channels // heads, height * width)
+
+    def unit(x: Array) -> Array:
+        squares = jnp.square(x).sum(axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(squares + SQUARED_NORM_EPSILON)
+
+    unit_key = jnp.swapaxes(unit(by_head(key)), -1, -2)
+    cosine = jnp.matmul(unit(by_head(query)), unit_key)
+    weights = jax.nn.softmax(cosine * temperature[None, :, None, None], axis=-1)
+    attended = jnp.matmul(weights, by_head(value))
+    return _conv(attended.reshape(batch, channels, height, width), out)
+
+
+def _cross_attention(features: list[Array], params: Params) -> list[Array]:
+    """Each source attended by the other's queries."""
+    sources = _unstack(params)
+    (query_a, *rest_a), (query_b, *rest_b) = (
+        _parts(x, source, "qkv", 3) for x, source in zip(features, sources, strict=True)
+    )
+    pairs = ((query_b, *rest_a), (query_a, *rest_b))
+    return [
+        x + _attend(*pair, source["temperature"], source["project_out"])
+        for x, pair, source in zip(features, pairs, sources, strict=True)
+    ]
+
+
+def _refinement(joint: Array, features: list[Array], params: Params) -> Array:
+    """Gates from both sources weigh each source's features."""
+    gates = _parts(joint, params, "gate", 2)
+    for i, (x, gate) in enumerate(zip(features, gates, strict=True)):
+        content = _conv_pair(x, params["expand"][i], params["expand_depthwise"][i])
+        joint = joint + _conv(gated(gate, content), params["project_out"][i])
+    return joint

@@ -103,7 +103,8 @@ def join(strips: Strips, grid: Grid) -> Features:
     padded = by_channel.swapaxes(1, 2).reshape(
         grid.batch, channels, grid.strips * grid.rows, grid.stride
     )
-    return padded[:, :, : grid.height, : grid.width]
+    rows = jax.lax.slice_in_dim(padded, 0, grid.height, axis=2)
+    return jax.lax.slice_in_dim(rows, 0, grid.width, axis=3)
 
 
 def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extended"]:
@@ -119,7 +120,8 @@ def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extende
 
 def without_halo(extended: Array, grid: Grid) -> Array:
     """Drops `margin` values at both ends of the last axis."""
-    return extended[..., grid.margin : extended.shape[-1] - grid.margin]
+    last = extended.shape[-1] - grid.margin
+    return jax.lax.slice_in_dim(extended, grid.margin, last, axis=-1)
 
 
 def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:
