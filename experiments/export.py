@@ -9,7 +9,7 @@ jax2onnx and onnxruntime, in an environment of their own). What was written is r
 pair of a size that the export has not seen, and compared with the network.
 """
 
-import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -51,10 +51,13 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    # jax2onnx's own library warns of each small constant.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     out, weights = Path(_OUT.value), weights_file(_WEIGHTS.value)
     try:
         params = load_fusion_params(weights)
-        notes = {"weights": {"name": str(_WEIGHTS.value), "sha256": sha256_of(weights)}}
+        name = Path(_WEIGHTS.value).resolve().name
+        notes = {"weights": {"name": name, "sha256": sha256_of(weights)}}
         if _TASK.value is not None:
             notes["task"] = _TASK.value
         rules = {"colour": _COLOUR.value, "output_range": _RANGE.value}
@@ -72,9 +75,9 @@ def main(argv: list[str]) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(record, indent=2))
-    print(f"{out} and {metadata_file(out).name}: {record['bytes']:,} bytes")
-    print(f"exported in {seconds:.1f} s; {error:.1e} from the network")
+    print(f"{out}: {record['bytes']:,} bytes in {seconds:.1f} s")
+    print(f"{metadata_file(out)}: inputs, output, versions, checksums")
+    print(f"largest difference from the network: {error:.1e}")
     if not error <= TOLERANCE:
         print(
             f"export: expected a difference of at most {TOLERANCE}, got {error}; do "

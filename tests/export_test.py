@@ -29,8 +29,8 @@ ROOT = Path(__file__).parent.parent
 IN_A_HURRY = {"xla_backend_optimization_level": 0}
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 RNG = np.random.default_rng(0)
-# None of them is the export's: three strips, one column, one row, one pixel.
-SIZES = [(1, 35, 6), (3, 17, 1), (1, 1, 9), (1, 1, 1)]
+# None of them is the export's: three strips, one column, one row.
+SIZES = [(1, 35, 6), (3, 17, 1), (1, 1, 9)]
 PAIRS = {size: RNG.random((2, *size, 1), np.float32) for size in SIZES}
 COLOURS = RNG.random((2, 3, 18, 7, 3), np.float32)
 COLOURS[0, 1] = COLOURS[0, 1, ..., :1]  # grey and colour
@@ -154,7 +154,7 @@ def test_the_json_says_what_it_is(outside, weights):
     assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert record["bytes"] == path.stat().st_size
     assert record["weights"] == {
-        "name": str(weights),
+        "name": weights.name,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
     assert (record["task"], record["colour"]) == ("any", "outside")
@@ -165,7 +165,7 @@ def test_the_json_says_what_it_is(outside, weights):
     for picture in (*record["inputs"].values(), *record["outputs"].values()):
         assert picture["shape"] == ["batch", "height", "width", 1]
         assert picture["range"] == [0, 1]
-    assert json.loads(printed[: printed.rindex("}") + 1]) == record
+    assert f"{path}: {record['bytes']:,} bytes" in printed
 
 
 def test_neither_picture_nor_platform_makes_it_large(outside, inside):
