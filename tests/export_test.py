@@ -138,7 +138,7 @@ def test_colour_inside_is_the_colour_of_the_package(inside, params, tmp_path):
         if expected.ndim == 2:
             expected = np.stack([expected] * 3, axis=-1)
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
-        assert (result.min(), result.max()) == (0, 1)
+        assert (result.min(), result.max()) == pytest.approx((0, 1), abs=1e-6)
 
 
 def test_accelerators_run_the_same_on_whole_pictures(params):

@@ -6,6 +6,8 @@ Here is F once more, as it is usually written: NCHW, and no sizes but batch, hei
 width. A test holds both to each other.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +48,7 @@ def _unstack(stacked: Params) -> list[Params]:
     return [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(length)]
 
 
-def _conv(x: Array, kernel: np.ndarray, groups: int = 1) -> Array:
+def _conv(x: Array, kernel: Any, groups: int = 1) -> Array:
     """1x1 with a kernel of two axes, else 3x3 with zero padding."""
     if kernel.ndim == 2:
         kernel = kernel[:, :, None, None]
@@ -71,8 +73,9 @@ def _blocks(x: Array, stacked: Params) -> Array:
     """Transformer blocks one after the other."""
     for block in _unstack(stacked):
         attention, feed_forward = block["attention"], block["feed_forward"]
-        parts = _parts(_layer_norm(x, block["norm1"]), attention, "qkv", 3)
-        x = x + _attend(*parts, attention["temperature"], attention["project_out"])
+        query, key, value = _parts(_layer_norm(x, block["norm1"]), attention, "qkv", 3)
+        temperature, out = attention["temperature"], attention["project_out"]
+        x = x + _attend(query, key, value, temperature, out)
         kernels = {
             "in": feed_forward["project_in"],
             "in_depthwise": feed_forward["depthwise"],
@@ -114,13 +117,13 @@ def _attend(
 def _cross_attention(features: list[Array], params: Params) -> list[Array]:
     """Each source attended by the other's queries."""
     sources = _unstack(params)
-    (query_a, *rest_a), (query_b, *rest_b) = (
+    (query_a, key_a, value_a), (query_b, key_b, value_b) = (
         _parts(x, source, "qkv", 3) for x, source in zip(features, sources, strict=True)
     )
-    pairs = ((query_b, *rest_a), (query_a, *rest_b))
+    out_a, out_b = ((x["temperature"], x["project_out"]) for x in sources)
     return [
-        x + _attend(*pair, source["temperature"], source["project_out"])
-        for x, pair, source in zip(features, pairs, sources, strict=True)
+        features[0] + _attend(query_b, key_a, value_a, *out_a),
+        features[1] + _attend(query_a, key_b, value_b, *out_b),
     ]
 
 
