@@ -1,4 +1,4 @@
-"""`refusion info`: what a weight file, a training run or a checkpoint holds."""
+"""`refusion info`: what a weight file, a run, a checkpoint or an export holds."""
 
 import argparse
 import json
@@ -10,11 +10,13 @@ examples:
   refusion info ReFusion_IVIF.pth
   refusion info runs/msrs
   refusion info runs/msrs/checkpoints/96800
+  refusion info msrs.onnx
 
 exit status: 0 if it can be read, 2 if not
 """
 # What a checkpoint notes beside its arrays: settings and checksums, as JSON.
 CHECKPOINT_RECORD = Path("record/metadata")
+EXPORTS = (".jax", ".onnx")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,8 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "info",
         help="say what a weight file or a run holds",
-        description="Say what a weight file, a training run or one of its "
-        "checkpoints holds: networks, parameters, hash, notes, steps.",
+        description="Say what a weight file, a training run, one of its "
+        "checkpoints or an export holds: networks, parameters, hash, notes, steps.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "place",
         type=Path,
         metavar="FILE",
-        help=".pth, .safetensors, run folder or checkpoint",
+        help=".pth, .safetensors, run folder, checkpoint, .jax or .onnx",
     )
     parser.set_defaults(run=run)
 
@@ -54,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if (arguments.place / CHECKPOINT_RECORD).is_file():
         return _print_checkpoint(arguments.place)
+    if arguments.place.suffix in EXPORTS:
+        return _print_export(arguments.place)
     from refusion_jax.commands.sums import parameter_count, sha256_of
     from refusion_jax.weights import load_any_weights, weights_file
 
@@ -90,6 +94,16 @@ def _print_checkpoint(folder: Path) -> int:
     print(f"checkpoint: step {folder.resolve().name} in {folder}")
     for name, text in sorted(record.items()):
         _print_note(name, json.dumps(text))
+    return 0
+
+
+def _print_export(path: Path) -> int:
+    """The JSON beside it, once its checksum holds."""
+    from refusion_jax.exported import read_metadata
+
+    print(f"export: {path}")
+    for name, value in read_metadata(path).items():
+        _print_note(name, value if isinstance(value, str) else json.dumps(value))
     return 0
 
 

@@ -16,6 +16,7 @@ from refusion_jax.array_types import Image, Params, WeightMaps
 from refusion_jax.nets.fusion import FusionModule
 from refusion_jax.nets.proposal import LossProposalModule
 from refusion_jax.nets.reconstruction import ReconstructionModule
+from refusion_jax.nets.strips import Grid
 from refusion_jax.nets.tiles import Tiling
 
 
@@ -27,12 +28,15 @@ class NetsParams(NamedTuple):
     proposal: Params
 
 
-def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
+def fuse(
+    params: Params, source_a: Image, source_b: Image, grid: Grid | None = None
+) -> Image:
     """Runs F, in the variant that the parameters belong to.
 
     Args:
       params: theta_F.
       source_a, source_b: luminance in [0, 1], any size.
+      grid: how the pictures are cut; the one that suits the device if None.
 
     Returns:
       The fused luminance in (0, 1), same shape, not rescaled.
@@ -40,7 +44,7 @@ def fuse(params: Params, source_a: Image, source_b: Image) -> Image:
     module = FusionModule(
         interaction="cross_attention" in params, gating="refinement" in params
     )
-    return cast(Image, module.apply({"params": params}, source_a, source_b))
+    return cast(Image, module.apply({"params": params}, source_a, source_b, grid))
 
 
 def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:

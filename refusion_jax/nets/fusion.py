@@ -27,7 +27,7 @@ from refusion_jax.nets.restormer import (
     gram_statistics,
     stack_blocks,
 )
-from refusion_jax.nets.strips import without_halo
+from refusion_jax.nets.strips import Grid, without_halo
 from refusion_jax.nets.tiles import InPlace, Tiling, collect
 from refusion_jax.nets.walk import Features, Walk, attend, replace
 
@@ -154,16 +154,19 @@ class FusionModule(nn.Module):
         self.tail1 = self.param("tail1", uniform_fan_in, (WIDTH, 2 * WIDTH, 3, 3))
         self.tail2 = self.param("tail2", uniform_fan_in, (1, WIDTH, 3, 3))
 
-    def __call__(self, source_a: Image, source_b: Image) -> Image:
+    def __call__(
+        self, source_a: Image, source_b: Image, grid: Grid | None = None
+    ) -> Image:
         """Fuses a batch of pairs.
 
         Args:
           source_a, source_b: luminance in [0, 1], any size from 1x1.
+          grid: how the pictures are cut; the one that suits the device if None.
 
         Returns:
           Luminance in (0, 1), same shape. It is not rescaled here.
         """
-        grid = grid_of(source_a)
+        grid = grid or grid_of(source_a)
         images = jnp.stack([to_strips(source_a, grid), to_strips(source_b, grid)])
         _, features = self.encoders(None, images, grid)
         strips = jnp.concatenate([features[0], features[1]], axis=1)

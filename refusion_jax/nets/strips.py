@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from refusion_jax.nets.tiles import Tiling
@@ -110,30 +109,35 @@ def join(strips: Strips, grid: Grid) -> Features:
     padded = by_channel.swapaxes(1, 2).reshape(
         grid.batch, channels, grid.strips * grid.rows, grid.stride
     )
-    return padded[:, :, : grid.height, : grid.width]
+    rows = jax.lax.slice_in_dim(padded, 0, grid.height, axis=2)
+    return jax.lax.slice_in_dim(rows, 0, grid.width, axis=3)
 
 
 def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extended"]:
-    """1 on pixels, 0 on zero columns and outside the picture; halo included."""
-    padded = np.zeros((grid.strips * grid.rows + 4, grid.stride))
-    padded[2 : 2 + grid.height, : grid.width] = 1
-    flat = padded.ravel()
-    first = 2 * grid.stride - grid.margin
-    extended = grid.length + 2 * grid.margin
-    cut = [flat[first + i * grid.length :][:extended] for i in range(grid.strips)]
-    return jnp.asarray(np.tile(np.stack(cut)[:, None], (grid.batch, 1, 1)), dtype)
+    """1 on pixels, 0 on zero columns and outside the picture; halo included.
+
+    Computed where it is used: a constant would be as large as the picture, in memory
+    and in an exported program.
+    """
+    ones = jnp.ones((grid.batch, 1, grid.height, grid.width), dtype)
+    inside = split(ones, grid)
+    return extend(inside, *neighbours(inside, grid))
 
 
 def without_halo(extended: Array, grid: Grid | Tiling) -> Array:
     """Drops `margin` values at both ends of the last axis."""
-    return extended[..., grid.margin : extended.shape[-1] - grid.margin]
+    last = extended.shape[-1] - grid.margin
+    return jax.lax.slice_in_dim(extended, grid.margin, last, axis=-1)
 
 
 def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:
     """The halo: the `margin` values above each strip, and those below; zero outside."""
     channels = strips.shape[1]
-    cut = strips.reshape(grid.batch, grid.strips, channels, grid.length)
+    if grid.strips == 1:
+        nothing = jnp.zeros((grid.batch, channels, grid.margin), strips.dtype)
+        return nothing, nothing
     nothing = jnp.zeros((grid.batch, 1, channels, grid.margin), strips.dtype)
+    cut = strips.reshape(grid.batch, grid.strips, channels, grid.length)
     above = jnp.concatenate([nothing, cut[:, :-1, :, -grid.margin :]], axis=1)
     below = jnp.concatenate([cut[:, 1:, :, : grid.margin], nothing], axis=1)
     shape = (-1, channels, grid.margin)

@@ -70,6 +70,12 @@ def test_the_mask_is_one_exactly_on_pixels(cut):
     np.testing.assert_array_equal(mask, extended_by_numpy(ones, grid))
 
 
+def test_no_picture_is_embedded_in_the_program_that_makes_its_mask():
+    grid = Grid(2, 480, 640, 16, sequential=True)
+    program = jax.jit(lambda: picture_mask(grid, jnp.float32)).lower().as_text()
+    assert len(program) < 10_000
+
+
 def test_a_shift_along_a_strip_is_a_shift_of_the_picture():
     grid = Grid(1, 7, 5, 3, sequential=True)
     features = random_features(grid)

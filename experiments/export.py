@@ -1,0 +1,92 @@
+"""Writes F with its weights as one file that runs without this package.
+
+    python experiments/export.py --weights=runs/msrs --out=msrs.jax
+    python experiments/export.py --weights=runs/msrs --out=msrs_rgb.jax --colour=inside
+    python experiments/export.py --weights=runs/msrs --out=msrs.onnx
+
+The ending chooses: `.jax` for `jax.export` (needs flatbuffers), `.onnx` for ONNX (needs
+jax2onnx and onnxruntime, in an environment of their own). What was written is run on a
+pair of a size that the export has not seen, and compared with the network.
+"""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags
+
+from refusion_jax.commands.sums import sha256_of
+from refusion_jax.export import COLOURS, difference, export_fusion
+from refusion_jax.exported import load_exported, metadata_file
+from refusion_jax.ranges import RANGES
+from refusion_jax.weights import load_fusion_params, weights_file
+
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "Run folder, .safetensors or .pth.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "NAME.jax or NAME.onnx.", required=True)
+_COLOUR = flags.DEFINE_enum(
+    "colour",
+    "outside",
+    COLOURS,
+    "outside: luminance in, F's own output out; inside: RGB in, RGB out.",
+)
+_RANGE = flags.DEFINE_enum(
+    "range", "stretch", RANGES, "With --colour=inside: see README, --range."
+)
+_TASK = flags.DEFINE_string("task", None, "What the weights are for; a note.")
+
+TOLERANCE = 1e-4
+
+
+def main(argv: list[str]) -> int:
+    """Exports, checks, and prints what was written.
+
+    Args:
+      argv: what absl left of the command line: the program's name.
+
+    Returns:
+      0 when the file is written and gives what the network gives, 1 otherwise.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    # jax2onnx's own library warns of each small constant.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    out, weights = Path(_OUT.value), weights_file(_WEIGHTS.value)
+    try:
+        params = load_fusion_params(weights)
+        name = Path(_WEIGHTS.value).resolve().name
+        notes = {"weights": {"name": name, "sha256": sha256_of(weights)}}
+        if _TASK.value is not None:
+            notes["task"] = _TASK.value
+        rules = {"colour": _COLOUR.value, "output_range": _RANGE.value}
+        started = time.perf_counter()
+        if out.suffix == ".onnx":
+            from refusion_jax.export_onnx import export_onnx, load_onnx
+
+            record = export_onnx(params, out, **rules, notes=notes)
+            fuse = load_onnx(out).fuse
+        else:
+            record = export_fusion(params, out, **rules, notes=notes)
+            fuse = load_exported(out).fuse
+        seconds = time.perf_counter() - started
+        error = difference(params, fuse, **rules)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    print(f"{out}: {record['bytes']:,} bytes in {seconds:.1f} s")
+    print(f"{metadata_file(out)}: inputs, output, versions, checksums")
+    print(f"largest difference from the network: {error:.1e}")
+    if not error <= TOLERANCE:
+        print(
+            f"export: expected a difference of at most {TOLERANCE}, got {error}; do "
+            "not use this file.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

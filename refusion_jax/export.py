@@ -1,0 +1,240 @@
+"""The fusion network as one file that runs with JAX alone.
+
+A `jax.export` artefact holds the program and the weights: any batch, height and width,
+lowered for CPUs, CUDA and TPUs. It is a build product: JAX promises to run it for six
+months, the weights are the archive. What it holds stands as JSON beside it.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+import refusion_jax
+from refusion_jax import nets
+from refusion_jax.array_types import Image, Params, RgbImage
+from refusion_jax.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
+from refusion_jax.exported import require_flatbuffers, write_artefact
+from refusion_jax.inference import check_params, fuse_luminance, fuse_pictures
+from refusion_jax.nets.strips import Grid
+from refusion_jax.ranges import apply_range, check_range
+
+COLOURS = ("inside", "outside")
+PLATFORMS = ("cpu", "cuda", "tpu")
+CHECKED_SIZE = (37, 53)  # height and width of the pair that an export is tried on
+# Of a strip on CPUs: what `make_grid` takes for pictures of 256 columns and more.
+ROWS = 16
+
+Pictures = Image | RgbImage
+FusionFunction = Callable[[Pictures, Pictures], Pictures]
+
+
+def export_fusion(
+    params: Params,
+    path: str | os.PathLike[str],
+    *,
+    colour: str = "outside",
+    output_range: str = "stretch",
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes F as a `jax.export` artefact, and what it holds beside it.
+
+    Args:
+      params: theta_F.
+      path: ends in `.jax`; an existing file is replaced. The JSON is `path` + ".json".
+      colour: "outside", luminance in and F's own output out, or "inside", RGB in and
+        out with the colour of `inference`.
+      output_range: with colour inside, a rule of `ranges`.
+      notes: further entries of the JSON, such as where the weights are from.
+
+    Returns:
+      The content of the JSON.
+
+    Raises:
+      ImportError: if flatbuffers is not installed.
+      ValueError: if the name, a rule or the parameters cannot be used.
+    """
+    path = Path(path)
+    if path.suffix != ".jax":
+        raise ValueError(f"expected a name ending in .jax, got {path}; rename it.")
+    require_flatbuffers()
+    function = fusion_function(
+        params, by_platform, colour=colour, output_range=output_range
+    )
+    channels = channels_of(colour)
+    shape = jax.export.symbolic_shape(f"batch, height, width, {channels}")
+    pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
+    exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
+        pictures, pictures
+    )
+    metadata = {
+        **description(params, colour=colour, output_range=output_range),
+        "platforms": list(exported.platforms),
+        "calling_convention": exported.calling_convention_version,
+        **(notes or {}),
+    }
+    return write_artefact(path, bytes(exported.serialize()), metadata)
+
+
+def fusion_function(
+    params: Params,
+    fuse: Callable[[Params, Image, Image], Image],
+    *,
+    colour: str,
+    output_range: str = "stretch",
+) -> FusionFunction:
+    """What is exported: a function of two batches of pictures alone.
+
+    Args:
+      params: theta_F, which become constants of it.
+      fuse: how F is run: (params, source_a, source_b) -> fused.
+      colour, output_range: as for `export_fusion`.
+
+    Returns:
+      A function of source_a and source_b, NHWC in [0, 1], of one or three channels.
+
+    Raises:
+      ValueError: for an unknown rule, or if params are not F's.
+    """
+    check_params(params)
+    check_range(output_range)
+    if colour not in COLOURS:
+        raise ValueError(
+            f"expected colour {' or '.join(COLOURS)}, got {colour!r}; choose one."
+        )
+    constants = jax.tree.map(np.asarray, params)
+
+    def fuse_grey(source_a: Image, source_b: Image) -> Image:
+        # Accelerators would round products to 10 bits, which a picture can show.
+        with jax.default_matmul_precision("highest"):
+            return fuse(constants, source_a, source_b)
+
+    def fuse_colour(source_a: RgbImage, source_b: RgbImage) -> RgbImage:
+        ycbcr_a, ycbcr_b = rgb_to_ycbcr(source_a), rgb_to_ycbcr(source_b)
+        sources = (ycbcr_a[..., :1], ycbcr_b[..., :1])
+        raw = fuse_grey(*sources)
+        # Each picture of the batch has a range of its own.
+        luminance = jax.vmap(lambda f, *x: apply_range(f, x, rule=output_range))(
+            raw, *sources
+        )
+        # Eq. 15 leaves one coloured source its chroma, and grey ones grey.
+        chroma = fuse_chroma(ycbcr_a[..., 1:], ycbcr_b[..., 1:])
+        rgb = ycbcr_to_rgb(jnp.concatenate([luminance, chroma], axis=-1))
+        return jnp.clip(rgb, 0, 1)
+
+    return fuse_colour if colour == "inside" else fuse_grey
+
+
+def by_platform(params: Params, source_a: Image, source_b: Image) -> Image:
+    """F as it is fast on each platform: in strips on CPUs, at once elsewhere.
+
+    Args:
+      params: theta_F.
+      source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
+
+    Returns:
+      As `nets.fuse` does.
+    """
+
+    def in_strips(source_a: Image, source_b: Image) -> Image:
+        batch, height, width, _ = source_a.shape
+        grid = Grid(batch, height, width, ROWS, sequential=True)
+        return nets.fuse(params, source_a, source_b, grid)
+
+    def whole(source_a: Image, source_b: Image) -> Image:
+        return at_once(params, source_a, source_b)
+
+    return jax.lax.platform_dependent(source_a, source_b, cpu=in_strips, default=whole)
+
+
+def at_once(params: Params, source_a: Image, source_b: Image) -> Image:
+    """F on whole pictures, without a loop over strips.
+
+    Args:
+      params: theta_F.
+      source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
+
+    Returns:
+      As `nets.fuse` does.
+    """
+    batch, height, width, _ = source_a.shape
+    grid = Grid(batch, height, width, height, sequential=False)
+    return nets.fuse(params, source_a, source_b, grid)
+
+
+def difference(
+    params: Params, fuse: FusionFunction, *, colour: str, output_range: str
+) -> float:
+    """How far an export is from the network, on a pair of noise.
+
+    Args:
+      params: theta_F.
+      fuse: the function of the export.
+      colour, output_range: as for `export_fusion`.
+
+    Returns:
+      The largest absolute difference before any rounding; NaN if a value is NaN.
+    """
+    shape = (1, *CHECKED_SIZE, channels_of(colour))
+    pair = np.random.default_rng(0).random((2, *shape), np.float32)
+    if colour == "inside":
+        expected = fuse_pictures(params, *pair[:, 0], output_range=output_range)
+    else:
+        expected = np.asarray(fuse_luminance(params, *map(jnp.asarray, pair[:, 0])))
+    return float(np.abs(np.asarray(fuse(*pair))[0] - expected).max())
+
+
+def channels_of(colour: str) -> int:
+    """Channels of the pictures that go in and come out.
+
+    Args:
+      colour: one of `COLOURS`.
+    """
+    return 3 if colour == "inside" else 1
+
+
+def description(params: Params, *, colour: str, output_range: str) -> dict[str, Any]:
+    """What a user of an export must know, as JSON.
+
+    Args:
+      params: theta_F.
+      colour, output_range: as for `export_fusion`.
+
+    Returns:
+      Inputs and output with shapes and ranges, the network, the versions.
+    """
+    inside = colour == "inside"
+    picture = {
+        "shape": ["batch", "height", "width", channels_of(colour)],
+        "type": "float32",
+        "channels": "R, G, B" if inside else "luminance, the Y of BT.601",
+        "range": [0, 1],
+    }
+    first = "infrared, functional, near or under-exposed"
+    second = "visible, MRI, far or over-exposed"
+    stretched = f"range rule {output_range}, colour by Eq. 15"
+    return {
+        "inputs": {
+            "source_a": {**picture, "order": f"first: {first}"},
+            "source_b": {**picture, "order": f"second: {second}; size of source_a"},
+        },
+        "outputs": {
+            "fused": {
+                **picture,
+                "values": stretched if inside else "F's own, before any stretch",
+            }
+        },
+        "colour": colour,
+        **({"output_range": output_range} if inside else {}),
+        "network": {
+            "parameters": sum(x.size for x in jax.tree.leaves(params)),
+            "interaction": "cross_attention" in params,
+            "gating": "refinement" in params,
+        },
+        "versions": {"refusion_jax": refusion_jax.__version__, "jax": jax.__version__},
+    }

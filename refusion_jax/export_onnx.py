@@ -1,0 +1,111 @@
+"""The fusion network as an ONNX file, for programs without Python.
+
+jax2onnx and onnxruntime are no dependencies of this package: jax2onnx asks for another
+Orbax than training does, so both live in an environment of their own, see
+`experiments/README.md`.
+"""
+
+import os
+from collections.abc import Mapping
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from refusion_jax.array_types import Params
+from refusion_jax.export import channels_of, description, fusion_function
+from refusion_jax.exported import ExportedFusion, read_metadata, write_artefact
+from refusion_jax.nets.plain import fuse_plainly
+
+OPSET = 21
+
+
+def export_onnx(
+    params: Params,
+    path: str | os.PathLike[str],
+    *,
+    colour: str = "outside",
+    output_range: str = "stretch",
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes F as an ONNX file for any batch, height and width, and JSON beside it.
+
+    Args:
+      params: theta_F.
+      path: ends in `.onnx`; an existing file is replaced. The JSON is `path` + ".json".
+      colour, output_range, notes: as for `export.export_fusion`.
+
+    Returns:
+      The content of the JSON.
+
+    Raises:
+      ImportError: if jax2onnx is not installed.
+      ValueError: if the name, a rule or the parameters cannot be used.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f"expected a name ending in .onnx, got {path}; rename it.")
+    function = fusion_function(
+        params, fuse_plainly, colour=colour, output_range=output_range
+    )
+    try:
+        import jax2onnx
+    except ImportError as error:
+        raise _missing("jax2onnx, which writes ONNX files", error) from error
+    shape = jax.export.symbolic_shape(f"batch, height, width, {channels_of(colour)}")
+    pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
+    model = jax2onnx.to_onnx(
+        function,
+        inputs=[pictures, pictures],
+        model_name="refusion",
+        opset=OPSET,
+        input_names=["source_a", "source_b"],
+        output_names=["fused"],
+    )
+    record = {
+        **description(params, colour=colour, output_range=output_range),
+        "opset": OPSET,
+        **(notes or {}),
+    }
+    record["versions"]["jax2onnx"] = distributions.version("jax2onnx")
+    return write_artefact(path, model.SerializeToString(), record)
+
+
+def load_onnx(path: str | os.PathLike[str]) -> ExportedFusion:
+    """Loads an ONNX file that `export_onnx` has written into ONNX Runtime, on the CPU.
+
+    Args:
+      path: of the file; the JSON must be beside it.
+
+    Returns:
+      Its function, of NumPy arrays, and its metadata.
+
+    Raises:
+      FileNotFoundError: if the file or its JSON is missing.
+      ImportError: if onnxruntime is not installed.
+      ValueError: if it is damaged.
+    """
+    metadata = read_metadata(path)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing("onnxruntime, which runs ONNX files", error) from error
+    session = onnxruntime.InferenceSession(
+        os.fspath(path), providers=["CPUExecutionProvider"]
+    )
+
+    def fuse(source_a: np.ndarray, source_b: np.ndarray) -> np.ndarray:
+        feeds = {"source_a": np.asarray(source_a), "source_b": np.asarray(source_b)}
+        return session.run(["fused"], feeds)[0]
+
+    return ExportedFusion(fuse, metadata)
+
+
+def _missing(what: str, error: ImportError) -> ImportError:
+    return ImportError(
+        f"expected the package {what}, got none ({error}); it needs an environment of "
+        "its own, see experiments/README.md."
+    )
