@@ -152,6 +152,13 @@ def test_fuse_luminance_returns_the_networks_own_range(params):
     np.testing.assert_allclose(raw[None], expected, atol=1e-6)
 
 
+def test_a_long_thin_picture_is_the_same_on_tiles_and_as_a_whole(params):
+    pair = jax.random.uniform(jax.random.key(3), (2, 17, 300, 1))
+    whole = jax.jit(nets.fuse)(params, *pair[:, None])[0]
+    on_tiles = fuse_luminance(params, *pair)
+    np.testing.assert_allclose(on_tiles, whole, rtol=0, atol=1e-5)
+
+
 def test_files_and_weight_files_are_read(tmp_path, params):
     Image.fromarray(GREY_A).save(tmp_path / "a.png")
     Image.fromarray(RGB_B).save(tmp_path / "b.png")
