@@ -60,6 +60,7 @@ PURE_FLOORS_MAY_IMPORT = {
     "jaxtyping",
     "refusion_jax",
     "collections",
+    "concurrent",
     "dataclasses",
     "functools",
     "typing",
