@@ -17,6 +17,7 @@ has a process of its own. Contenders whose libraries are missing are left out an
 PyTorch and ONNX Runtime come with the extra `bench`.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -31,6 +32,9 @@ _OUT = flags.DEFINE_string(
     "out", None, "JSON file to write; for `all` a folder.", required=True
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Interleaved rounds.", lower_bound=1)
+_CORES = flags.DEFINE_integer(
+    "cores", None, "Use so many cores; by default all. Linux only.", lower_bound=1
+)
 _ONLY = flags.DEFINE_string(
     "only", "", "Pattern of contenders' names; ours is measured anyway."
 )
@@ -109,6 +113,9 @@ def main(argv: list[str]) -> int:
             f"Expected one of {', '.join((*PARTS, 'all'))}, got {argv[1:]}."
         )
     out, readme = Path(_OUT.value), Path(_README.value) if _README.value else None
+    if _CORES.value:
+        # Contenders are child processes and inherit it.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-_CORES.value :])
     try:
         settings = Settings(
             rounds=_ROUNDS.value,

@@ -18,7 +18,7 @@ from speed.results import (
     to_markdown,
     write,
 )
-from speed.rounds import Check, Timing, check_values, interleave
+from speed.rounds import Check, Timing, Turn, check_values, interleave
 
 ROOT = Path(__file__).parent.parent
 FAKE = '''
@@ -84,16 +84,20 @@ def test_rounds_are_interleaved():
 
 
 def test_a_timing_is_the_median_of_its_rounds():
-    assert Timing("a", None, [9.0, 1.0, 2.0]).median == 2.0
-    assert Timing("a", None, [9.0, 1.0, 2.0, 3.0]).median == 2.5
+    turns = [Turn(9.0, 4.0), Turn(1.0, 6.0), Turn(2.0, 5.0)]
+    timing = Timing("a", 10.0, turns)
+    assert (timing.median, timing.median_cpu) == (2.0, 5.0)
+    assert Timing("a", 10.0, [*turns, Turn(3.0, 4.0)]).median == 2.5
 
 
 def test_work_in_this_process_is_timed_by_the_unit(monkeypatch):
-    ticks = iter(range(100))
-    clock = SimpleNamespace(perf_counter=lambda: next(ticks))
+    ticks, cpu_ticks = iter(range(100)), iter(range(0, 100, 2))
+    clock = SimpleNamespace(
+        perf_counter=lambda: next(ticks), process_time=lambda: next(cpu_ticks)
+    )
     monkeypatch.setattr(contest, "time", clock)
     (timing,) = time_here({"a": lambda: 4}, 2)
-    assert timing == Timing("a", 0.25, [0.25, 0.25])
+    assert timing == Timing("a", 0.25, [Turn(0.25, 0.5)] * 2)
 
 
 @pytest.mark.parametrize(("relative", "expected"), [(False, 0.4), (True, 0.1)])
@@ -175,16 +179,19 @@ def test_the_peak_of_memory_is_what_was_held_at_most(fakes, tmp_path):
 
 
 def test_rows_compare_with_the_first():
-    timings = [Timing("a", 5.0, [2.0, 1.0, 4.0]), Timing("b", None, [6.0])]
+    turns = [Turn(2.0, 4.0), Turn(1.0, 2.0), Turn(4.0, 4.0)]
+    timings = [Timing("a", 5.0, turns), Timing("b", 8.0, [Turn(6.0, 6.0)])]
     rows = timing_rows(timings, "step", {"b": 2.5})
-    assert rows[0]["times the first row"] == 1
+    assert rows[0]["ratio"] == 1
     assert rows[1] == {
         "contender": "b",
         "seconds a step": 6.0,
         "lowest": 6.0,
         "highest": 6.0,
-        "first run": None,
-        "times the first row": 3.0,
+        "ratio": 3.0,
+        "CPU seconds": 6.0,
+        "CPU ratio": 1.5,
+        "first run": 8.0,
         "target": "at least 2.5",
     }
 

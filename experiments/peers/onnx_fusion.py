@@ -1,5 +1,6 @@
 """ONNX Runtime as a contender: F exported from the PyTorch network."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,13 @@ class Inference:
 
         preferred = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
+        options = onnxruntime.SessionOptions()
+        # By itself it counts cores that this process may not use.
+        if hasattr(os, "sched_getaffinity"):
+            options.intra_op_num_threads = len(os.sched_getaffinity(0))
         self._session = onnxruntime.InferenceSession(
             Path(folder) / files.ONNX,
+            options,
             providers=[name for name in preferred if name in available],
         )
         inputs = files.read_inputs(folder)

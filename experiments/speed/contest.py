@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from speed.rounds import Check, Timing, check_values, interleave
+from speed.rounds import Check, Timing, Turn, check_values, interleave
 
 EXPERIMENTS = Path(__file__).parent.parent
 # A round of a fast contender repeats its work for this long.
@@ -168,15 +168,15 @@ def compete(
                 differences[entry.name] = check_values(
                     entry.name, dict(values), reference, checks
                 )
-        seconds = interleave(
+        turns = interleave(
             {name: _timer(worker) for name, worker in workers.items()}, rounds
         )
-    timings = [Timing(name, first[name], seconds[name]) for name in workers]
+    timings = [Timing(name, first[name], turns[name]) for name in workers]
     return Outcome(timings, differences, left_out)
 
 
-def _timer(worker: Worker) -> Callable[[], float]:
-    return lambda: worker.ask("time", least_seconds=LEAST_SECONDS)
+def _timer(worker: Worker) -> Callable[[], Turn]:
+    return lambda: Turn(*worker.ask("time", least_seconds=LEAST_SECONDS))
 
 
 def time_here(contenders: Mapping[str, Callable[[], int]], rounds: int) -> list[Timing]:
@@ -190,18 +190,19 @@ def time_here(contenders: Mapping[str, Callable[[], int]], rounds: int) -> list[
       Timings of one unit.
     """
 
-    def timer(run: Callable[[], int]) -> Callable[[], float]:
-        def timed() -> float:
-            started = time.perf_counter()
+    def timer(run: Callable[[], int]) -> Callable[[], Turn]:
+        def timed() -> Turn:
+            started, cpu_started = time.perf_counter(), time.process_time()
             units = run()
-            return (time.perf_counter() - started) / units
+            elapsed = time.perf_counter() - started
+            return Turn(elapsed / units, (time.process_time() - cpu_started) / units)
 
         return timed
 
     timers = {name: timer(run) for name, run in contenders.items()}
     first = interleave(timers, 1)
-    seconds = interleave(timers, rounds)
-    return [Timing(name, first[name][0], seconds[name]) for name in timers]
+    turns = interleave(timers, rounds)
+    return [Timing(name, first[name][0].seconds, turns[name]) for name in timers]
 
 
 @contextmanager

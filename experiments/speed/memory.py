@@ -82,9 +82,7 @@ def peaks(entries: list[Entry], pixels: int) -> list[Row]:
                 "first run, MiB": first / 2**20,
                 "later runs, MiB": later / 2**20,
                 "bytes a pixel": later / pixels,
-                "times the first row": later / (rows[0]["bytes a pixel"] * pixels)
-                if rows
-                else 1.0,
+                "ratio": later / (rows[0]["bytes a pixel"] * pixels) if rows else 1.0,
             }
         )
     return rows

@@ -55,7 +55,7 @@ def contest_table(
         for name, of_values in outcome.differences.items()
     }
     notes = [
-        f"{differences_of} agree with the first row's; the largest difference is "
+        f"Ratios and targets are times the first row's. {differences_of} agree with the first row's; the largest difference is "
         f"{max(largest.values()):.1e}."
     ]
     notes += [f"Left out: {k} ({v})." for k, v in outcome.left_out.items()]
@@ -81,8 +81,10 @@ def timing_rows(
             f"seconds a {unit}": timing.median,
             "lowest": min(timing.seconds),
             "highest": max(timing.seconds),
+            "ratio": timing.median / timings[0].median,
+            "CPU seconds": timing.median_cpu,
+            "CPU ratio": timing.median_cpu / timings[0].median_cpu,
             "first run": timing.first,
-            "times the first row": timing.median / timings[0].median,
             "target": f"at least {targets[timing.name]:g}"
             if timing.name in targets
             else "",

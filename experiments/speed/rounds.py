@@ -2,11 +2,25 @@
 
 import statistics
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 Values = Mapping[str, np.ndarray]
+Result = TypeVar("Result")
+
+
+class Turn(NamedTuple):
+    """What a unit of work took.
+
+    Attributes:
+      seconds: by the clock.
+      cpu_seconds: of all threads of the process; where other programs run, clocks count
+        those as well.
+    """
+
+    seconds: float
+    cpu_seconds: float
 
 
 class Timing(NamedTuple):
@@ -14,18 +28,28 @@ class Timing(NamedTuple):
 
     Attributes:
       name: of the contender.
-      first: seconds of its first run, which loads and compiles; None if not known.
-      seconds: of a unit of work, one entry a round.
+      first: seconds of its first run, which loads and compiles.
+      turns: one a round.
     """
 
     name: str
-    first: float | None
-    seconds: list[float]
+    first: float
+    turns: list[Turn]
+
+    @property
+    def seconds(self) -> list[float]:
+        """Of a unit of work by the clock, one entry a round."""
+        return [turn.seconds for turn in self.turns]
 
     @property
     def median(self) -> float:
         """Median seconds of a unit of work."""
         return statistics.median(self.seconds)
+
+    @property
+    def median_cpu(self) -> float:
+        """Median CPU seconds of a unit of work."""
+        return statistics.median(turn.cpu_seconds for turn in self.turns)
 
 
 class Check(NamedTuple):
@@ -51,22 +75,22 @@ class Check(NamedTuple):
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], float]], rounds: int
-) -> dict[str, list[float]]:
+    contenders: Mapping[str, Callable[[], Result]], rounds: int
+) -> dict[str, list[Result]]:
     """Times contenders in turns, so that a noisy minute meets all of them.
 
     Args:
-      contenders: each does its work once and says the seconds of a unit of it.
+      contenders: each does its work once and says what it took.
       rounds: how often each has its turn.
 
     Returns:
-      The seconds of each, one entry a round.
+      What each took, one entry a round.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    turns: dict[str, list[Result]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
-            seconds[name].append(run())
-    return seconds
+            turns[name].append(run())
+    return turns
 
 
 def check_values(

@@ -129,7 +129,7 @@ def _row(
         first = worker.ask("first", path=str(folder / "values.npz"))
         worker.ask("forget_peak")
         seconds = [
-            worker.ask("time", least_seconds=LEAST_SECONDS)
+            worker.ask("time", least_seconds=LEAST_SECONDS)[0]
             for _ in range(settings.rounds)
         ]
         peak = worker.ask("memory")["peak"] - start

@@ -41,16 +41,16 @@ class Session:
         np.savez(path, **values)
         return seconds
 
-    def time(self, least_seconds: float) -> float:
-        """Seconds of a unit of work, from as many as fill the least seconds."""
+    def time(self, least_seconds: float) -> tuple[float, float]:
+        """Seconds and CPU seconds of a unit, from as many as fill the least seconds."""
         gc.collect()
-        started, units = time.perf_counter(), 0
+        started, cpu_started, units = time.perf_counter(), time.process_time(), 0
         while True:
             self._contender.run()
             units += 1
             elapsed = time.perf_counter() - started
             if elapsed >= least_seconds:
-                return elapsed / units
+                return elapsed / units, (time.process_time() - cpu_started) / units
 
     def call(self, function: str, arguments: dict[str, Any]) -> Any:
         """Calls any function whose result JSON can hold."""
