@@ -55,8 +55,9 @@ def contest_table(
         for name, of_values in outcome.differences.items()
     }
     notes = [
-        f"Ratios and targets are times the first row's. {differences_of} agree with the first row's; the largest difference is "
-        f"{max(largest.values()):.1e}."
+        "Ratios and targets are times the first row's.",
+        f"{differences_of} agree with the first row's; the largest difference is "
+        f"{max(largest.values()):.1e}.",
     ]
     notes += [f"Left out: {k} ({v})." for k, v in outcome.left_out.items()]
     return Table(title, timing_rows(outcome.timings, unit, targets), notes)
