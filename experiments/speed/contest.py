@@ -111,7 +111,7 @@ class Worker:
             status = self._process.wait()
             raise RuntimeError(
                 f"expected an answer to {method}, got a process that ended with "
-                f"{status}; was its memory enough?"
+                f"{status}; did memory run out?"
             )
         answer = json.loads(line)
         if "error" not in answer:
