@@ -228,8 +228,8 @@ def test_results_are_written_as_json_and_markdown(tmp_path):
     ]
     assert content["machine"]["commit"] == "abc"
     assert out.with_suffix(".md").read_text() == markdown
-    assert "medians of 3 interleaved rounds" in markdown
-    assert "P, 2 cores, S; Python 3, jax 1; commit abc; load 0.5 before" in markdown
+    assert "medians of 3 interleaved round(s)" in markdown
+    assert "P, cores: 2, S; Python 3, jax 1; commit abc; load 0.5 before" in markdown
 
 
 def test_a_page_gets_new_tables_in_their_block_alone():

@@ -201,8 +201,8 @@ def write(
     versions = ", ".join(f"{name} {v}" for name, v in before["versions"].items())
     head = (
         f"`python experiments/benchmark.py {part}`: medians of {rounds} interleaved "
-        "rounds; first runs, which load and compile, come before and apart. "
-        f"{before['processor']}, {before['cores']} cores, {before['system']}; "
+        "round(s); first runs, which load and compile, come before and apart. "
+        f"{before['processor']}, cores: {before['cores']}, {before['system']}; "
         f"Python {before['python']}, {versions}; commit {before['commit']}; load "
         f"{before['load']:.1f} before, {after:.1f} after.\n"
     )
