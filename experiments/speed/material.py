@@ -1,0 +1,75 @@
+"""Pictures and parameters that all contenders of a contest are given."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from peers import files
+
+from refusion_jax import nets
+from refusion_jax.weights import load_fusion_params, save_weights
+
+LEARNING_RATE = 1e-4
+
+
+def write_weights(folder: Path, fusion_weights: str | None = None) -> None:
+    """The three networks, fresh, F's replaced where weights are given.
+
+    Args:
+      folder: that exists.
+      fusion_weights: as `weights.load_fusion_params` takes it.
+    """
+    params = nets.init_params(jax.random.key(0))
+    if fusion_weights:
+        params = params._replace(fusion=load_fusion_params(fusion_weights))
+    save_weights(folder / files.WEIGHTS, params)
+
+
+def write_pair(folder: Path, batch: int, height: int, width: int) -> None:
+    """Sources to fuse.
+
+    Args:
+      folder: that exists.
+      batch, height, width: of the pictures.
+    """
+    sources = {
+        f"source_{name}": scenes(seed, batch, height, width)
+        for seed, name in enumerate("ab")
+    }
+    np.savez(folder / files.INPUTS, **sources)
+
+
+def write_batches(folder: Path, batch: int, size: int) -> None:
+    """An inner and an outer batch to train on.
+
+    Args:
+      folder: that exists.
+      batch, size: square pictures.
+    """
+    pictures = {
+        f"{name}_{source}": scenes(10 * place + seed, batch, size, size)
+        for place, name in enumerate(("inner", "outer"))
+        for seed, source in enumerate("ab")
+    }
+    np.savez(folder / files.INPUTS, **pictures, learning_rate=LEARNING_RATE)
+
+
+def scenes(seed: int, batch: int, height: int, width: int) -> np.ndarray:
+    """Smooth noise of three scales over the whole range.
+
+    Args:
+      seed: of the noise.
+      batch, height, width: of the pictures.
+
+    Returns:
+      float32 in [0, 1], NHWC.
+    """
+    generator = np.random.default_rng(seed)
+    total = generator.normal(scale=0.25, size=(batch, height, width))
+    for block in (4, 20, 80):
+        rows, columns = -(-height // block), -(-width // block)
+        coarse = generator.normal(size=(batch, rows, columns))
+        fine = coarse.repeat(block, axis=1).repeat(block, axis=2)
+        total += fine[:, :height, :width]
+    low, high = total.min(), total.max()
+    return np.float32((total - low) / (high - low))[..., None]

@@ -1,0 +1,200 @@
+"""Our own contenders; each runs in a process of its own, see `worker`."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from peers import files
+
+from refusion_jax import nets
+from refusion_jax.array_types import Params
+from refusion_jax.devices import most_that_divide, split_cpu
+from refusion_jax.inference import fuse_luminance
+from refusion_jax.meta.objectives import Objectives
+from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
+from refusion_jax.meta.steps import Scalars, fusion_update, outer_update
+from refusion_jax.nets.data_parallel import batch_mesh, divide_batch, replicated
+from refusion_jax.optim import make_optimizers
+from refusion_jax.weights import load_weights
+
+# Adam's first moment after one step is this share of the gradient.
+FIRST_MOMENT_SHARE = 0.1
+
+
+def read_params(folder: str) -> nets.NetsParams:
+    """The folder's parameters on the device."""
+    trees = load_weights(f"{folder}/{files.WEIGHTS}").trees
+    return jax.tree.map(jnp.asarray, nets.NetsParams(**trees))
+
+
+class Inference:
+    """F on pictures, as `fuse` calls it: one pair after the other."""
+
+    def __init__(self, folder: str) -> None:
+        """Loads F and the pictures.
+
+        Args:
+          folder: as `peers.files` describes it.
+        """
+        self._params = read_params(folder).fusion
+        inputs = files.read_inputs(folder)
+        self._sources = [jnp.asarray(inputs[x]) for x in ("source_a", "source_b")]
+
+    def first(self) -> dict[str, np.ndarray]:
+        """The fused pictures."""
+        return {"fused": np.concatenate([np.asarray(x) for x in self._fuse()])}
+
+    def run(self) -> None:
+        """Fuses all pairs once."""
+        jax.block_until_ready(self._fuse())
+
+    def _fuse(self) -> list[jax.Array]:
+        pairs = zip(*self._sources, strict=True)
+        return [fuse_luminance(self._params, a, b)[None] for a, b in pairs]
+
+
+class Forward(Inference):
+    """F on the whole batch in one jitted call."""
+
+    def _fuse(self) -> list[jax.Array]:
+        return [_forward(self._params, *self._sources)]
+
+
+_forward = jax.jit(nets.fuse)
+
+
+class Training:
+    """A step of the trainer on fixed batches, one step a call.
+
+    Attributes:
+      update: (state, inner batch, outer batch) -> (state, scalars), jitted.
+      batches: the two batches.
+    """
+
+    def __init__(
+        self, folder: str, step: str, divided: bool = True, **options: Any
+    ) -> None:
+        """Loads networks and batches.
+
+        Args:
+          folder: as `peers.files` describes it.
+          step: "fusion" or "meta".
+          divided: cores count as devices, and all devices share the batch.
+          **options: of `meta.steps.outer_update`.
+        """
+        inputs = files.read_inputs(folder)
+        pictures = len(inputs["inner_a"])
+        if divided:
+            split_cpu(pictures)
+        device_count = most_that_divide(pictures, jax.device_count() if divided else 1)
+        mesh = batch_mesh(device_count)
+        networks = nets.Nets()
+        if device_count > 1:
+            networks = divide_batch(networks, mesh)
+        rate = float(inputs["learning_rate"])
+        optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+        common = {
+            "objectives": Objectives(nets=networks),
+            "optimizers": optimizers,
+            "rates": Rates(rate, rate, rate, 1.0),
+        }
+        update = {
+            "meta": partial(outer_update, **common, **options),
+            "fusion": partial(_fusion_update, **common),
+        }[step]
+        everywhere = replicated(mesh)
+        self.update = jax.jit(update, out_shardings=everywhere)
+        self._state = jax.device_put(
+            init_state(read_params(folder), optimizers, jax.random.key(0)), everywhere
+        )
+        self.batches = jax.device_put(
+            [
+                make_batch(inputs[f"{x}_a"], inputs[f"{x}_b"])
+                for x in ("inner", "outer")
+            ],
+            everywhere,
+        )
+        self._step = step
+
+    def first(self) -> dict[str, np.ndarray]:
+        """Losses and gradients of the first step, each named."""
+        scalars = self._advance()
+        values = {
+            name: np.asarray(scalars[name])
+            for name in ("fusion_loss", "reconstruction_loss")
+        }
+        moments = self._state.opt_states
+        if self._step == "meta":
+            return {**values, "meta_grads": _grads(moments.proposal.mu)}
+        return {
+            **values,
+            "fusion_grads": _grads(moments.fusion.mu),
+            "reconstruction_grads": _grads(moments.reconstruction.mu),
+        }
+
+    def run(self) -> None:
+        """One step."""
+        self._advance()
+
+    def compile(self) -> tuple[float, int]:
+        """Seconds to compile the step, and bytes of temporaries in it."""
+        with jax.default_matmul_precision("highest"):
+            return _compile(self.update, self._state, *self.batches)
+
+    def _advance(self) -> Scalars:
+        # Meta-gradients are too small for TF32; the trainer runs its steps so as well.
+        with jax.default_matmul_precision("highest"):
+            self._state, scalars = self.update(self._state, *self.batches)
+        return jax.block_until_ready(scalars)
+
+
+def _fusion_update(
+    state: TrainState, batch: Batch, _: Batch, **options: Any
+) -> tuple[TrainState, Scalars]:
+    return fusion_update(state, batch, **options)
+
+
+def _grads(first_moment: Params) -> np.ndarray:
+    leaves = jax.tree.map(np.asarray, flatten_dict(first_moment, sep="/"))
+    return files.flat(leaves) / FIRST_MOMENT_SHARE
+
+
+def _compile(function: Callable[..., Any], *args: Any) -> tuple[float, int]:
+    started = time.perf_counter()
+    compiled = function.lower(*args).compile()
+    seconds = time.perf_counter() - started
+    return seconds, compiled.memory_analysis().temp_size_in_bytes
+
+
+def compile_step(folder: str, step: str, **options: Any) -> dict[str, float]:
+    """Compiles a training step on one device.
+
+    Args:
+      folder, step, **options: of `Training`.
+
+    Returns:
+      "seconds" it took, and bytes of "temporaries".
+    """
+    training = Training(folder, step, divided=False, **options)
+    seconds, temporaries = training.compile()
+    return {"seconds": seconds, "temporaries": temporaries}
+
+
+def compile_forward(height: int, width: int) -> dict[str, float]:
+    """Compiles F for one pair.
+
+    Args:
+      height, width: of the pictures.
+
+    Returns:
+      As `compile_step`.
+    """
+    params = nets.init_params(jax.random.key(0)).fusion
+    image = jax.ShapeDtypeStruct((1, height, width, 1), jnp.float32)
+    seconds, temporaries = _compile(jax.jit(nets.fuse), params, image, image)
+    return {"seconds": seconds, "temporaries": temporaries}

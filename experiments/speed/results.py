@@ -1,0 +1,236 @@
+"""Tables of results, as JSON and as Markdown, with the machine that gave them."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from speed.contest import Outcome
+from speed.rounds import Timing
+
+LIBRARIES = ("refusion-jax", "jax", "jaxlib", "numpy", "torch", "onnxruntime")
+Row = dict[str, Any]
+
+
+class Table(NamedTuple):
+    """Figures of one kind.
+
+    Attributes:
+      title: what was measured.
+      rows: cells by column; the first row has all columns.
+      notes: sentences below it.
+    """
+
+    title: str
+    rows: list[Row]
+    notes: Sequence[str] = ()
+
+
+def contest_table(
+    title: str,
+    outcome: Outcome,
+    *,
+    unit: str,
+    targets: Mapping[str, float] = {},
+    differences_of: str = "values",
+) -> Table:
+    """A contest, each contender against the first.
+
+    Args:
+      title: what they did.
+      outcome: of `contest.compete`.
+      unit: what a run does, "picture" or "step".
+      targets: how many times as long as the first each must at least take, by name.
+      differences_of: what was compared, for the note.
+
+    Returns:
+      One row a contender.
+    """
+    largest = {
+        name: max(of_values.values(), default=0.0)
+        for name, of_values in outcome.differences.items()
+    }
+    notes = [
+        "Ratios and targets are times the first row's.",
+        f"{differences_of} agree with the first row's; the largest difference is "
+        f"{max(largest.values()):.1e}.",
+    ]
+    notes += [f"Left out: {k} ({v})." for k, v in outcome.left_out.items()]
+    return Table(title, timing_rows(outcome.timings, unit, targets), notes)
+
+
+def timing_rows(
+    timings: Sequence[Timing], unit: str, targets: Mapping[str, float] = {}
+) -> list[Row]:
+    """One row a contender; ratios are to the first's median.
+
+    Args:
+      timings: of the rounds.
+      unit: what a run does.
+      targets: least ratio by name.
+
+    Returns:
+      Rows.
+    """
+    return [
+        {
+            "contender": timing.name,
+            f"seconds a {unit}": timing.median,
+            "lowest": min(timing.seconds),
+            "highest": max(timing.seconds),
+            "ratio": timing.median / timings[0].median,
+            "CPU seconds": timing.median_cpu,
+            "CPU ratio": timing.median_cpu / timings[0].median_cpu,
+            "first run": timing.first,
+            "target": f"at least {targets[timing.name]:g}"
+            if timing.name in targets
+            else "",
+        }
+        for timing in timings
+    ]
+
+
+def to_markdown(table: Table) -> str:
+    """A table with its title and notes.
+
+    Args:
+      table: at least one row.
+
+    Returns:
+      Lines that end with a newline.
+    """
+    columns = [*table.rows[0]]
+    body = [[_cell(row.get(column)) for column in columns] for row in table.rows]
+    lines = [columns, ["---"] * len(columns), *body]
+    text = [f"**{table.title}**", ""]
+    text += ["| " + " | ".join(line) + " |" for line in lines]
+    for note in table.notes:
+        text += ["", note]
+    return "\n".join(text) + "\n"
+
+
+def _cell(value: Any) -> str:
+    """Three significant digits, without an exponent where there can be none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, operating system, versions, commit, load."""
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": _commit(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        changed = " with changes" if git("status", "--porcelain", "-uno") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changed
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write(
+    out: Path,
+    part: str,
+    tables: Sequence[Table],
+    *,
+    rounds: int,
+    before: Mapping[str, Any],
+) -> str:
+    """Writes `out` as JSON, and Markdown beside it.
+
+    Args:
+      out: the JSON file; folders are made.
+      part: what was measured.
+      tables: the results.
+      rounds: what the medians are over.
+      before: `describe_machine` before the first round.
+
+    Returns:
+      The Markdown.
+    """
+    after = os.getloadavg()[0]
+    content = {
+        "part": part,
+        "rounds": rounds,
+        "machine": {**before, "load_after": after},
+        "tables": [table._asdict() for table in tables],
+    }
+    versions = ", ".join(f"{name} {v}" for name, v in before["versions"].items())
+    head = (
+        f"`python experiments/benchmark.py {part}`: medians of {rounds} interleaved "
+        "round(s); first runs, which load and compile, come before and apart. "
+        f"{before['processor']}, cores: {before['cores']}, {before['system']}; "
+        f"Python {before['python']}, {versions}; commit {before['commit']}; load "
+        f"{before['load']:.1f} before, {after:.1f} after.\n"
+    )
+    markdown = "\n".join([head, *map(to_markdown, tables)])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(content, indent=2) + "\n")
+    out.with_suffix(".md").write_text(markdown)
+    return markdown
+
+
+def replace_block(text: str, part: str, markdown: str) -> str:
+    """Puts new tables where a page has those of an earlier run.
+
+    Args:
+      text: of the page; a block is between `<!-- benchmark PART -->` and
+        `<!-- end of PART -->`.
+      part: whose block.
+      markdown: what `write` returned.
+
+    Returns:
+      The new text.
+
+    Raises:
+      ValueError: if there is no such block.
+    """
+    start, end = f"<!-- benchmark {part} -->", f"<!-- end of {part} -->"
+    before, found, rest = text.partition(start)
+    _, also_found, after = rest.partition(end)
+    if not found or not also_found:
+        raise ValueError(f"expected {start} and {end} in the page, got neither or one.")
+    return f"{before}{start}\n{markdown}{end}{after}"

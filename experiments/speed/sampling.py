@@ -1,0 +1,139 @@
+"""Part `data`: the two samplers against the training steps that they feed."""
+
+import sys
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from refusion_jax.config import preset, with_fields
+from refusion_jax.data.sampler import (
+    Stage,
+    crops_in_batch,
+    draw_batch,
+    epoch_order,
+    pack,
+)
+from refusion_jax.program import Dispatch, Program
+from speed.contest import time_here
+from speed.results import Row, Table
+from speed.settings import Settings
+
+PAIRS, HEIGHT, WIDTH = 64, 480, 640
+SAMPLER_STEPS = 100
+TRAINING_STEPS = 2
+
+
+def measure(settings: Settings) -> list[Table]:
+    """Steps per second of sampling and of training, batch 4 of 128 x 128.
+
+    Args:
+      settings: of the command line.
+
+    Returns:
+      One table; shares above 1 say that the sampler is faster than what it feeds.
+    """
+    generator = np.random.default_rng(0)
+    pairs = [
+        tuple(generator.integers(0, 256, (HEIGHT, WIDTH), np.uint8) for _ in "ab")
+        for _ in range(PAIRS)
+    ]
+    config = with_fields(preset("paper"), {"meta_steps": 2, "fusion_steps": 2})
+    program = Program(config, pairs, pairs[:1])
+    # Run on a copy each time: a step takes the memory of the state that it is given.
+    state = program.init_state()
+
+    def train(stage: str) -> Callable[[], int]:
+        def run() -> int:
+            copy = jax.tree.map(jnp.copy, state)
+            program.run(copy, Dispatch(0, stage, 0, TRAINING_STEPS, TRAINING_STEPS))
+            return TRAINING_STEPS
+
+        return run
+
+    contenders = {
+        "fusion step": train("fusion"),
+        "meta-step": train("meta"),
+        "sampler on the device": _device_sampler(pairs, config.data.crop_size),
+    }
+    notes = ["A meta-step draws two batches, a fusion step one."]
+    try:
+        contenders["sampler through Grain"] = _stream(pairs, config.data.crop_size)
+    except ImportError as error:
+        print(f"benchmark: streaming is left out: {error}", file=sys.stderr)
+        notes.append(f"Left out: sampler through Grain ({error}).")
+    timings = time_here(contenders, settings.rounds)
+    fusion, meta = timings[0].median, timings[1].median
+    rows: list[Row] = [
+        {
+            "contender": timing.name,
+            "steps a second": 1 / timing.median,
+            "times the fusion step's": fusion / timing.median,
+            "two batches, times the meta-step's": meta / 2 / timing.median,
+        }
+        for timing in timings[2:]
+    ]
+    rows += [
+        {"contender": timing.name, "steps a second": 1 / timing.median}
+        for timing in timings[:2]
+    ]
+    return [Table(f"Sampling from {PAIRS} pairs of {WIDTH} x {HEIGHT}", rows, notes)]
+
+
+def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
+    pair_set = pack(pairs)
+    key = jax.random.key(0)
+    order = epoch_order(key, 0, len(pairs)).fusion
+
+    @jax.jit
+    def draw_all(pair_set: object, order: object) -> object:
+        def draw(_: None, step: object) -> tuple[None, object]:
+            batch = draw_batch(
+                pair_set,
+                key,
+                stage=Stage.FUSION,
+                epoch=0,
+                step=step,
+                order=order,
+                batch_size=4,
+                crop_size=crop_size,
+            )
+            # Something of every pixel must leave the loop, or nothing is drawn.
+            return None, batch.source_a.sum() + batch.source_b.sum()
+
+        return jax.lax.scan(draw, None, jnp.arange(SAMPLER_STEPS))[1]
+
+    def run() -> int:
+        jax.block_until_ready(draw_all(pair_set, order))
+        return SAMPLER_STEPS
+
+    return run
+
+
+def _stream(pairs: list, crop_size: int) -> Callable[[], int]:
+    from refusion_jax.data.pipeline import StageReader
+
+    key = jax.random.key(0)
+    order = epoch_order(key, 0, len(pairs)).fusion
+
+    def run() -> int:
+        reader = StageReader(
+            pairs,
+            crops_in_step=crops_in_batch(4, False),
+            crop_size=crop_size,
+            augment=True,
+        )
+        reader.read(
+            key,
+            stage=Stage.FUSION,
+            epoch=0,
+            order=order,
+            steps=SAMPLER_STEPS,
+            start=0,
+            length=SAMPLER_STEPS,
+        )
+        reader.close(Stage.FUSION)
+        return SAMPLER_STEPS
+
+    return run

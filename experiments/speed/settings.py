@@ -1,0 +1,42 @@
+"""What the command line says, for all parts."""
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from speed.contest import Entry
+
+
+class Settings(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+      rounds: timed turns of each contender.
+      only: pattern of the contenders' names; the first of a contest stays anyway.
+      weights: F's, as `weights.load_fusion_params` takes them; None for fresh ones.
+      sizes: (height, width) of the pictures of `inference` and `memory`.
+      max_megapixels, max_batch, max_inner_steps: where `scale` ends.
+    """
+
+    rounds: int = 5
+    only: str = ""
+    weights: str | None = None
+    sizes: Sequence[tuple[int, int]] = ((480, 640), (256, 256))
+    max_megapixels: float = 24
+    max_batch: int = 64
+    max_inner_steps: int = 8
+
+    def select(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The first and those that are asked for."""
+        first, *others = entries
+        return [first, *(x for x in others if re.search(self.only, x.name))]
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="refusion_benchmark_") as folder:
+        yield Path(folder)
