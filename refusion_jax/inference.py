@@ -181,11 +181,11 @@ def _fuse(
     """
     luminances, extremes, are_coloured = [], [], []
     for picture in pictures():
-        luminance, _, is_coloured = _split(np.atleast_3d(np.float32(picture)))
+        luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(picture)))
         luminances.append(luminance)
         extremes.append(jnp.stack([luminance.min(), luminance.max()])[:, None, None])
         are_coloured.append(bool(is_coloured))
-        del picture, luminance
+        del picture, luminance, chroma
     raw = _fuse_tree(params, luminances)
     if not jnp.isfinite(raw).all():
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")

@@ -51,15 +51,15 @@ def compute(
             )
     shortest = min(pictures[0].shape)
 
+    with jax.enable_x64(True):
+        images = [jnp.asarray(picture) for picture in pictures]
+
     def score(key: str) -> float:
         if METRICS[key].smallest_side > shortest:
             return float("nan")
-        # The setting belongs to a thread.
-        with jax.enable_x64(True):
-            images = [jnp.asarray(picture) for picture in pictures]
-            if METRICS[key].of_fused_alone:
-                del images[:2]
-            value = float(_compiled(key)(*images))
+        chosen = images[2:] if METRICS[key].of_fused_alone else images
+        with jax.enable_x64(True):  # the setting belongs to a thread
+            value = float(_compiled(key)(*chosen))
         return value if np.isfinite(value) else float("nan")
 
     # One program runs on one core, and Python waits for it without its lock.

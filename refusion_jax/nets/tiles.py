@@ -150,15 +150,19 @@ def choose_tile(height: int, width: int) -> Tile:
 
 
 def capacity(tile_count: int) -> int:
-    """Tiles to provide for: the next number of four binary digits and zeros.
+    """Tiles to provide for: the next number of few binary digits and zeros.
+
+    There are few such numbers, so few programs to compile. Large pictures, whose memory
+    counts, get two digits more.
 
     Args:
       tile_count: tiles of a picture.
 
     Returns:
-      At most an eighth more; there are few such numbers, so few programs to compile.
+      At most an eighth more, from 1024 tiles on a thirty-second.
     """
-    step = 1 << max(0, tile_count.bit_length() - 4)
+    digits = 4 if tile_count < 1024 else 6
+    step = 1 << max(0, tile_count.bit_length() - digits)
     return -(-tile_count // step) * step
 
 
