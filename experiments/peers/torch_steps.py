@@ -1,5 +1,7 @@
 """PyTorch contenders: F on a pair, the fusion step, the authors' kind of meta-step."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from peers import files
@@ -74,7 +76,7 @@ def reconstruction_loss(rebuilt, pair):
     return intensity + distance.amax(1).mean()
 
 
-class Training:
+class Training(ABC):
     """What both kinds of step share: three networks, two batches, Adam."""
 
     NETWORKS = ("fusion", "reconstruction", "proposal")
@@ -108,8 +110,9 @@ class Training:
             for name, module in self._modules.items()
         }
 
+    @abstractmethod
     def _step(self):
-        raise NotImplementedError
+        """One update; the losses by name."""
 
     def first(self):
         """Losses of the first step; gradients are for each kind of step to add."""
