@@ -121,9 +121,9 @@ class GatedRefinement(nn.Module):
             return features
 
         def refine(extended: Array, mask: Array) -> Array:
-            extended = extended * mask
-            gates = depthwise3x3(pointwise(gate, extended), gate_depthwise, walk.stride)
-            expanded = jointly(pointwise(expand, by_source(extended)))
+            inside = extended * mask
+            gates = depthwise3x3(pointwise(gate, inside), gate_depthwise, walk.stride)
+            expanded = jointly(pointwise(expand, by_source(inside)))
             content = depthwise3x3(expanded, expand_depthwise, walk.stride)
             product = gated(gates, content)
             return without_halo(extended, walk) + pointwise(project_out, product)

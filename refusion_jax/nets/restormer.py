@@ -129,6 +129,12 @@ def convolved_parts(
     ]
 
 
+def _mean_over_channels(x: Array) -> Array:
+    """(..., channels, length) -> (..., 1, length)."""
+    ones = jnp.full((1, x.shape[-2]), 1 / x.shape[-2], x.dtype)
+    return jnp.matmul(ones, x)
+
+
 class LayerNorm(nn.Module):
     """Normalises each pixel over its channels, with gain and bias.
 
@@ -160,8 +166,8 @@ class LayerNorm(nn.Module):
         Returns:
           (..., channels + 1, extended).
         """
-        centred = extended - extended.mean(axis=-2, keepdims=True)
-        variance = jnp.square(centred).mean(axis=-2, keepdims=True)
+        centred = extended - _mean_over_channels(extended)
+        variance = _mean_over_channels(jnp.square(centred))
         scaled = centred * (jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * mask)
         return jnp.concatenate([scaled, mask], axis=-2)
 
