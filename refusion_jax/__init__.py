@@ -1,7 +1,8 @@
 """Image fusion with a meta-learned loss: ReFusion in JAX/Flax.
 
 `fuse(source_a, source_b, weights=...)` fuses pictures of one scene, a `Fuser` loads the
-weights once and fuses many, `evaluate(folder_a, folder_b, fused)` scores fused ones.
+weights once and fuses many, `evaluate(folder_a, folder_b, fused)` scores fused ones,
+`use_all_cores()`, called first, lets the cores of a CPU share each picture.
 Everything else lives in its module: `nets` (F, R, P), `losses` (Eqs. 1-6), `meta` (the
 three updates), `trainer`, `checkpoint`, `weights`, `metrics`.
 """
@@ -9,12 +10,13 @@ three updates), `trainer`, `checkpoint`, `weights`, `metrics`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refusion_jax.devices import use_all_cores
     from refusion_jax.evaluation import evaluate
     from refusion_jax.fuser import Fuser
     from refusion_jax.inference import fuse
 
 __version__ = "0.1.0"
-__all__ = ["Fuser", "__version__", "evaluate", "fuse"]
+__all__ = ["Fuser", "__version__", "evaluate", "fuse", "use_all_cores"]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,4 +33,8 @@ def __getattr__(name: str) -> Any:
         from refusion_jax.fuser import Fuser
 
         return Fuser
+    if name == "use_all_cores":
+        from refusion_jax.devices import use_all_cores
+
+        return use_all_cores
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,35 @@
-"""How many devices share a batch."""
+"""The devices that share the work.
 
+One program keeps little more than one core busy: pieces of a picture follow each other,
+and each operation on a piece is too short to divide. So a CPU may appear as several
+devices, one a core, each with a part of the batch (training) or of the picture
+(inference).
+"""
+
+import contextlib
 import os
 
 import jax
+from jax.sharding import AxisType, Mesh
+
+
+def core_count() -> int:
+    """Cores that this process may use; 1 where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def device_mesh(count: int, axis: str) -> Mesh:
+    """The first devices of this process in a row.
+
+    Args:
+      count: how many, at most `jax.local_device_count()`.
+      axis: name of the mesh's only axis.
+
+    Returns:
+      The mesh.
+    """
+    devices = jax.local_devices()[:count]
+    return jax.make_mesh((count,), (axis,), devices=devices, axis_types=(AxisType.Auto,))
 
 
 def most_that_divide(batch_size: int, limit: int) -> int:
@@ -18,17 +45,32 @@ def most_that_divide(batch_size: int, limit: int) -> int:
     return max(n for n in range(1, limit + 1) if batch_size % n == 0)
 
 
-def split_cpu(batch_size: int) -> None:
-    """Makes the CPU appear as several devices, so that its cores share each batch.
+def split_cpu(batch_size: int | None = None) -> None:
+    """Makes the CPU appear as several devices, so that its cores share the work.
 
-    One step keeps one core busy: strips follow each other (see `nets.strips`). To be
-    called before anything is computed by jax; without a CPU backend it does nothing.
+    A setting of the whole process, to be called before anything is computed by jax;
+    without a CPU backend it does nothing.
 
     Args:
-      batch_size: pairs that F sees in a step.
+      batch_size: pairs that F sees in a step of training; there will be as many devices
+        as divide it. None for inference: as many as there are cores.
 
     Raises:
       RuntimeError: if jax has computed something already.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    jax.config.update("jax_num_cpu_devices", most_that_divide(batch_size, cores))
+    cores = core_count()
+    count = cores if batch_size is None else most_that_divide(batch_size, cores)
+    jax.config.update("jax_num_cpu_devices", count)
+
+
+def use_all_cores() -> None:
+    """`split_cpu` for inference, where that can be done and nobody chose otherwise.
+
+    A setting of the whole process. It does nothing if jax has computed something
+    already, or if the number of CPU devices is set by JAX's own means.
+    """
+    is_chosen = jax.config.values["jax_num_cpu_devices"] > 0
+    if is_chosen or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    with contextlib.suppress(RuntimeError):
+        split_cpu()

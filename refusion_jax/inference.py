@@ -14,12 +14,14 @@ it. Between two fusions stands F's own output; the range rule comes once, at the
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from refusion_jax import nets
@@ -32,9 +34,22 @@ from refusion_jax.data.photographs import (
     read_photograph,
     to_unit,
 )
-from refusion_jax.nets.tiles import Tile, Tiling, choose_tile, cut, join, make_tiling
+from refusion_jax.devices import device_mesh
+from refusion_jax.nets.tiles import (
+    AXIS,
+    Tile,
+    Tiling,
+    choose_tiling,
+    cut,
+    join,
+    make_tiling,
+)
 from refusion_jax.ranges import apply_range, check_range
 from refusion_jax.weights import load_fusion_params
+
+# Two programs that run on several devices would wait for each other for ever if the
+# devices began them in different orders.
+_one_at_a_time = threading.Lock()
 
 Source = str | os.PathLike[str] | np.ndarray | jax.Array
 Picture = Float[np.ndarray, "height width *channels"]
@@ -244,11 +259,21 @@ def fuse_luminance(
       F's output in (0, 1), before any stretch.
     """
     height, width = luminance_a.shape[:2]
-    tiling = make_tiling(height, width, tile or choose_tile(height, width))
+    if tile is None:
+        tiling = choose_tiling(height, width)
+    else:
+        tiling = make_tiling(height, width, tile)
     pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
-    tiles = jnp.asarray(cut(pair, tiling))
+    mesh = device_mesh(tiling.devices, AXIS)
+    everywhere, divided = (
+        NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,))
+    )
+    # Of large pictures nothing may lie about while the network runs.
+    tiles = jax.device_put(cut(pair, tiling), divided)
     del pair, luminance_a, luminance_b
-    fused = np.asarray(_fuse_tiles(params, tiles, tiling))
+    with _one_at_a_time:
+        fused = _fuse_tiles(jax.device_put(params, everywhere), tiles, tiling)
+        fused = np.asarray(fused)
     return jnp.asarray(join(fused, tiling)[..., None])
 
 

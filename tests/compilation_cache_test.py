@@ -33,8 +33,8 @@ import refusion_jax, refusion_jax.fuser, refusion_jax.cli
 assert before == dict(jax.config.values), "an import has changed JAX's settings"
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jnp.sin(jnp.arange(3.0)).block_until_ready()
-from refusion_jax.commands.caching import turn_cache_on
-turn_cache_on(argparse.Namespace(cache=sys.argv[1] == "on"))
+from refusion_jax.commands.set_up import set_up_jax
+set_up_jax(argparse.Namespace(cache=sys.argv[1] == "on"))
 jnp.cos(jnp.arange(5.0)).block_until_ready()
 print(jax.config.values["jax_compilation_cache_dir"])
 """

@@ -160,6 +160,7 @@ def test_loss_maps_need_the_loss_proposal_module(trees, tmp_path, monkeypatch):
 
 
 def test_the_package_offers_the_fuser_at_its_front_door():
-    assert set(refusion_jax.__all__) == {"Fuser", "__version__", "evaluate", "fuse"}
+    names = {"Fuser", "__version__", "evaluate", "fuse", "use_all_cores"}
+    assert set(refusion_jax.__all__) == names
     with pytest.raises(AttributeError, match="no attribute 'melt'"):
         refusion_jax.melt  # noqa: B018

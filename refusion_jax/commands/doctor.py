@@ -6,7 +6,7 @@ import sys
 import time
 from importlib import metadata
 
-from refusion_jax.commands.caching import add_cache_option, turn_cache_on
+from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 
 EXAMPLES = """\
 examples:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import jax
 
-        turn_cache_on(arguments)
+        set_up_jax(arguments)
         print(f"devices: {', '.join(map(str, jax.devices()))}")
         print(f"compilation cache: {_cache()}")
         print(f"fusion: ok, {_fuse():.1f} s with compilation")

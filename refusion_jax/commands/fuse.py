@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refusion_jax.commands.caching import add_cache_option, turn_cache_on
+from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.commands.messages import complain
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     from refusion_jax.jobs import plan_jobs
 
     jobs = plan_jobs(sources, arguments.output)
-    turn_cache_on(arguments)
+    set_up_jax(arguments)
     fuser = _fuser(arguments, arguments.output_range or "stretch")
     if arguments.maps and len(sources) > 2:
         raise ValueError(
@@ -219,7 +219,7 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
             f"expected an output apart from the sources, got {arguments.output}; name "
             "another."
         )
-    turn_cache_on(arguments)
+    set_up_jax(arguments)
     fuser = _fuser(arguments, output_range)
     try:
         made = fuse_videos(fuser, sources, arguments.output)

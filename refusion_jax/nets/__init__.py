@@ -10,14 +10,16 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
 from refusion_jax.array_types import Image, Params, WeightMaps
+from refusion_jax.devices import device_mesh
 from refusion_jax.nets.fusion import FusionModule
 from refusion_jax.nets.proposal import LossProposalModule
 from refusion_jax.nets.reconstruction import ReconstructionModule
 from refusion_jax.nets.strips import Grid
-from refusion_jax.nets.tiles import Tiling
+from refusion_jax.nets.tiles import AXIS, Tiling
 
 
 class NetsParams(NamedTuple):
@@ -52,18 +54,31 @@ def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:
 
     Args:
       params: theta_F.
-      tiles: source a and b as `nets.tiles.cut` cuts them, luminance in [0, 1]: 2 x
-        tiles x extended; further tiles may follow and are ignored.
+      tiles: source a and b as `nets.tiles.cut` cuts them, luminance in [0, 1]: devices
+        x 2 x tiles x extended; further tiles may follow and are ignored.
       tiling: of the picture.
 
     Returns:
-      The fused luminance in (0, 1) for `nets.tiles.join`: tiles x length.
+      The fused luminance in (0, 1) for `nets.tiles.join`: devices x tiles x length.
     """
     module = FusionModule(
         interaction="cross_attention" in params, gating="refinement" in params
     )
-    fused = module.apply({"params": params}, tiles, tiling, method="on_tiles")
-    return cast(Array, fused)
+
+    def of_device(params: Params, tiles: Array, tiling: Tiling) -> Array:
+        fused = module.apply({"params": params}, tiles[0], tiling, method="on_tiles")
+        return cast(Array, fused)[None]
+
+    if tiling.devices == 1:
+        return of_device(params, tiles, tiling)
+    whole, part = PartitionSpec(), PartitionSpec(AXIS)
+    return jax.shard_map(
+        of_device,
+        mesh=device_mesh(tiling.devices, AXIS),
+        in_specs=(whole, part, whole),
+        out_specs=part,
+        check_vma=False,  # our primitives do not say what is the same on every device
+    )(params, tiles, tiling)
 
 
 def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:

@@ -9,26 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from refusion_jax.devices import device_mesh
 from refusion_jax.nets import Nets
 
 AXIS = "data"
 
 
 def batch_mesh(device_count: int) -> Mesh:
-    """The first devices in a row.
-
-    Args:
-      device_count: how many, at most `jax.device_count()`.
-
-    Returns:
-      A mesh with the axis "data".
-    """
-    devices = jax.devices()[:device_count]
-    return jax.make_mesh(
-        (device_count,), (AXIS,), devices=devices, axis_types=(AxisType.Auto,)
-    )
+    """Devices that share a batch: a mesh with the axis "data"."""
+    return device_mesh(device_count, AXIS)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
+from refusion_jax.nets.in_place import InPlace, fill
 from refusion_jax.nets.restormer import stack_blocks
 from refusion_jax.nets.strips import Grid, Strips, join, make_grid, split
-from refusion_jax.nets.tiles import InPlace, Tiling, fill
+from refusion_jax.nets.tiles import Tiling
 from refusion_jax.nets.walk import Walk, replace
 
 

@@ -19,6 +19,7 @@ from refusion_jax.nets.convolution import (
 )
 from refusion_jax.nets.depthwise import depthwise3x3
 from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
+from refusion_jax.nets.in_place import InPlace, collect
 from refusion_jax.nets.restormer import (
     HEADS,
     GramStatistics,
@@ -28,7 +29,7 @@ from refusion_jax.nets.restormer import (
     stack_blocks,
 )
 from refusion_jax.nets.strips import Grid, without_halo
-from refusion_jax.nets.tiles import InPlace, Tiling, collect
+from refusion_jax.nets.tiles import Tiling
 from refusion_jax.nets.walk import Features, Walk, attend, replace
 
 WIDTH = 16  # channels of one source's features
@@ -65,18 +66,30 @@ class CrossAttention(nn.Module):
 
     def __call__(self, features: Features, walk: Walk) -> Features:
         """Joint features, each source's enriched by the other; same form."""
-        qkv_kernel = self.qkv
-        depthwise = self.qkv_depthwise.reshape(-1, 3, 3)
+        parts = list(
+            zip(
+                jnp.split(self.qkv, 3, axis=1),
+                jnp.split(self.qkv_depthwise, 3, axis=1),
+                strict=True,
+            )
+        )
         if self.is_initializing():  # everything is declared; nobody reads the result
             return features
 
         def project(extended: Array, mask: Array) -> tuple[GramStatistics, Array]:
-            projected = jointly(pointwise(qkv_kernel, by_source(extended * mask)))
+            sources = by_source(extended * mask)
+            query, key, value = (
+                depthwise3x3(
+                    jointly(pointwise(kernel, sources)),
+                    depthwise.reshape(-1, 3, 3),
+                    walk.stride,
+                )
+                for kernel, depthwise in parts
+            )
             inside = walk.inside(mask)
-            qkv = depthwise3x3(projected, depthwise, walk.stride) * inside
-            query, key, value = jnp.split(by_source(qkv), 3, axis=-2)
-            other_query = jnp.flip(query, axis=-3)
-            return gram_statistics(other_query, key), value
+            other_query = jnp.flip(by_source(query * inside), axis=-3)
+            statistics = gram_statistics(other_query, by_source(key * inside))
+            return statistics, by_source(value)
 
         def matrices(statistics: GramStatistics) -> Array:
             per_source = jax.vmap(attention_matrix, in_axes=(1, 0, 0), out_axes=1)
@@ -180,7 +193,7 @@ class FusionModule(nn.Module):
         """Fuses one pair that is cut into tiles; not to be differentiated.
 
         Args:
-          sources: a and b as `tiles.cut` cuts them, luminance in [0, 1].
+          sources: this device's of a and b, as `tiles.cut` cuts them, in [0, 1].
           tiling: of the picture; there may be more tiles than it counts.
 
         Returns:

@@ -47,12 +47,13 @@ def gram_statistics(query: Array, key: Array) -> GramStatistics:
       query, key: (..., channels, length), zero outside the picture.
 
     Returns:
-      Sums over the last axis. The squares are summed by a product with ones, which XLA
-      vectorises on CPUs; a plain float sum it does not.
+      Sums over the last axis. The squares are products too: XLA:CPU does not vectorise
+      a float sum, and would compute q and k anew for their squares.
     """
-    ones = jnp.ones((query.shape[-1],), query.dtype)
-    query_squares, key_squares = (jnp.matmul(jnp.square(x), ones) for x in (query, key))
     gram = jnp.matmul(query, key.swapaxes(-1, -2))
+    query_squares, key_squares = (
+        jnp.einsum("...cn,...cn->...c", x, x) for x in (query, key)
+    )
     return GramStatistics(gram, query_squares, key_squares)
 
 

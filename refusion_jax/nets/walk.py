@@ -3,7 +3,7 @@
 A network's parts say what becomes of a piece of the picture with its halo; how the
 pieces follow each other is said here, once for training, where the backward pass wants
 everything (`nets.strips`), and once for inference, where one map of features is updated
-in place (`nets.tiles`).
+in place (`nets.in_place`).
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from refusion_jax.nets.in_place import InPlace, total, update
 from refusion_jax.nets.strips import (
     Grid,
     Strips,
@@ -24,7 +25,7 @@ from refusion_jax.nets.strips import (
     sweep,
     without_halo,
 )
-from refusion_jax.nets.tiles import InPlace, Tiling, total, update
+from refusion_jax.nets.tiles import Tiling
 
 Walk = Grid | Tiling
 Features = Strips | InPlace

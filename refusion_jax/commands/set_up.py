@@ -1,4 +1,4 @@
-"""The compilation cache of the commands: on, unless somebody says otherwise."""
+"""What commands that run networks begin with: all cores, and the compilation cache."""
 
 import argparse
 import os
@@ -26,8 +26,8 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def turn_cache_on(arguments: argparse.Namespace) -> None:
-    """Does what `--no-cache` and the environment say.
+def set_up_jax(arguments: argparse.Namespace) -> None:
+    """Lets cores share a picture; does what `--no-cache` and the environment say.
 
     A cache that somebody has set up by JAX's own means is left as it is, unless
     REFUSION_CACHE names another. A folder that cannot be used is no reason to stop.
@@ -37,6 +37,9 @@ def turn_cache_on(arguments: argparse.Namespace) -> None:
     """
     import jax
 
+    from refusion_jax.devices import use_all_cores
+
+    use_all_cores()
     folder = default_cache_folder()
     is_set_up = (
         jax.config.values["jax_compilation_cache_dir"] and VARIABLE not in os.environ

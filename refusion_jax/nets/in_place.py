@@ -1,0 +1,225 @@
+"""Passes over tiles that are updated in place: one map of features at a time.
+
+Training keeps what the backward pass needs; inference needs one map of features.
+
+- A pass reads a tile, computes, and writes it back over itself; since a tile brings its
+  halo with it, no tile sees another one's new values.
+- After each pass the halos are taken anew from the neighbours, on other devices too.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from refusion_jax.nets.tiles import AXIS, Tiling, mask_of
+
+Total = TypeVar("Total")
+Place = tuple[int, int]  # row and column, or how many of them
+# Maps a tile with its halo and the mask that belongs to it to a tile without halo.
+Body = Callable[[Array, Array], Array]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["state", "first"],
+    meta_fields=["channels"],
+)
+@dataclass(frozen=True)
+class InPlace:
+    """Features on tiles, to be updated in place; their halos are up to date.
+
+    Attributes:
+      state: tiles x all channels x rows and halo x columns and halo. It never changes
+        its shape: XLA would copy it between two loops.
+      first: the first of the channels that are meant.
+      channels: how many; static.
+    """
+
+    state: Float[Array, "tiles all_channels rows columns"]
+    first: Int[Array, ""] | int
+    channels: int
+
+
+def total(
+    body: Callable[[Array, Array], Total], features: InPlace, tiling: Tiling
+) -> Total:
+    """The sum of what a function says of each tile.
+
+    Args:
+      body: of a tile with halo and its mask.
+      features: read only.
+      tiling: of the picture.
+
+    Returns:
+      The sum over all tiles of all devices.
+    """
+
+    def of_tile(index: Array) -> Total:
+        return body(_read(features, index), mask_of(index, tiling))
+
+    nothing = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_tile, 0)
+    )
+    of_device = _for_each(
+        tiling.tile_count,
+        lambda index, so_far: jax.tree.map(jnp.add, so_far, of_tile(index)),
+        nothing,
+    )
+    return jax.lax.psum(of_device, AXIS) if tiling.devices > 1 else of_device
+
+
+def update(body: Body, features: InPlace, tiling: Tiling) -> InPlace:
+    """Replaces each tile by what a function makes of it, then renews the halos.
+
+    Args:
+      body: of a tile with halo and its mask; may give fewer channels than it was given,
+        which then become the first ones.
+      features: overwritten.
+      tiling: of the picture.
+
+    Returns:
+      The new features.
+    """
+
+    def step(index: Array, state: Array) -> Array:
+        tile = _read(dataclasses.replace(features, state=state), index)
+        result = body(tile, mask_of(index, tiling))
+        return _write(state, result, index, features.first, tiling)
+
+    state = _for_each(tiling.tile_count, step, features.state)
+    return _renew_halos(dataclasses.replace(features, state=state), tiling)
+
+
+def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace:
+    """`update` from other tiles.
+
+    Args:
+      body: of a tile with halo and its mask.
+      tiles: tiles x extended, of one channel.
+      features: overwritten.
+      tiling: of the picture.
+
+    Returns:
+      The new features.
+    """
+
+    def step(index: Array, state: Array) -> Array:
+        result = body(tiles[index][None], mask_of(index, tiling))
+        return _write(state, result, index, features.first, tiling)
+
+    state = _for_each(tiling.tile_count, step, features.state)
+    return _renew_halos(dataclasses.replace(features, state=state), tiling)
+
+
+def collect(
+    body: Body, features: InPlace, tiling: Tiling
+) -> Float[Array, "tiles length"]:
+    """One channel of results.
+
+    Args:
+      body: of a tile with halo and its mask; gives one channel.
+      features: read only.
+      tiling: of the picture.
+
+    Returns:
+      The results without the halo's rows.
+    """
+
+    def step(index: Array, results: Array) -> Array:
+        result = body(_read(features, index), mask_of(index, tiling))
+        return results.at[index].set(result[0])
+
+    nothing = jnp.zeros((features.state.shape[0], tiling.tile.length), jnp.float32)
+    return _for_each(tiling.tile_count, step, nothing)
+
+
+def _for_each(
+    count: Array | int, step: Callable[[Array, Any], Any], start: Any
+) -> Any:
+    return jax.lax.fori_loop(0, count, step, start)
+
+
+def _read(features: InPlace, index: Array) -> Float[Array, "channels extended"]:
+    sizes = (1, features.channels, *features.state.shape[2:])
+    start = (index, features.first, 0, 0)
+    tile = jax.lax.dynamic_slice(features.state, start, sizes)
+    return tile.reshape(features.channels, -1)
+
+
+def _write(
+    state: Array, result: Array, index: Array, first: Array | int, tiling: Tiling
+) -> Array:
+    """Writes whole rows; what comes into their halo is renewed afterwards."""
+    rows = jnp.pad(result, ((0, 0), (1, 1))).reshape(
+        1, -1, tiling.tile.rows, tiling.tile.stride
+    )
+    return jax.lax.dynamic_update_slice(state, rows, (index, first, 1, 0))
+
+
+def _renew_halos(features: InPlace, tiling: Tiling) -> InPlace:
+    """Copies columns first and then whole rows, so that the corners are right too.
+
+    What lies outside the picture is copied from anywhere: masks take it out.
+    """
+    last_row, last_column = tiling.tile.rows, tiling.tile.columns
+    column, row = (last_row, 1), (1, tiling.tile.stride)
+
+    def copy(
+        state: Array, source: Array, to: Array, take: Place, put: Place, size: Place
+    ) -> Array:
+        source = jnp.clip(source, 0, tiling.tile_count - 1)
+        piece = jax.lax.dynamic_slice(
+            state, (source, features.first, *take), (1, features.channels, *size)
+        )
+        return jax.lax.dynamic_update_slice(state, piece, (to, features.first, *put))
+
+    def columns(index: Array, state: Array) -> Array:
+        left, right = index - tiling.down, index + tiling.down
+        state = copy(state, left, index, (1, last_column), (1, 0), column)
+        return copy(state, right, index, (1, 1), (1, last_column + 1), column)
+
+    def rows(index: Array, state: Array) -> Array:
+        state = copy(state, index - 1, index, (last_row, 0), (0, 0), row)
+        return copy(state, index + 1, index, (1, 0), (last_row + 1, 0), row)
+
+    state = _for_each(tiling.tile_count, columns, features.state)
+    if tiling.devices > 1:
+        state = _exchange_columns(dataclasses.replace(features, state=state), tiling)
+    state = _for_each(tiling.tile_count, rows, state)
+    return dataclasses.replace(features, state=state)
+
+
+def _exchange_columns(features: InPlace, tiling: Tiling) -> Array:
+    """Halos between the last band of a device and the first band of the next one."""
+    down, last = tiling.down, tiling.tile.columns
+    first_tile, last_tile = 0, tiling.tile_count - down
+    size = (1, features.channels, tiling.tile.rows, 1)
+    room = (features.state.shape[0], *size[1:])
+
+    def send(take: tuple, put: tuple, step: int, state: Array) -> Array:
+        (from_tile, from_column), (to_tile, to_column) = take, put
+
+        def gather(index: Array, edge: Array) -> Array:
+            start = (from_tile + index, features.first, 1, from_column)
+            piece = jax.lax.dynamic_slice(state, start, size)
+            return jax.lax.dynamic_update_slice(edge, piece, (index, 0, 0, 0))
+
+        def scatter(index: Array, state: Array) -> Array:
+            piece = jax.lax.dynamic_slice(edge, (index, 0, 0, 0), size)
+            start = (to_tile + index, features.first, 1, to_column)
+            return jax.lax.dynamic_update_slice(state, piece, start)
+
+        devices = range(tiling.devices)
+        pairs = [(i, i + step) for i in devices if i + step in devices]
+        edge = _for_each(down, gather, jnp.zeros(room, state.dtype))
+        edge = jax.lax.ppermute(edge, AXIS, pairs)
+        return _for_each(down, scatter, state)
+
+    state = send((last_tile, last), (first_tile, 0), 1, features.state)
+    return send((first_tile, 1), (last_tile, last + 1), -1, state)
