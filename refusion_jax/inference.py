@@ -51,6 +51,9 @@ from refusion_jax.weights import load_fusion_params
 # devices began them in different orders.
 _one_at_a_time = threading.Lock()
 
+# From here on memory counts for more than a tenth of the time.
+LARGE_PIXELS = 8_000_000
+
 Source = str | os.PathLike[str] | np.ndarray | jax.Array
 Picture = Float[np.ndarray, "height width *channels"]
 
@@ -272,16 +275,31 @@ def fuse_luminance(
     tiles = jax.device_put(cut(pair, tiling), divided)
     del pair, luminance_a, luminance_b
     with _one_at_a_time:
-        fused = _fuse_tiles(jax.device_put(params, everywhere), tiles, tiling)
+        fuse_tiles = _fuse_large if _is_large(tiling) else _fuse_tiles
+        fused = fuse_tiles(jax.device_put(params, everywhere), tiles, tiling)
         fused = np.asarray(fused)
     return jnp.asarray(join(fused, tiling)[..., None])
 
 
-@jax.jit
-def _fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:
+def _is_large(tiling: Tiling) -> bool:
+    pixels = int(tiling.height) * int(tiling.width)
+    is_shared_cpu = tiling.devices > 1 and jax.default_backend() == "cpu"
+    return is_shared_cpu and pixels > LARGE_PIXELS
+
+
+def _forward(params: Params, tiles: Array, tiling: Tiling) -> Array:
     # Accelerators would round products to 10 bits, which a picture can show.
     with jax.default_matmul_precision("highest"):
         return nets.fuse_tiles(params, tiles, tiling)
+
+
+_fuse_tiles = jax.jit(_forward)
+# Where CPU devices share a picture, YNNPACK's matrix products (XLA's default) offer
+# work to threads that are busy on another device; the offers pile up until the program
+# ends, 15 MB a megapixel. Without it F takes a tenth longer.
+_fuse_large = jax.jit(
+    _forward, compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""}
+)
 
 
 def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:

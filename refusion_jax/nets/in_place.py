@@ -21,8 +21,10 @@ from refusion_jax.nets.tiles import AXIS, Tiling, mask_of
 
 Total = TypeVar("Total")
 Place = tuple[int, int]  # row and column, or how many of them
+TileAndColumn = tuple[Array | int, int]
 # Maps a tile with its halo and the mask that belongs to it to a tile without halo.
 Body = Callable[[Array, Array], Array]
+AT_ONCE = 32  # tiles whose edges are sent to another device together
 
 
 @partial(
@@ -200,26 +202,31 @@ def _exchange_columns(features: InPlace, tiling: Tiling) -> Array:
     down, last = tiling.down, tiling.tile.columns
     first_tile, last_tile = 0, tiling.tile_count - down
     size = (1, features.channels, tiling.tile.rows, 1)
-    room = (features.state.shape[0], *size[1:])
+    devices = range(tiling.devices)
 
-    def send(take: tuple, put: tuple, step: int, state: Array) -> Array:
-        (from_tile, from_column), (to_tile, to_column) = take, put
-
-        def gather(index: Array, edge: Array) -> Array:
-            start = (from_tile + index, features.first, 1, from_column)
-            piece = jax.lax.dynamic_slice(state, start, size)
-            return jax.lax.dynamic_update_slice(edge, piece, (index, 0, 0, 0))
-
-        def scatter(index: Array, state: Array) -> Array:
-            piece = jax.lax.dynamic_slice(edge, (index, 0, 0, 0), size)
-            start = (to_tile + index, features.first, 1, to_column)
-            return jax.lax.dynamic_update_slice(state, piece, start)
-
-        devices = range(tiling.devices)
+    def send(take: TileAndColumn, put: TileAndColumn, step: int, state: Array) -> Array:
         pairs = [(i, i + step) for i in devices if i + step in devices]
-        edge = _for_each(down, gather, jnp.zeros(room, state.dtype))
-        edge = jax.lax.ppermute(edge, AXIS, pairs)
-        return _for_each(down, scatter, state)
+
+        def of_group(group: Array, state: Array) -> Array:
+            begin = group * AT_ONCE
+            count = jnp.minimum(AT_ONCE, down - begin)
+
+            def gather(index: Array, edge: Array) -> Array:
+                start = (take[0] + begin + index, features.first, 1, take[1])
+                piece = jax.lax.dynamic_slice(state, start, size)
+                return jax.lax.dynamic_update_slice(edge, piece, (index, 0, 0, 0))
+
+            def scatter(index: Array, state: Array) -> Array:
+                piece = jax.lax.dynamic_slice(edge, (index, 0, 0, 0), size)
+                start = (put[0] + begin + index, features.first, 1, put[1])
+                return jax.lax.dynamic_update_slice(state, piece, start)
+
+            nothing = jnp.zeros((AT_ONCE, *size[1:]), state.dtype)
+            edge = _for_each(count, gather, nothing)
+            edge = jax.lax.ppermute(edge, AXIS, pairs)
+            return _for_each(count, scatter, state)
+
+        return _for_each((down + AT_ONCE - 1) // AT_ONCE, of_group, state)
 
     state = send((last_tile, last), (first_tile, 0), 1, features.state)
     return send((first_tile, 1), (last_tile, last + 1), -1, state)
