@@ -104,17 +104,17 @@ def _nabf_edges(image: Map) -> Edges:
 
 
 def _direction(across: Map, upward: Map) -> Map:
-    """atan(upward / across), 0 where both are 0; infinite slopes included."""
-    is_vertical = across == 0
-    angle = jnp.arctan(upward / jnp.where(is_vertical, 1, across))
-    return jnp.where(is_vertical, RIGHT_ANGLE * jnp.sign(upward), angle)
+    """atan(across / upward), 0 where both are 0; infinite slopes included."""
+    is_level = upward == 0
+    angle = jnp.arctan(across / jnp.where(is_level, 1, upward))
+    return jnp.where(is_level, RIGHT_ANGLE * jnp.sign(across), angle)
 
 
 def nabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     """N_AB/F, fusion artefacts (Petrovic & Xydeas; modified by Shreyamsha Kumar 2013).
 
-    Sobel gradient / 8, the picture mirrored at its border without repeating the edge.
-    Per pixel and source X
+    Sobel gradient / 8, the picture mirrored at its border without repeating the edge;
+    angle a = atan(s_x / s_y), 0 where both are 0. Per pixel and source X
       G = min(g_X, g_F) / max(g_X, g_F), 0 where either is 0,
       D = | |a_X - a_F| - pi/2 | * 2 / pi,
       Q = sqrt(0.9999 / (1 + exp(-19 (G - 0.5))) * 0.9995 / (1 + exp(-22 (D - 0.5)))),

@@ -177,11 +177,10 @@ def _assert_agrees(name, key, score, entry):
     tolerance = 1e-6
     is_copy = name.endswith(("copyA", "copyB"))
     if key == "qcb" and name.startswith("MIF"):
-        # Quotients of roundings in the black background: the references differ among
-        # themselves by up to 6e-4, by 1.3e-3 where the fused picture is a source.
-        tolerance = 2e-3 if is_copy else 6e-4
+        # Quotients of roundings in the black background. What the file allows, or what
+        # separates the file's two references (MEFB in Octave, NumPy) where that is more;
+        # 2e-3 of a source, but 2.3e-3 where MRI_PET_14's PET is taken for the result.
+        tolerance = 2.5e-3 if is_copy else max(5e-5, entry["port_diff"] / expected)
     elif key == "viff":
         tolerance = 5e-4 if is_copy else 1e-5
-    # Rounding decides where edges of the reference's N_AB/F are equally strong.
-    floor = 1e-10 if key == "nabf" else 1e-12
-    assert score == pytest.approx(expected, rel=tolerance, abs=floor), (name, key)
+    assert score == pytest.approx(expected, rel=tolerance, abs=1e-12), (name, key)
