@@ -17,6 +17,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from refusion_jax.comparison import RESAMPLES
+from refusion_jax.devices import use_all_cores
 from refusion_jax.evaluation import columns
 from refusion_jax.evaluation_files import REPORT_IMAGES, write_evaluation
 from refusion_jax.methods import BASELINES, ROUNDINGS, FromFolder, FromWeights, Method
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
     # absl would show what every library has to say; we speak for ourselves only.
     absl_logging.set_verbosity(absl_logging.WARNING)
+    use_all_cores()
     logging.getLogger("refusion_jax").setLevel(logging.INFO)
     try:
         keys = columns(_COLUMNS.value, _TASK.value)

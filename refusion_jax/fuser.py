@@ -34,7 +34,8 @@ class Fuser:
     """Fuses pictures with one set of weights and rules; safe to share among threads.
 
     Threads read and write files side by side; one picture at a time is on the device,
-    so that memory is that of one.
+    so that memory is that of one. Call `refusion_jax.use_all_cores` first, and the
+    cores of a CPU share that picture.
 
     >>> fuser = Fuser("runs/msrs")              # doctest: +SKIP
     >>> fused = fuser.fuse("infrared.png", "visible.png")  # doctest: +SKIP

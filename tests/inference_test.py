@@ -1,4 +1,5 @@
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -210,6 +211,35 @@ def test_two_sizes_are_told(mean_of_luminances):
 def test_weights_of_another_kind_are_refused(weights):
     with pytest.raises(ValueError, match="parameters of the fusion network, got"):
         fuse(GREY_A, GREY_B, weights=weights)
+
+
+def wide_pair():
+    pair = np.random.default_rng(6).random((2, 20, 130, 1), np.float32)
+    return jnp.asarray(pair[0]), jnp.asarray(pair[1])
+
+
+def test_large_pictures_give_what_small_ones_give(params, monkeypatch):
+    pair = wide_pair()  # wide enough for two devices
+    expected = fuse_luminance(params, *pair)
+    assert inference.choose_tiling(*pair[0].shape[:2]).devices == 2
+    monkeypatch.setattr(inference, "LARGE_PIXELS", 0)
+    ran = []
+    large = inference._fuse_large
+    monkeypatch.setattr(
+        inference, "_fuse_large", lambda *args: ran.append(True) or large(*args)
+    )
+    fused = fuse_luminance(params, *pair)
+    assert ran
+    np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-6)
+
+
+def test_threads_that_share_the_devices_do_not_wait_for_each_other_for_ever(params):
+    pair = wide_pair()
+    expected = fuse_luminance(params, *pair)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: fuse_luminance(params, *pair), range(12)))
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_a_fused_picture_that_is_not_finite_is_refused(mean_of_luminances, monkeypatch):

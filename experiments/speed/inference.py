@@ -33,7 +33,7 @@ def contenders(folder: Path) -> list[Entry]:
     here = {"folder": str(folder)}
     torch, compiled = "peers.torch_steps:Inference", {**here, "compiled": True}
     return [
-        Entry("refusion-jax, fuse_luminance", "speed.ours:Inference", here),
+        Entry("refusion-jax, cores as devices", "speed.ours:Inference", here),
         Entry("refusion-jax, jitted forward", "speed.ours:Forward", here),
         Entry(EAGER, torch, here),
         Entry(TUNED, torch, here, TUNED_ALLOCATOR),

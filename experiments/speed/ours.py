@@ -13,7 +13,7 @@ from peers import files
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
-from refusion_jax.devices import most_that_divide, split_cpu
+from refusion_jax.devices import most_that_divide, split_cpu, use_all_cores
 from refusion_jax.inference import fuse_luminance
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
@@ -41,6 +41,7 @@ class Inference:
         Args:
           folder: as `peers.files` describes it.
         """
+        use_all_cores()
         self._params = read_params(folder).fusion
         inputs = files.read_inputs(folder)
         self._sources = [jnp.asarray(inputs[x]) for x in ("source_a", "source_b")]
@@ -59,7 +60,7 @@ class Inference:
 
 
 class Forward(Inference):
-    """F on the whole batch in one jitted call."""
+    """F on the whole batch in one jitted call, on one device."""
 
     def _fuse(self) -> list[jax.Array]:
         return [_forward(self._params, *self._sources)]
