@@ -29,7 +29,9 @@ def device_mesh(count: int, axis: str) -> Mesh:
       The mesh.
     """
     devices = jax.local_devices()[:count]
-    return jax.make_mesh((count,), (axis,), devices=devices, axis_types=(AxisType.Auto,))
+    return jax.make_mesh(
+        (count,), (axis,), devices=devices, axis_types=(AxisType.Auto,)
+    )
 
 
 def most_that_divide(batch_size: int, limit: int) -> int:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.commands.messages import complain
+from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 
 if TYPE_CHECKING:
     from refusion_jax.fuser import Fuser

@@ -141,9 +141,7 @@ def collect(
     return _for_each(tiling.tile_count, step, nothing)
 
 
-def _for_each(
-    count: Array | int, step: Callable[[Array, Any], Any], start: Any
-) -> Any:
+def _for_each(count: Array | int, step: Callable[[Array, Any], Any], start: Any) -> Any:
     return jax.lax.fori_loop(0, count, step, start)
 
 

@@ -139,18 +139,17 @@ def choose_tiling(height: int, width: int) -> Tiling:
       which gives each device the fewest pixels, halos included. Only a CPU that appears
       as several devices (see `devices`) shares a picture.
     """
-    if jax.default_backend() == "cpu":
-        rows, columns, most_devices = CPU_ROWS, CPU_COLUMNS, jax.local_device_count()
-    else:
-        rows, columns, most_devices = ROWS, COLUMNS, 1
+    on_cpu = jax.default_backend() == "cpu"
+    sizes = product(CPU_ROWS, CPU_COLUMNS) if on_cpu else product(ROWS, COLUMNS)
+    most_devices = jax.local_device_count() if on_cpu else 1
 
     def pixels(tiling: Tiling) -> int:
         return int(tiling.tile_count) * tiling.tile.extended
 
     tilings = [
         make_tiling(height, width, Tile(*size), devices)
+        for size in sizes
         for devices in range(1, most_devices + 1)
-        for size in product(rows, columns)
     ]
     return min(tilings, key=pixels)
 

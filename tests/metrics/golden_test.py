@@ -178,8 +178,8 @@ def _assert_agrees(name, key, score, entry):
     is_copy = name.endswith(("copyA", "copyB"))
     if key == "qcb" and name.startswith("MIF"):
         # Quotients of roundings in the black background. What the file allows, or what
-        # separates the file's two references (MEFB in Octave, NumPy) where that is more;
-        # 2e-3 of a source, but 2.3e-3 where MRI_PET_14's PET is taken for the result.
+        # separates its two references (MEFB in Octave, NumPy) where that is more; 2e-3
+        # where the result is a source, but 2.3e-3 where it is MRI_PET_14's PET.
         tolerance = 2.5e-3 if is_copy else max(5e-5, entry["port_diff"] / expected)
     elif key == "viff":
         tolerance = 5e-4 if is_copy else 1e-5
