@@ -10,28 +10,11 @@ import contextlib
 import os
 
 import jax
-from jax.sharding import AxisType, Mesh
 
 
 def core_count() -> int:
     """Cores that this process may use; 1 where the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-
-
-def device_mesh(count: int, axis: str) -> Mesh:
-    """The first devices of this process in a row.
-
-    Args:
-      count: how many, at most `jax.local_device_count()`.
-      axis: name of the mesh's only axis.
-
-    Returns:
-      The mesh.
-    """
-    devices = jax.local_devices()[:count]
-    return jax.make_mesh(
-        (count,), (axis,), devices=devices, axis_types=(AxisType.Auto,)
-    )
 
 
 def most_that_divide(batch_size: int, limit: int) -> int:

@@ -34,7 +34,7 @@ from refusion_jax.data.photographs import (
     read_photograph,
     to_unit,
 )
-from refusion_jax.devices import device_mesh
+from refusion_jax.nets.mesh import device_mesh
 from refusion_jax.nets.tiles import (
     AXIS,
     Tile,

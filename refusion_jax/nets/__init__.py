@@ -14,8 +14,8 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
 from refusion_jax.array_types import Image, Params, WeightMaps
-from refusion_jax.devices import device_mesh
 from refusion_jax.nets.fusion import FusionModule
+from refusion_jax.nets.mesh import device_mesh
 from refusion_jax.nets.proposal import LossProposalModule
 from refusion_jax.nets.reconstruction import ReconstructionModule
 from refusion_jax.nets.strips import Grid

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from refusion_jax.devices import device_mesh
 from refusion_jax.nets import Nets
+from refusion_jax.nets.mesh import device_mesh
 
 AXIS = "data"
 

@@ -78,6 +78,7 @@ def declare(name: str, function: Callable[..., Array]) -> Primitive:
         lambda *args, **static: jax.jit(partial(function, **static))(*args)
     )
 
+    @functools.cache
     def abstract(*args: jax.core.ShapedArray, **static: int) -> jax.core.ShapedArray:
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
         result = jax.eval_shape(partial(function, **static), *shapes)

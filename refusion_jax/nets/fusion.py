@@ -205,9 +205,10 @@ class FusionModule(nn.Module):
         features, _ = self.encoders(
             InPlace(state, jnp.int32(0), WIDTH), sources, tiling
         )
-        features = self._fuse(InPlace(features.state, 0, 2 * WIDTH), tiling)
+        start = jnp.int32(0)
+        features = self._fuse(InPlace(features.state, start, 2 * WIDTH), tiling)
         features = replace(self._to_activations(tiling), features, tiling)
-        features = InPlace(features.state, 0, WIDTH)
+        features = InPlace(features.state, start, WIDTH)
         to_logits = self._to_logits(tiling)
         return collect(
             lambda *piece: jax.nn.sigmoid(to_logits(*piece)), features, tiling

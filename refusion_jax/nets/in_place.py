@@ -162,6 +162,7 @@ def _write(
     return jax.lax.dynamic_update_slice(state, rows, (index, first, 1, 0))
 
 
+@jax.jit  # traced once for all passes: tracing is most of a warm start
 def _renew_halos(features: InPlace, tiling: Tiling) -> InPlace:
     """Copies columns first and then whole rows, so that the corners are right too.
 

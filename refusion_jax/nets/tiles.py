@@ -14,7 +14,6 @@ program serves all pictures whose tiles fit into the same capacity.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -140,15 +139,16 @@ def choose_tiling(height: int, width: int) -> Tiling:
       as several devices (see `devices`) shares a picture.
     """
     on_cpu = jax.default_backend() == "cpu"
-    sizes = product(CPU_ROWS, CPU_COLUMNS) if on_cpu else product(ROWS, COLUMNS)
+    all_rows, all_columns = (CPU_ROWS, CPU_COLUMNS) if on_cpu else (ROWS, COLUMNS)
     most_devices = jax.local_device_count() if on_cpu else 1
 
     def pixels(tiling: Tiling) -> int:
         return int(tiling.tile_count) * tiling.tile.extended
 
     tilings = [
-        make_tiling(height, width, Tile(*size), devices)
-        for size in sizes
+        make_tiling(height, width, Tile(rows, columns), devices)
+        for rows in all_rows
+        for columns in all_columns
         for devices in range(1, most_devices + 1)
     ]
     return min(tilings, key=pixels)
