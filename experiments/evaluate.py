@@ -76,9 +76,9 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
+    use_all_cores()
     # absl would show what every library has to say; we speak for ourselves only.
     absl_logging.set_verbosity(absl_logging.WARNING)
-    use_all_cores()
     logging.getLogger("refusion_jax").setLevel(logging.INFO)
     try:
         keys = columns(_COLUMNS.value, _TASK.value)

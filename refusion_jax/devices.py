@@ -12,11 +12,6 @@ import os
 import jax
 
 
-def core_count() -> int:
-    """Cores that this process may use; 1 where the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-
-
 def most_that_divide(batch_size: int, limit: int) -> int:
     """The largest number of equal parts of a batch.
 
@@ -43,7 +38,7 @@ def split_cpu(batch_size: int | None = None) -> None:
     Raises:
       RuntimeError: if jax has computed something already.
     """
-    cores = core_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     count = cores if batch_size is None else most_that_divide(batch_size, cores)
     jax.config.update("jax_num_cpu_devices", count)
 
