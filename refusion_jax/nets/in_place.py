@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,8 @@ def total(
     nothing = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_tile, 0)
     )
-    of_device = _for_each(
+    of_device = jax.lax.fori_loop(
+        0,
         tiling.tile_count,
         lambda index, so_far: jax.tree.map(jnp.add, so_far, of_tile(index)),
         nothing,
@@ -94,7 +95,7 @@ def update(body: Body, features: InPlace, tiling: Tiling) -> InPlace:
         result = body(tile, mask_of(index, tiling))
         return _write(state, result, index, features.first, tiling)
 
-    state = _for_each(tiling.tile_count, step, features.state)
+    state = jax.lax.fori_loop(0, tiling.tile_count, step, features.state)
     return _renew_halos(dataclasses.replace(features, state=state), tiling)
 
 
@@ -115,7 +116,7 @@ def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace
         result = body(tiles[index][None], mask_of(index, tiling))
         return _write(state, result, index, features.first, tiling)
 
-    state = _for_each(tiling.tile_count, step, features.state)
+    state = jax.lax.fori_loop(0, tiling.tile_count, step, features.state)
     return _renew_halos(dataclasses.replace(features, state=state), tiling)
 
 
@@ -138,11 +139,7 @@ def collect(
         return results.at[index].set(result[0])
 
     nothing = jnp.zeros((features.state.shape[0], tiling.tile.length), jnp.float32)
-    return _for_each(tiling.tile_count, step, nothing)
-
-
-def _for_each(count: Array | int, step: Callable[[Array, Any], Any], start: Any) -> Any:
-    return jax.lax.fori_loop(0, count, step, start)
+    return jax.lax.fori_loop(0, tiling.tile_count, step, nothing)
 
 
 def _read(features: InPlace, index: Array) -> Float[Array, "channels extended"]:
@@ -189,10 +186,10 @@ def _renew_halos(features: InPlace, tiling: Tiling) -> InPlace:
         state = copy(state, index - 1, index, (last_row, 0), (0, 0), row)
         return copy(state, index + 1, index, (1, 0), (last_row + 1, 0), row)
 
-    state = _for_each(tiling.tile_count, columns, features.state)
+    state = jax.lax.fori_loop(0, tiling.tile_count, columns, features.state)
     if tiling.devices > 1:
         state = _exchange_columns(dataclasses.replace(features, state=state), tiling)
-    state = _for_each(tiling.tile_count, rows, state)
+    state = jax.lax.fori_loop(0, tiling.tile_count, rows, state)
     return dataclasses.replace(features, state=state)
 
 
@@ -221,11 +218,11 @@ def _exchange_columns(features: InPlace, tiling: Tiling) -> Array:
                 return jax.lax.dynamic_update_slice(state, piece, start)
 
             nothing = jnp.zeros((AT_ONCE, *size[1:]), state.dtype)
-            edge = _for_each(count, gather, nothing)
+            edge = jax.lax.fori_loop(0, count, gather, nothing)
             edge = jax.lax.ppermute(edge, AXIS, pairs)
-            return _for_each(count, scatter, state)
+            return jax.lax.fori_loop(0, count, scatter, state)
 
-        return _for_each((down + AT_ONCE - 1) // AT_ONCE, of_group, state)
+        return jax.lax.fori_loop(0, (down + AT_ONCE - 1) // AT_ONCE, of_group, state)
 
     state = send((last_tile, last), (first_tile, 0), 1, features.state)
     return send((first_tile, 1), (last_tile, last + 1), -1, state)
