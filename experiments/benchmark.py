@@ -10,7 +10,8 @@ Parts:
   memory: peak memory of fusing and training, and what XLA plans for.
   compile: seconds until the first picture, and to compile each step.
   scale: our cost against pixels, batch, modes and inner steps.
-  all: every part, into the folder --out.
+  precision: what tf32 and bfloat16 change in real pictures, which are to be named.
+  all: every part but the last, into the folder --out.
 
 Writes JSON, and the same as Markdown beside it. Each contender of the first two parts
 has a process of its own. Contenders whose libraries are missing are left out and named:
@@ -39,8 +40,10 @@ _ONLY = flags.DEFINE_string(
     "only", "", "Pattern of contenders' names; ours is measured anyway."
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "F's weights for `inference`; fresh ones without."
+    "weights", None, "F's weights for `inference` and `precision`; else fresh ones."
 )
+_SOURCE_A = flags.DEFINE_string("source_a", None, "Pictures for `precision`.")
+_SOURCE_B = flags.DEFINE_string("source_b", None, "Pictures for `precision`.")
 _SIZES = flags.DEFINE_list(
     "sizes", ["640x480", "256x256"], "WIDTHxHEIGHT of the pictures."
 )
@@ -59,6 +62,7 @@ PARTS = {
     "memory": "memory",
     "compile": "compiling",
     "scale": "scale",
+    "precision": "rounding",
 }
 
 
@@ -121,6 +125,8 @@ def main(argv: list[str]) -> int:
             rounds=_ROUNDS.value,
             only=_ONLY.value,
             weights=_WEIGHTS.value,
+            source_a=_SOURCE_A.value,
+            source_b=_SOURCE_B.value,
             sizes=[read_size(text) for text in _SIZES.value],
             max_megapixels=_MAX_MEGAPIXELS.value,
             max_batch=_MAX_BATCH.value,
@@ -129,7 +135,7 @@ def main(argv: list[str]) -> int:
         if argv[1] != "all":
             run_part(argv[1], settings, out, readme)
             return 0
-        for part in PARTS:
+        for part in list(PARTS)[:-1]:
             run_part(part, settings, out / f"{part}.json", readme)
     except (ValueError, RuntimeError) as error:
         print(f"benchmark: {error}", file=sys.stderr)

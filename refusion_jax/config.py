@@ -11,6 +11,7 @@ from typing import Any
 from refusion_jax.data.levels import check_rule
 from refusion_jax.data.pairs import ALIGNMENTS
 from refusion_jax.meta.gradients import MODES
+from refusion_jax.nets.precision import PRECISIONS
 
 
 @dataclass
@@ -84,6 +85,7 @@ class RunConfig:
     meta_steps: int = 600  # M, per epoch
     fusion_steps: int = 1600  # N, per epoch
     seed: int = 0
+    fusion_precision: str = "float32"  # of fusion steps, see nets.precision
     steps_per_dispatch: int = 5  # steps that run on the device without the host
     save_every: int = 500  # steps between checkpoints; each epoch's end saves as well
     keep_checkpoints: int = 3  # newest ones kept, beside the best
@@ -172,6 +174,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "reduction": ("max", "sum"),
     "meta_gradient": MODES,
     "proposal_optimizer": ("adam", "max_norm"),
+    "fusion_precision": PRECISIONS,
 }
 _MULTI_STEP = ("reverse", "stopped")
 

@@ -20,7 +20,9 @@ from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, RgbImage
 from refusion_jax.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.exported import require_flatbuffers, write_artefact
-from refusion_jax.inference import check_params, fuse_luminance, fuse_pictures
+from refusion_jax.forward import fuse_luminance
+from refusion_jax.inference import check_params, fuse_pictures
+from refusion_jax.nets.precision import in_precision
 from refusion_jax.nets.strips import Grid
 from refusion_jax.ranges import apply_range, check_range
 
@@ -110,9 +112,7 @@ def fusion_function(
     constants = jax.tree.map(np.asarray, params)
 
     def fuse_grey(source_a: Image, source_b: Image) -> Image:
-        # Accelerators would round products to 10 bits, which a picture can show.
-        with jax.default_matmul_precision("highest"):
-            return fuse(constants, source_a, source_b)
+        return in_precision(fuse, "float32")(constants, source_a, source_b)
 
     def fuse_colour(source_a: RgbImage, source_b: RgbImage) -> RgbImage:
         ycbcr_a, ycbcr_b = rgb_to_ycbcr(source_a), rgb_to_ycbcr(source_b)

@@ -16,14 +16,15 @@ from refusion_jax.data.levels import check_rule
 from refusion_jax.data.pairs import check_alignment
 from refusion_jax.data.photographs import Photograph, write_photograph
 from refusion_jax.data.pictures import check_writable
+from refusion_jax.forward import fuse_luminance
 from refusion_jax.inference import (
     Source,
     as_photograph,
     check_params,
-    fuse_luminance,
     fuse_photographs,
 )
 from refusion_jax.loss_maps import propose_maps
+from refusion_jax.nets.precision import check_precision
 from refusion_jax.ranges import check_range
 from refusion_jax.weights import load_any_weights, require_fusion, weights_file
 
@@ -48,12 +49,13 @@ class Fuser:
         output_range: str = "stretch",
         align: str = "none",
         levels: str = "full",
+        precision: str = "float32",
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
         """Loads the weights onto the device.
 
         Args:
-          weights, output_range, align, levels: as for `inference.fuse`.
+          weights, output_range, align, levels, precision: as for `inference.fuse`.
           cache: a folder for compiled programs, see `compilation_cache`; this is a
             setting of the whole process, which None leaves alone.
 
@@ -63,6 +65,7 @@ class Fuser:
         check_range(output_range)
         check_alignment(align)
         check_rule(levels)
+        check_precision(precision)
         if cache is not None:
             use_compilation_cache(cache)
         trees = {"fusion": weights}
@@ -71,10 +74,15 @@ class Fuser:
             self._place = str(weights_file(weights))
             trees = require_fusion(load_any_weights(weights).trees, self._place)
         check_params(trees["fusion"])
-        on_device = jax.tree.map(jnp.asarray, trees)
+        on_device = jax.device_put(trees)
         self._params = on_device["fusion"]
         self._proposal = on_device.get("proposal")
-        self._rules = {"output_range": output_range, "align": align, "levels": levels}
+        self._rules = {
+            "output_range": output_range,
+            "align": align,
+            "levels": levels,
+            "precision": precision,
+        }
         self._device = threading.Lock()
 
     def warm_up(self, height: int, width: int) -> None:
@@ -85,7 +93,9 @@ class Fuser:
         """
         black = jnp.zeros((height, width, 1), jnp.float32)
         with self._device:
-            fuse_luminance(self._params, black, black).block_until_ready()
+            fuse_luminance(
+                self._params, black, black, precision=self._rules["precision"]
+            ).block_until_ready()
 
     def fuse(self, source_a: Source, source_b: Source, *more: Source) -> np.ndarray:
         """Fuses two or more pictures of one scene.

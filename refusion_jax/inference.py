@@ -14,17 +14,14 @@ it. Between two fusions stands F's own output; the range rule comes once, at the
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.data.pairs import common_size, fit
@@ -34,25 +31,10 @@ from refusion_jax.data.photographs import (
     read_photograph,
     to_unit,
 )
-from refusion_jax.nets.mesh import device_mesh
-from refusion_jax.nets.tiles import (
-    AXIS,
-    Tile,
-    Tiling,
-    choose_tiling,
-    cut,
-    join,
-    make_tiling,
-)
+from refusion_jax.forward import fuse_luminance
+from refusion_jax.nets.precision import check_precision
 from refusion_jax.ranges import apply_range, check_range
 from refusion_jax.weights import load_fusion_params
-
-# Two programs that run on several devices would wait for each other for ever if the
-# devices began them in different orders.
-_one_at_a_time = threading.Lock()
-
-# From here on memory counts for more than a tenth of the time.
-LARGE_PIXELS = 8_000_000
 
 Source = str | os.PathLike[str] | np.ndarray | jax.Array
 Picture = Float[np.ndarray, "height width *channels"]
@@ -66,6 +48,7 @@ def fuse(
     output_range: str = "stretch",
     align: str = "none",
     levels: str = "full",
+    precision: str = "float32",
 ) -> np.ndarray:
     """Fuses two or more pictures of one scene.
 
@@ -79,6 +62,7 @@ def fuse(
       output_range: "stretch", "none" or "source", see `ranges`.
       align: what to do with two sizes, see `data.pairs.align_pair`; "none" refuses.
       levels: range rule of 16-bit grey, see `data.levels`.
+      precision: of the network, "float32", "tf32" or "bfloat16", see `nets.precision`.
 
     Returns:
       (height, width) if all sources are grey, else (height, width, 3). uint8, 0..255;
@@ -97,6 +81,7 @@ def fuse(
         output_range=output_range,
         align=align,
         levels=levels,
+        precision=precision,
     ).pixels
 
 
@@ -107,13 +92,14 @@ def fuse_photographs(
     output_range: str = "stretch",
     align: str = "none",
     levels: str = "full",
+    precision: str = "float32",
 ) -> Photograph:
     """`fuse` for pictures with what belongs to them.
 
     Args:
       params: theta_F.
       photographs: two or more of one scene.
-      output_range, align, levels: as for `fuse`.
+      output_range, align, levels, precision: as for `fuse`.
 
     Returns:
       The fused picture, with transparency, profile and EXIF of its sources.
@@ -122,11 +108,13 @@ def fuse_photographs(
       ValueError: as `fuse` does.
     """
     check_range(output_range)
+    check_precision(precision)
     check_params(params)
     fused = _fuse(
         params,
         lambda: aligned_pictures(photographs, align=align, levels=levels),
         output_range,
+        precision,
     )
     size = (fused.shape[0], fused.shape[1])
     sources = [
@@ -161,7 +149,10 @@ def aligned_pictures(
 
 
 def fuse_pictures(
-    params: Params, *pictures: Picture, output_range: str = "stretch"
+    params: Params,
+    *pictures: Picture,
+    output_range: str = "stretch",
+    precision: str = "float32",
 ) -> Picture:
     """`fuse` between the files and the rounding.
 
@@ -169,7 +160,7 @@ def fuse_pictures(
       params: theta_F.
       *pictures: two or more, float32 in [0, 1], of one height and width; three
         channels, or one, or none.
-      output_range: as for `fuse`.
+      output_range, precision: as for `fuse`.
 
     Returns:
       float32 in [0, 1]: (height, width) if all are grey, else (height, width, 3).
@@ -178,6 +169,7 @@ def fuse_pictures(
       ValueError: if the sizes differ, or params are not F's or give no finite result.
     """
     check_range(output_range)
+    check_precision(precision)
     if len(pictures) < 2:
         raise ValueError(
             f"expected two sources or more, got {len(pictures)}; there is nothing to "
@@ -186,11 +178,14 @@ def fuse_pictures(
     names = [f"source {place}" for place in range(1, len(pictures) + 1)]
     common_size([x.shape for x in pictures], "none", names)
     check_params(params)
-    return _fuse(params, lambda: pictures, output_range)
+    return _fuse(params, lambda: pictures, output_range, precision)
 
 
 def _fuse(
-    params: Params, pictures: Callable[[], Iterable[Picture]], rule: str
+    params: Params,
+    pictures: Callable[[], Iterable[Picture]],
+    rule: str,
+    precision: str,
 ) -> Picture:
     """`fuse_pictures` of pictures that are made anew where they are needed.
 
@@ -201,11 +196,13 @@ def _fuse(
     for picture in pictures():
         luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(picture)))
         luminances.append(luminance)
-        extremes.append(jnp.stack([luminance.min(), luminance.max()])[:, None, None])
+        # In numpy: jax would compile a program for each of these.
+        levels = np.asarray(luminance)
+        extremes.append(np.stack([levels.min(), levels.max()])[:, None, None])
         are_coloured.append(bool(is_coloured))
-        del picture, luminance, chroma
-    raw = _fuse_tree(params, luminances)
-    if not jnp.isfinite(raw).all():
+        del picture, luminance, levels, chroma
+    raw = _fuse_tree(partial(fuse_luminance, params, precision=precision), luminances)
+    if not np.isfinite(raw).all():
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")
     chromas = [
         _split(np.atleast_3d(np.float32(picture)))[1]
@@ -233,7 +230,8 @@ def check_params(params: Params) -> None:
 
 
 def _fuse_tree(
-    params: Params, luminances: list[Float[Array, "height width 1"]]
+    fuse_two: Callable[[Array, Array], Array],
+    luminances: list[Float[Array, "height width 1"]],
 ) -> Float[Array, "height width 1"]:
     """Fuses all in the list, and empties it: each is freed once it is used."""
     if len(luminances) == 1:
@@ -241,65 +239,7 @@ def _fuse_tree(
     middle = (len(luminances) + 1) // 2
     first, second = luminances[:middle], luminances[middle:]
     luminances.clear()
-    return fuse_luminance(params, _fuse_tree(params, first), _fuse_tree(params, second))
-
-
-def fuse_luminance(
-    params: Params,
-    luminance_a: Float[Array, "height width 1"],
-    luminance_b: Float[Array, "height width 1"],
-    *,
-    tile: Tile | None = None,
-) -> Float[Array, "height width 1"]:
-    """Runs F on one pair, tile by tile (see `nets.tiles`): exact, whatever the tile.
-
-    Args:
-      params: theta_F.
-      luminance_a, luminance_b: in [0, 1].
-      tile: its size; None chooses one for the picture and the device.
-
-    Returns:
-      F's output in (0, 1), before any stretch.
-    """
-    height, width = luminance_a.shape[:2]
-    if tile is None:
-        tiling = choose_tiling(height, width)
-    else:
-        tiling = make_tiling(height, width, tile)
-    pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
-    mesh = device_mesh(tiling.devices, AXIS)
-    everywhere, divided = (
-        NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,))
-    )
-    # Of large pictures nothing may lie about while the network runs.
-    tiles = jax.device_put(cut(pair, tiling), divided)
-    del pair, luminance_a, luminance_b
-    with _one_at_a_time:
-        fuse_tiles = _fuse_large if _is_large(tiling) else _fuse_tiles
-        fused = fuse_tiles(jax.device_put(params, everywhere), tiles, tiling)
-        fused = np.asarray(fused)
-    return jnp.asarray(join(fused, tiling)[..., None])
-
-
-def _is_large(tiling: Tiling) -> bool:
-    pixels = int(tiling.height) * int(tiling.width)
-    is_shared_cpu = tiling.devices > 1 and jax.default_backend() == "cpu"
-    return is_shared_cpu and pixels > LARGE_PIXELS
-
-
-def _forward(params: Params, tiles: Array, tiling: Tiling) -> Array:
-    # Accelerators would round products to 10 bits, which a picture can show.
-    with jax.default_matmul_precision("highest"):
-        return nets.fuse_tiles(params, tiles, tiling)
-
-
-_fuse_tiles = jax.jit(_forward)
-# Where CPU devices share a picture, YNNPACK's matrix products (XLA's default) offer
-# work to threads that are busy on another device; the offers pile up until the program
-# ends, 15 MB a megapixel. Without it F takes a tenth longer.
-_fuse_large = jax.jit(
-    _forward, compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""}
-)
+    return fuse_two(_fuse_tree(fuse_two, first), _fuse_tree(fuse_two, second))
 
 
 def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:

@@ -16,6 +16,7 @@ from refusion_jax.atomic import replace_file
 from refusion_jax.data.photographs import Photograph
 from refusion_jax.data.pictures import write_picture
 from refusion_jax.inference import aligned_pictures, luminance_of
+from refusion_jax.nets.precision import in_precision
 from refusion_jax.panel import make_panel, to_bytes
 
 # Red, green, blue at evenly spaced values from 0 to 1.
@@ -71,8 +72,8 @@ def propose_maps(
 
 @jax.jit
 def _propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
-    with jax.default_matmul_precision("highest"):
-        return nets.propose(params, source_a, source_b)
+    propose = in_precision(nets.propose, "float32")
+    return propose(params, source_a, source_b)
 
 
 def write_maps(folder: Path, maps: Mapping[str, np.ndarray], fused: np.ndarray) -> None:

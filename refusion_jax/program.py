@@ -35,6 +35,7 @@ from refusion_jax.meta.steps import (
 )
 from refusion_jax.nets import Nets, NetsParams, init_params
 from refusion_jax.nets.data_parallel import batch_mesh, divide_batch, replicated
+from refusion_jax.nets.precision import in_precision
 from refusion_jax.optim import make_optimizers, rates_at
 
 VALIDATION_BATCHES = 4
@@ -136,15 +137,24 @@ class Program:
         nets = Nets()
         if config.loss.fixed_weights:
             nets = nets._replace(propose=lambda params, a, b: equal_weights(a))
-        if device_count > 1:
-            nets = divide_batch(nets, mesh)
-        self._objectives = Objectives(
-            nets=nets,
-            alpha_fusion=config.loss.alpha_fusion,
-            alpha_reconstruction=config.loss.alpha_reconstruction,
-            weight_power=config.loss.weight_power,
-            reduction=config.loss.reduction,
-        )
+
+        def objectives(precision: str) -> Objectives:
+            rounded = nets._replace(
+                fuse=in_precision(nets.fuse, precision),
+                reconstruct=in_precision(nets.reconstruct, precision),
+                propose=in_precision(nets.propose, precision),
+            )
+            return Objectives(
+                nets=divide_batch(rounded, mesh) if device_count > 1 else rounded,
+                alpha_fusion=config.loss.alpha_fusion,
+                alpha_reconstruction=config.loss.alpha_reconstruction,
+                weight_power=config.loss.weight_power,
+                reduction=config.loss.reduction,
+            )
+
+        # Meta-gradients are too small for anything else; see nets.precision.
+        self._objectives = objectives("float32")
+        self._fusion_objectives = objectives(config.run.fusion_precision)
         # The state is donated: a step's result takes the place of its argument.
         self._stages = {
             name: jax.jit(steps, donate_argnums=0, out_shardings=self._everywhere)
@@ -187,11 +197,9 @@ class Program:
         indices = dispatch.start + jnp.arange(dispatch.length)
         epoch = jnp.asarray(dispatch.epoch, jnp.int32)
         rates = self._rates(dispatch.epoch)
-        # Meta-gradients are too small for TF32, which GPUs would use by default.
-        with jax.default_matmul_precision("highest"):
-            state, scalars = self._stages[dispatch.stage](
-                state, self._pixels(state.key, dispatch), indices, epoch, rates
-            )
+        state, scalars = self._stages[dispatch.stage](
+            state, self._pixels(state.key, dispatch), indices, epoch, rates
+        )
         return state, jax.device_get(scalars)
 
     def _pixels(self, key: Array, dispatch: Dispatch) -> PairSet | Streamed:
@@ -315,7 +323,7 @@ class Program:
             return fusion_update(
                 state,
                 draw(step=index),
-                objectives=self._objectives,
+                objectives=self._fusion_objectives,
                 optimizers=self._optimizers,
                 rates=rates,
             )

@@ -1,7 +1,7 @@
 """Weights in files: our `.safetensors`, and the authors' released `.pth`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,7 +191,7 @@ def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
                 f"expected {key} and {original} to be identical, got two different "
                 "tensors; use the authors' released file."
             )
-    shapes = _network_shapes()["fusion"]
+    shapes = _network_shapes(nets.init_fusion)
     parts = {leaf: _authors_tensors(leaf, shape) for leaf, shape in shapes.items()}
     expected = {key: shape for part in parts.values() for key, shape in part.items()}
     _check_leaves(expected, distinct, "the authors' weights of F")
@@ -241,30 +241,31 @@ def _authors_tensors(leaf: str, shape: tuple[int, ...]) -> Shapes:
 
 
 @cache
-def _network_shapes(**variant: Any) -> dict[str, Shapes]:
-    """Shapes of the three trees by leaf; `variant` as in `nets.init_params`."""
-    init = partial(nets.init_params, **variant)
-    trees = jax.eval_shape(init, jax.random.key(0))._asdict()
-    shapes = jax.tree.map(lambda leaf: leaf.shape, trees)
-    return {name: flatten_dict(tree, sep="/") for name, tree in shapes.items()}
+def _network_shapes(init: Callable[..., Params], **variant: Any) -> Shapes:
+    """Shapes of a network's tree by leaf; `variant` as `init` takes it."""
+    key = jax.eval_shape(jax.random.key, 0)
+    tree = jax.eval_shape(partial(init, **variant), key)
+    return flatten_dict(jax.tree.map(lambda leaf: leaf.shape, tree), sep="/")
 
 
 def _announced_shapes(name: str, leaves: Mapping[str, Any]) -> Shapes:
     """Shapes that a tree must have in the variant that its leaves announce."""
-    variant: dict[str, Any] = {}
     if name == "fusion":
         parts = {leaf.split("/")[0] for leaf in leaves}
-        variant["interaction"] = "cross_attention" in parts
-        variant["gating"] = "refinement" in parts
-    if name == "reconstruction":
-        stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
-        # Other values are no variant; comparing with the default tells what is wrong.
-        if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
-            variant = {
-                "reconstruction_blocks": stack[1],
-                "reconstruction_width": stack[3],
-            }
-    return _network_shapes(**variant)[name]
+        return _network_shapes(
+            nets.init_fusion,
+            interaction="cross_attention" in parts,
+            gating="refinement" in parts,
+        )
+    if name == "proposal":
+        return _network_shapes(nets.init_proposal)
+    stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
+    # Other values are no variant; comparing with the default tells what is wrong.
+    if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
+        return _network_shapes(
+            nets.init_reconstruction, blocks=stack[1], width=stack[3]
+        )
+    return _network_shapes(nets.init_reconstruction)
 
 
 def _check_trees(trees: Mapping[str, Mapping[str, Any]], place: str) -> None:

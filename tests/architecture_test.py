@@ -26,6 +26,7 @@ FLOORS = {
     "weights": 4,
     "conveyor": 4,
     "compilation_cache": 4,
+    "forward": 4,
     "inference": 4,
     "loss_maps": 4,
     "export": 4,

@@ -50,7 +50,7 @@ def weights(folders, monkeypatch):
     monkeypatch.setattr(
         inference,
         "fuse_luminance",
-        lambda params, a, b: a + params["tail2"][0, 0, 0, 0] * b,
+        lambda params, a, b, **_: a + params["tail2"][0, 0, 0, 0] * b,
     )
     params = jax.tree.map(
         lambda leaf: RNG.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
@@ -143,7 +143,9 @@ def test_the_authors_picture_is_grey_and_rounds_halves_down(folders, monkeypatch
     half = 0.5 + 2e-10
     levels = np.array([[0, half, 1 + half, 2.49], [2.51, 253 + half, 254 + half, 255]])
     monkeypatch.setattr(
-        inference, "fuse_pictures", lambda params, a, b: levels / 255 + 0 * a[:2, :4]
+        inference,
+        "fuse_pictures",
+        lambda params, a, b, **_: levels / 255 + 0 * a[:2, :4],
     )
     monkeypatch.setattr("refusion_jax.methods.load_fusion_params", lambda weights: {})
     method = FromWeights("any", rounding="authors")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import refusion_jax
-from refusion_jax import Fuser, fuse, inference, loss_maps, nets
+from refusion_jax import Fuser, forward, fuse, inference, loss_maps, nets
 from refusion_jax.data.photographs import read_photograph
 from refusion_jax.weights import save_weights
 
@@ -32,7 +32,7 @@ def mean(monkeypatch):
     """A network that compiles at once, and counts how many of it run at a time."""
     running, most = [], []
 
-    def mean(params, a, b):
+    def mean(params, a, b, **_):
         running.append(1)
         most.append(len(running))
         threading.Event().wait(0.002)
@@ -115,9 +115,9 @@ def test_threads_share_a_fuser_and_one_is_on_the_device_at_a_time(mean, trees):
 def test_warming_up_compiles_the_size_that_is_fused_later(trees):
     fuser = Fuser(trees["fusion"])
     fuser.warm_up(6, 8)
-    compiled = inference._fuse_tiles._cache_size()
+    compiled = forward._fuse_tiles._cache_size()
     fuser.fuse(GREY_A, GREY_B)
-    assert inference._fuse_tiles._cache_size() == compiled > 0
+    assert forward._fuse_tiles._cache_size() == compiled > 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import functools
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +7,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from refusion_jax import inference, nets
-from refusion_jax.inference import fuse, fuse_luminance, fuse_pictures
+from refusion_jax.fuser import Fuser
+from refusion_jax.inference import fuse, fuse_pictures
 from refusion_jax.weights import load_fusion_params, save_weights
 
 HEIGHT, WIDTH = 11, 9
@@ -30,7 +30,9 @@ def params():
 @pytest.fixture
 def mean_of_luminances(monkeypatch):
     """Replaces the network: expected pictures can then be computed by hand."""
-    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: (a + b) / 2)
+    monkeypatch.setattr(
+        inference, "fuse_luminance", lambda params, a, b, **_: (a + b) / 2
+    )
     return {"tail1": None}
 
 
@@ -145,19 +147,15 @@ def test_the_network_sees_the_unrounded_luminance_of_a_and_of_b(params):
     assert np.abs(fused - expected).max() < 0.55
 
 
-def test_fuse_luminance_returns_the_networks_own_range(params):
-    a, b = (jnp.asarray(x[..., None], jnp.float32) / 255 for x in (GREY_A, GREY_B))
-    raw = fuse_luminance(params, a, b)
-    assert raw.shape == (HEIGHT, WIDTH, 1)
-    expected = jax.jit(nets.fuse)(params, a[None], b[None])
-    np.testing.assert_allclose(raw[None], expected, atol=1e-6)
-
-
-def test_a_long_thin_picture_is_the_same_on_tiles_and_as_a_whole(params):
-    pair = jax.random.uniform(jax.random.key(3), (2, 17, 300, 1))
-    whole = jax.jit(nets.fuse)(params, *pair[:, None])[0]
-    on_tiles = fuse_luminance(params, *pair)
-    np.testing.assert_allclose(on_tiles, whole, rtol=0, atol=1e-5)
+def test_unknown_precisions_are_refused(params):
+    message = "expected precision float32, tf32 or bfloat16, got 'half'; choose one"
+    for call in (
+        lambda: fuse(GREY_A, GREY_B, weights=params, precision="half"),
+        lambda: fuse_pictures(params, GREY_A, GREY_B, precision="half"),
+        lambda: Fuser(params, precision="half"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_files_and_weight_files_are_read(tmp_path, params):
@@ -213,37 +211,10 @@ def test_weights_of_another_kind_are_refused(weights):
         fuse(GREY_A, GREY_B, weights=weights)
 
 
-def wide_pair():
-    pair = np.random.default_rng(6).random((2, 20, 130, 1), np.float32)
-    return jnp.asarray(pair[0]), jnp.asarray(pair[1])
-
-
-def test_large_pictures_give_what_small_ones_give(params, monkeypatch):
-    pair = wide_pair()  # wide enough for two devices
-    expected = fuse_luminance(params, *pair)
-    assert inference.choose_tiling(*pair[0].shape[:2]).devices == 2
-    monkeypatch.setattr(inference, "LARGE_PIXELS", 0)
-    ran = []
-    large = inference._fuse_large
-    monkeypatch.setattr(
-        inference, "_fuse_large", lambda *args: ran.append(True) or large(*args)
-    )
-    fused = fuse_luminance(params, *pair)
-    assert ran
-    np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-6)
-
-
-def test_threads_that_share_the_devices_do_not_wait_for_each_other_for_ever(params):
-    pair = wide_pair()
-    expected = fuse_luminance(params, *pair)
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: fuse_luminance(params, *pair), range(12)))
-    for result in results:
-        np.testing.assert_array_equal(result, expected)
-
-
 def test_a_fused_picture_that_is_not_finite_is_refused(mean_of_luminances, monkeypatch):
-    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: a / 0 * 0)
+    monkeypatch.setattr(
+        inference, "fuse_luminance", lambda params, a, b, **_: a / 0 * 0
+    )
     with pytest.raises(ValueError, match="got NaN; check the weights"):
         fuse(GREY_A, GREY_B, weights=mean_of_luminances)
 
@@ -278,7 +249,7 @@ def test_sources_of_a_stack_weigh_alike_up_to_a_factor_of_two(
 def test_a_stack_is_fused_first_half_and_second_half_in_order(
     mean_of_luminances, monkeypatch
 ):
-    def note(params, a, b):
+    def note(params, a, b, **_):
         calls.append((float(a[0, 0, 0]), float(b[0, 0, 0])))
         return a / 2 + b / 4
 

@@ -150,6 +150,22 @@ def with_epochs(config, epochs):
     )
 
 
+def test_precision_of_fusion_steps_is_theirs_alone():
+    config = config_with(fusion_precision="bfloat16")
+    pairs = random_pairs()
+    first = {}
+    for name, settings in (("rounded", config), ("exact", config_with())):
+        made = program.Program(settings, pairs[1:], pairs[:1])
+        for dispatch in list(schedule(settings))[:2]:
+            _, scalars = made.run(made.init_state(), dispatch)
+            first[name, dispatch.stage] = scalars["fusion_loss"][0]
+    assert first["rounded", "meta"] == first["exact", "meta"]
+    assert first["rounded", "fusion"] != first["exact", "fusion"]
+    assert first["rounded", "fusion"] == pytest.approx(
+        first["exact", "fusion"], rel=0.02
+    )
+
+
 def test_held_out_pairs_are_not_trained_on():
     pairs = random_pairs(5)
     training, held_out = split_pairs(config_with(holdout_pairs=2), pairs)

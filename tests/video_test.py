@@ -16,7 +16,9 @@ RAMP = np.tile(np.linspace(40, 200, WIDTH), (HEIGHT, 1))
 
 @pytest.fixture
 def fuser(monkeypatch):
-    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: (a + b) / 2)
+    monkeypatch.setattr(
+        inference, "fuse_luminance", lambda params, a, b, **_: (a + b) / 2
+    )
     return Fuser({"tail1": np.zeros(1)}, output_range="source")
 
 

@@ -371,7 +371,9 @@ def test_the_released_weights_fuse_as_the_authors_program_does(
     monkeypatch.setattr(
         inference,
         "fuse_luminance",
-        lambda *args, run=inference.fuse_luminance: raw.append(run(*args)) or raw[0],
+        lambda *args, run=inference.fuse_luminance, **options: (
+            raw.append(run(*args, **options)) or raw[0]
+        ),
     )
     picture = inference.fuse_pictures(params, picture_a, picture_b)
     assert jnp.abs(raw[0][..., 0] - golden[f"{stem}.raw"]).max() < 1e-5

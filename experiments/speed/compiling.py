@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from peers import files
@@ -17,14 +18,17 @@ from speed.settings import Settings, scratch
 from speed.training import BATCH, SIZE
 
 FUSE = """
-import sys
+import sys, time
 import numpy
 from refusion_jax import Fuser, use_all_cores
 use_all_cores()
 weights, inputs, cache = sys.argv[1:]
 with numpy.load(inputs) as inputs:
     pair = inputs["source_a"][0], inputs["source_b"][0]
-Fuser(weights, cache=cache).fuse(*pair)
+fuser = Fuser(weights, cache=cache)
+started = time.perf_counter()
+fuser.fuse(*pair)
+print(time.perf_counter() - started)
 """
 STEPS = {
     "fusion step": {"step": "fusion"},
@@ -50,9 +54,12 @@ def measure(settings: Settings) -> list[Table]:
         material.write_pair(folder, 1, height, width)
         rows = process_rows(folder, settings.rounds, f"{width} x {height}")
     starting = Table(
-        "Whole processes, from start to end",
+        "Start-up",
         rows,
-        ["The programs are in the page cache of the operating system."],
+        [
+            "Imports and processes from start to end; the first picture is one call of "
+            "`Fuser.fuse`. Files are in the page cache of the operating system."
+        ],
     )
     with scratch() as folder:
         material.write_weights(folder)
@@ -93,61 +100,82 @@ def process_rows(folder: Path, rounds: int, size: str) -> list[Row]:
     """
     cold = [0]
 
-    def fuse(cache: Path) -> float:
-        return run_python(
+    def fuse(cache: Path) -> tuple[float, float]:
+        seconds, output = run_python(
             FUSE, str(folder / files.WEIGHTS), str(folder / files.INPUTS), str(cache)
         )
+        return seconds, float(output)
 
-    def fuse_cold() -> float:
+    def fuse_cold() -> tuple[float, float]:
         cold[0] += 1
         return fuse(folder / f"cache_{cold[0]}")
 
     fuse(folder / "cache")
-    imported, cold_start, warm_start = (
-        "import refusion_jax",
-        f"first picture of {size}, no cache",
-        f"first picture of {size}, warm cache",
-    )
-    processes = {
-        "Python alone": lambda: run_python("pass"),
-        imported: lambda: run_python("import refusion_jax"),
-        "from refusion_jax import fuse": lambda: run_python(
-            "from refusion_jax import fuse"
-        ),
-        cold_start: fuse_cold,
-        warm_start: lambda: fuse(folder / "cache"),
-    }
-    targets = {imported: 1.5, cold_start: 6, warm_start: 2}
-    seconds = interleave(processes, rounds)
-    return [
+    kinds = {"no cache": fuse_cold, "warm cache": lambda: fuse(folder / "cache")}
+    imports = {"Python alone": "pass", IMPORT: IMPORT, IMPORT_FUSE: IMPORT_FUSE}
+    turns = interleave(
         {
-            "process": name,
-            "seconds": statistics.median(values),
-            "lowest": min(values),
-            "highest": max(values),
-            "target": f"below {targets[name]}" if name in targets else "",
-        }
-        for name, values in seconds.items()
+            **{k: partial(run_python, code) for k, code in imports.items()},
+            **kinds,
+        },
+        rounds,
+    )
+    rows = [
+        row(name, [seconds for seconds, _ in turns[name]], target)
+        for name, target in (("Python alone", None), (IMPORT, 1.5), (IMPORT_FUSE, None))
     ]
+    for name, target in (("no cache", 6), ("warm cache", 2)):
+        whole, call = (list(values) for values in zip(*turns[name], strict=True))
+        rows.append(row(f"first picture of {size}, {name}", call, target))
+        rows.append(row(f"the process around it, {name}", whole, None))
+    return rows
 
 
-def run_python(code: str, *arguments: str) -> float:
-    """Seconds of a fresh Python process.
+IMPORT = "import refusion_jax"
+IMPORT_FUSE = "from refusion_jax import fuse"
+
+
+def row(name: str, seconds: list[float], target: float | None) -> Row:
+    """A row of the first table.
+
+    Args:
+      name: of what was timed.
+      seconds: one entry a turn.
+      target: in seconds, or None.
+
+    Returns:
+      Median and extremes.
+    """
+    return {
+        "what": name,
+        "seconds": statistics.median(seconds),
+        "lowest": min(seconds),
+        "highest": max(seconds),
+        "target": "" if target is None else f"below {target}",
+    }
+
+
+def run_python(code: str, *arguments: str) -> tuple[float, str]:
+    """Runs a fresh Python process.
 
     Args:
       code: its program.
       *arguments: of the program.
 
     Returns:
-      Seconds from start to end.
+      Seconds from start to end, and what it printed.
     """
     # A cache that the caller's environment names would make everything warm.
     environment = {k: v for k, v in os.environ.items() if k != CACHE_VARIABLE}
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=True, env=environment
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        check=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    return time.perf_counter() - started
+    return time.perf_counter() - started, done.stdout
 
 
 CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"

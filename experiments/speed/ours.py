@@ -14,7 +14,7 @@ from peers import files
 from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.devices import most_that_divide, set_up_training, use_all_cores
-from refusion_jax.inference import fuse_luminance
+from refusion_jax.forward import fuse_luminance
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
 from refusion_jax.meta.steps import Scalars, fusion_update, outer_update

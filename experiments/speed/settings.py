@@ -17,6 +17,7 @@ class Settings(NamedTuple):
       rounds: timed turns of each contender.
       only: pattern of the contenders' names; the first of a contest stays anyway.
       weights: F's, as `weights.load_fusion_params` takes them; None for fresh ones.
+      source_a, source_b: folders of pictures for `precision`.
       sizes: (height, width) of the pictures of `inference` and `memory`.
       max_megapixels, max_batch, max_inner_steps: where `scale` ends.
     """
@@ -24,6 +25,8 @@ class Settings(NamedTuple):
     rounds: int = 5
     only: str = ""
     weights: str | None = None
+    source_a: str | None = None
+    source_b: str | None = None
     sizes: Sequence[tuple[int, int]] = ((480, 640), (256, 256))
     max_megapixels: float = 24
     max_batch: int = 64

@@ -87,6 +87,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "min-max, percentile, or LOW:HIGH",
     )
     parser.add_argument(
+        "--precision",
+        choices=("float32", "tf32", "bfloat16"),
+        default="float32",
+        help="of the network: full (float32, the default), products of 10 bits on "
+        "NVIDIA's accelerators (tf32), 8 bits and half the memory (bfloat16)",
+    )
+    parser.add_argument(
         "--maps",
         action="store_true",
         help="also write what the learned loss prefers where, to <name>.maps/ beside "
@@ -190,6 +197,7 @@ def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":
         output_range=output_range,
         align=arguments.align,
         levels=arguments.levels,
+        precision=arguments.precision,
     )
 
 

@@ -122,6 +122,24 @@ class Nets(NamedTuple):
     propose: Callable[[Params, Image, Image], WeightMaps] = propose
 
 
+def init_fusion(key: Array, *, interaction: bool = True, gating: bool = True) -> Params:
+    """Fresh parameters of F, see `init_params`."""
+    image = jnp.zeros((1, 8, 8, 1), jnp.float32)
+    return FusionModule(interaction, gating).init(key, image, image)["params"]
+
+
+def init_reconstruction(key: Array, *, width: int = 16, blocks: int = 2) -> Params:
+    """Fresh parameters of R, see `init_params`."""
+    image = jnp.zeros((1, 8, 8, 1), jnp.float32)
+    return ReconstructionModule(width, blocks).init(key, image)["params"]
+
+
+def init_proposal(key: Array) -> Params:
+    """Fresh parameters of P, see `init_params`."""
+    image = jnp.zeros((1, 8, 8, 1), jnp.float32)
+    return LossProposalModule().init(key, image, image)["params"]
+
+
 def init_params(
     key: Array,
     *,
@@ -141,18 +159,17 @@ def init_params(
     Returns:
       The three trees.
     """
-    image = jnp.zeros((1, 8, 8, 1), jnp.float32)
 
     def init(key: Array) -> NetsParams:
         fusion_key, reconstruction_key, proposal_key = jax.random.split(key, 3)
-        fusion = FusionModule(interaction, gating)
-        reconstruction = ReconstructionModule(
-            reconstruction_width, reconstruction_blocks
-        )
         return NetsParams(
-            fusion.init(fusion_key, image, image)["params"],
-            reconstruction.init(reconstruction_key, image)["params"],
-            LossProposalModule().init(proposal_key, image, image)["params"],
+            init_fusion(fusion_key, interaction=interaction, gating=gating),
+            init_reconstruction(
+                reconstruction_key,
+                width=reconstruction_width,
+                blocks=reconstruction_blocks,
+            ),
+            init_proposal(proposal_key),
         )
 
     if isinstance(key, jax.core.Tracer):

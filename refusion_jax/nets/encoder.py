@@ -85,6 +85,7 @@ def stack_encoders(width: int, blocks: int) -> nn.Module:
         Encoder,
         variable_axes={"params": 0},
         split_rngs={"params": True},
+        check_constancy_invariants=False,  # which would trace everything twice
         in_axes=(0, nn.broadcast),
         length=2,
     )

@@ -20,6 +20,7 @@ from refusion_jax.nets.convolution import (
 from refusion_jax.nets.depthwise import depthwise3x3
 from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
 from refusion_jax.nets.in_place import InPlace, collect
+from refusion_jax.nets.precision import at_least_float32
 from refusion_jax.nets.restormer import (
     HEADS,
     GramStatistics,
@@ -185,7 +186,7 @@ class FusionModule(nn.Module):
         strips = jnp.concatenate([features[0], features[1]], axis=1)
         strips = replace(self._to_activations(grid), self._fuse(strips, grid), grid)
         logits = replace(self._to_logits(grid), strips, grid)
-        return jax.nn.sigmoid(to_image(logits, grid))
+        return jax.nn.sigmoid(at_least_float32(to_image(logits, grid)))
 
     def on_tiles(
         self, sources: Float[Array, "2 tiles extended"], tiling: Tiling
@@ -211,7 +212,9 @@ class FusionModule(nn.Module):
         features = InPlace(features.state, start, WIDTH)
         to_logits = self._to_logits(tiling)
         return collect(
-            lambda *piece: jax.nn.sigmoid(to_logits(*piece)), features, tiling
+            lambda *piece: jax.nn.sigmoid(at_least_float32(to_logits(*piece))),
+            features,
+            tiling,
         )
 
     def _fuse(self, features: Features, walk: Walk) -> Features:

@@ -63,7 +63,9 @@ def total(
     """
 
     def of_tile(index: Array) -> Total:
-        return body(_read(features, index), mask_of(index, tiling))
+        return body(
+            _read(features, index), mask_of(index, tiling, features.state.dtype)
+        )
 
     nothing = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_tile, 0)
@@ -92,7 +94,7 @@ def update(body: Body, features: InPlace, tiling: Tiling) -> InPlace:
 
     def step(index: Array, state: Array) -> Array:
         tile = _read(dataclasses.replace(features, state=state), index)
-        result = body(tile, mask_of(index, tiling))
+        result = body(tile, mask_of(index, tiling, features.state.dtype))
         return _write(state, result, index, features.first, tiling)
 
     state = jax.lax.fori_loop(0, tiling.tile_count, step, features.state)
@@ -113,7 +115,7 @@ def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace
     """
 
     def step(index: Array, state: Array) -> Array:
-        result = body(tiles[index][None], mask_of(index, tiling))
+        result = body(tiles[index][None], mask_of(index, tiling, features.state.dtype))
         return _write(state, result, index, features.first, tiling)
 
     state = jax.lax.fori_loop(0, tiling.tile_count, step, features.state)
@@ -135,7 +137,9 @@ def collect(
     """
 
     def step(index: Array, results: Array) -> Array:
-        result = body(_read(features, index), mask_of(index, tiling))
+        result = body(
+            _read(features, index), mask_of(index, tiling, features.state.dtype)
+        )
         return results.at[index].set(result[0])
 
     nothing = jnp.zeros((features.state.shape[0], tiling.tile.length), jnp.float32)

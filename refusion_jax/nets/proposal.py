@@ -8,6 +8,7 @@ from jaxtyping import Array
 from refusion_jax.array_types import Image, WeightMaps
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
+from refusion_jax.nets.precision import at_least_float32
 from refusion_jax.nets.restormer import stack_blocks
 from refusion_jax.nets.strips import Grid, Strips
 from refusion_jax.nets.walk import replace
@@ -60,6 +61,7 @@ class LossProposalModule(nn.Module):
             ProposalSubnetwork,
             variable_axes={"params": 0},
             split_rngs={"params": True},
+            check_constancy_invariants=False,  # which would trace everything twice
             in_axes=(0, nn.broadcast),
             length=2,
         )
@@ -82,6 +84,6 @@ class LossProposalModule(nn.Module):
         )
         _, logits = self.subnetworks(None, images, grid)
         intensity, gradient = (
-            jax.nn.softmax(to_image(x, grid), axis=-1) for x in logits
+            jax.nn.softmax(at_least_float32(to_image(x, grid)), axis=-1) for x in logits
         )
         return WeightMaps(intensity=intensity, gradient=gradient)

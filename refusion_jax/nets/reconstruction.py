@@ -7,6 +7,7 @@ from jaxtyping import Array
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.encoder import Encoder, grid_of, to_image, to_strips
+from refusion_jax.nets.precision import at_least_float32
 from refusion_jax.nets.strips import Grid, Strips
 from refusion_jax.nets.walk import replace
 
@@ -54,6 +55,7 @@ class ReconstructionModule(nn.Module):
             ReconstructionBranch,
             variable_axes={"params": 0},
             split_rngs={"params": True},
+            check_constancy_invariants=False,  # which would trace everything twice
             in_axes=nn.broadcast,
             length=2,
         )
@@ -70,5 +72,7 @@ class ReconstructionModule(nn.Module):
         """
         grid = grid_of(fused)
         _, logits = self.branches(None, to_strips(fused, grid), grid)
-        recon_a, recon_b = (jax.nn.sigmoid(to_image(x, grid)) for x in logits)
+        recon_a, recon_b = (
+            jax.nn.sigmoid(at_least_float32(to_image(x, grid))) for x in logits
+        )
         return recon_a, recon_b

@@ -50,9 +50,12 @@ def gram_statistics(query: Array, key: Array) -> GramStatistics:
       Sums over the last axis. The squares are products too: XLA:CPU does not vectorise
       a float sum, and would compute q and k anew for their squares.
     """
-    gram = jnp.matmul(query, key.swapaxes(-1, -2))
+    # Hundreds of pieces are added up: in no fewer digits than float32.
+    dtype = jnp.promote_types(query.dtype, jnp.float32)
+    gram = jnp.matmul(query, key.swapaxes(-1, -2), preferred_element_type=dtype)
     query_squares, key_squares = (
-        jnp.einsum("...cn,...cn->...c", x, x) for x in (query, key)
+        jnp.einsum("...cn,...cn->...c", x, x, preferred_element_type=dtype)
+        for x in (query, key)
     )
     return GramStatistics(gram, query_squares, key_squares)
 
@@ -96,7 +99,7 @@ def attention_matrix(
     attention = jax.nn.softmax(cosine * temperature[None, :, None, None], axis=-1)
     out_by_head = project_out.reshape(-1, heads, size)
     matrix = jnp.einsum("ohc,bhcd->bohd", out_by_head, attention)
-    return matrix.reshape(batch, -1, channels)
+    return matrix.reshape(batch, -1, channels).astype(project_out.dtype)
 
 
 def gated(gate: Array, content: Array) -> Array:
@@ -280,6 +283,7 @@ def stack_blocks(channels: int, blocks: int) -> nn.Module:
         TransformerBlock,
         variable_axes={"params": 0},
         split_rngs={"params": True},
+        check_constancy_invariants=False,  # which would trace everything twice
         in_axes=nn.broadcast,
         length=blocks,
     )

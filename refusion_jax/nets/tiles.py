@@ -216,7 +216,9 @@ def join(tiles: np.ndarray, tiling: Tiling) -> np.ndarray:
     return owned.reshape(down * tile.rows, -1)[: tiling.height, : tiling.width]
 
 
-def mask_of(index: Array, tiling: Tiling) -> Float[Array, "1 extended"]:
+def mask_of(
+    index: Array, tiling: Tiling, dtype: jnp.dtype
+) -> Float[Array, "1 extended"]:
     """1 on the pixels of the picture in a tile and its halo, 0 outside the picture."""
     tile = tiling.tile
     position = np.arange(tile.extended)
@@ -225,4 +227,4 @@ def mask_of(index: Array, tiling: Tiling) -> Float[Array, "1 extended"]:
     column = band * tile.columns + (position % tile.stride - 1)
     is_pixel = (row >= 0) & (row < tiling.height)
     is_pixel &= (column >= 0) & (column < tiling.width)
-    return is_pixel.astype(jnp.float32)[None]
+    return is_pixel.astype(dtype)[None]

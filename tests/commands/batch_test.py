@@ -86,7 +86,7 @@ def test_resuming_keeps_what_is_whole_and_makes_the_rest(workplace, pairs, capsy
 def test_ctrl_c_says_how_far_it_came(workplace, pairs, capsys, monkeypatch):
     calls = iter(range(COUNT))
 
-    def press_at_10(params, a, b):
+    def press_at_10(params, a, b, **_):
         if next(calls) == 10:
             raise KeyboardInterrupt
         return a
@@ -105,7 +105,7 @@ SLOW_COMMAND = """
 import sys, time
 from refusion_jax import cli, inference
 
-def slow_mean(params, a, b):
+def slow_mean(params, a, b, **_):
     time.sleep(0.02)
     return (a + b) / 2
 

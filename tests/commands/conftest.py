@@ -35,7 +35,7 @@ def workplace(tmp_path, params, monkeypatch):
     monkeypatch.setattr(
         inference,
         "fuse_luminance",
-        lambda params, a, b: a + params["tail2"][0, 0, 0, 0] * b,
+        lambda params, a, b, **_: a + params["tail2"][0, 0, 0, 0] * b,
     )
     save_weights(tmp_path / "weights.safetensors", {"fusion": params})
     return tmp_path

@@ -28,7 +28,7 @@ def test_a_sound_installation_fuses_and_says_on_what(capsys):
 
 @pytest.mark.parametrize("kind", [RuntimeError, ImportError, TypeError])
 def test_a_broken_one_says_why_and_exits_with_1(capsys, monkeypatch, kind):
-    def fail(*_):
+    def fail(*_, **__):
         raise kind("no device\nmore lines")
 
     monkeypatch.setattr(inference, "fuse_luminance", fail)
@@ -41,7 +41,7 @@ def test_what_is_not_installed_is_said(capsys, monkeypatch):
     def absent(package):
         raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b: a)
+    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b, **_: a)
     monkeypatch.setattr(metadata, "version", absent)
     status, facts = doctor(capsys)
     assert status == 0

@@ -79,9 +79,11 @@ def test_the_mask_is_one_on_the_picture(size):
     tiling = make_tiling(*size, TILE)
     ones = cut([np.ones(size)], tiling)[0, 0]
     for index in range(tiling.tile_count):
-        np.testing.assert_array_equal(mask_of(index, tiling)[0], ones[index])
+        np.testing.assert_array_equal(
+            mask_of(index, tiling, jnp.float32)[0], ones[index]
+        )
     owned = sum(
-        float(tiling.inside(mask_of(index, tiling)).sum())
+        float(tiling.inside(mask_of(index, tiling, jnp.float32)).sum())
         for index in range(tiling.tile_count)
     )
     assert owned == size[0] * size[1]

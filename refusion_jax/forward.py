@@ -1,0 +1,92 @@
+"""F on one pair: cut into tiles, shared by the devices, put together again."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from refusion_jax import nets
+from refusion_jax.array_types import Params
+from refusion_jax.nets.mesh import device_mesh
+from refusion_jax.nets.precision import in_precision
+from refusion_jax.nets.tiles import (
+    AXIS,
+    Tile,
+    Tiling,
+    choose_tiling,
+    cut,
+    join,
+    make_tiling,
+)
+
+# Two programs that run on several devices would wait for each other for ever if the
+# devices began them in different orders.
+_one_at_a_time = threading.Lock()
+
+# From here on memory counts for more than a tenth of the time.
+LARGE_PIXELS = 8_000_000
+
+
+def fuse_luminance(
+    params: Params,
+    luminance_a: Float[Array, "height width 1"],
+    luminance_b: Float[Array, "height width 1"],
+    *,
+    tile: Tile | None = None,
+    precision: str = "float32",
+) -> Float[Array, "height width 1"]:
+    """Runs F on one pair, tile by tile (see `nets.tiles`): exact, whatever the tile.
+
+    Args:
+      params: theta_F.
+      luminance_a, luminance_b: in [0, 1].
+      tile: its size; None chooses one for the picture and the device.
+      precision: see `nets.precision`.
+
+    Returns:
+      F's output in (0, 1), before any stretch.
+    """
+    height, width = luminance_a.shape[:2]
+    if tile is None:
+        tiling = choose_tiling(height, width)
+    else:
+        tiling = make_tiling(height, width, tile)
+    pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
+    mesh = device_mesh(tiling.devices, AXIS)
+    everywhere, divided = (
+        NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,))
+    )
+    # Of large pictures nothing may lie about while the network runs.
+    tiles = jax.device_put(cut(pair, tiling), divided)
+    del pair, luminance_a, luminance_b
+    with _one_at_a_time:
+        fuse_tiles = _fuse_large if _is_large(tiling) else _fuse_tiles
+        fused = fuse_tiles(
+            jax.device_put(params, everywhere), tiles, tiling, precision=precision
+        )
+        fused = np.asarray(fused)
+    return jnp.asarray(join(fused, tiling)[..., None])
+
+
+def _is_large(tiling: Tiling) -> bool:
+    pixels = int(tiling.height) * int(tiling.width)
+    is_shared_cpu = tiling.devices > 1 and jax.default_backend() == "cpu"
+    return is_shared_cpu and pixels > LARGE_PIXELS
+
+
+def _forward(params: Params, tiles: Array, tiling: Tiling, *, precision: str) -> Array:
+    return in_precision(nets.fuse_tiles, precision)(params, tiles, tiling)
+
+
+_fuse_tiles = jax.jit(_forward, static_argnames="precision")
+# Where CPU devices share a picture, YNNPACK's matrix products (XLA's default) offer
+# work to threads that are busy on another device; the offers pile up until the program
+# ends, 15 MB a megapixel. Without it F takes a tenth longer.
+_fuse_large = jax.jit(
+    _forward,
+    static_argnames="precision",
+    compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
+)

@@ -1,0 +1,77 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refusion_jax import forward, nets
+from refusion_jax.forward import fuse_luminance
+
+
+@pytest.fixture(scope="module")
+def params():
+    """F with any numbers: `init_params` compiles for long."""
+    rng = np.random.default_rng(5)
+    return jax.tree.map(
+        lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
+        jax.eval_shape(nets.init_params, jax.random.key(0)).fusion,
+    )
+
+
+def test_fuse_luminance_returns_the_networks_own_range(params):
+    a, b = jax.random.uniform(jax.random.key(2), (2, 11, 9, 1))
+    raw = fuse_luminance(params, a, b)
+    assert raw.shape == (11, 9, 1)
+    expected = jax.jit(nets.fuse)(params, a[None], b[None])
+    np.testing.assert_allclose(raw[None], expected, atol=1e-6)
+
+
+def test_a_long_thin_picture_is_the_same_on_tiles_and_as_a_whole(params):
+    pair = jax.random.uniform(jax.random.key(3), (2, 17, 300, 1))
+    whole = jax.jit(nets.fuse)(params, *pair[:, None])[0]
+    on_tiles = fuse_luminance(params, *pair)
+    np.testing.assert_allclose(on_tiles, whole, rtol=0, atol=1e-5)
+
+
+def test_bfloat16_is_near_and_float32_is_not_touched(params):
+    pair = jax.random.uniform(jax.random.key(4), (2, 17, 300, 1))
+    exact = np.asarray(fuse_luminance(params, *pair))
+    rounded = np.asarray(fuse_luminance(params, *pair, precision="bfloat16"))
+    assert rounded.dtype == np.float32
+    assert 1e-5 < np.abs(rounded - exact).max() < 0.02
+    # CPUs have no products of fewer digits.
+    np.testing.assert_array_equal(
+        fuse_luminance(params, *pair, precision="tf32"), exact
+    )
+
+
+def wide_pair():
+    pair = np.random.default_rng(6).random((2, 20, 130, 1), np.float32)
+    return jnp.asarray(pair[0]), jnp.asarray(pair[1])
+
+
+def test_large_pictures_give_what_small_ones_give(params, monkeypatch):
+    pair = wide_pair()  # wide enough for two devices
+    expected = fuse_luminance(params, *pair)
+    assert forward.choose_tiling(*pair[0].shape[:2]).devices == 2
+    monkeypatch.setattr(forward, "LARGE_PIXELS", 0)
+    ran = []
+    large = forward._fuse_large
+    monkeypatch.setattr(
+        forward,
+        "_fuse_large",
+        lambda *args, **options: ran.append(True) or large(*args, **options),
+    )
+    fused = fuse_luminance(params, *pair)
+    assert ran
+    np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-6)
+
+
+def test_threads_that_share_the_devices_do_not_wait_for_each_other_for_ever(params):
+    pair = wide_pair()
+    expected = fuse_luminance(params, *pair)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: fuse_luminance(params, *pair), range(12)))
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
