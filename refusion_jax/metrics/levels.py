@@ -41,6 +41,21 @@ def as_levels(*images: Levels, smallest_side: int = 1) -> tuple[Array, ...]:
     return tuple(jnp.asarray(image, dtype) for image in images)
 
 
+def total(values: Float[Array, "height width"]) -> Float[Array, ""]:
+    """Sum of a map.
+
+    As a product with ones: XLA:CPU keeps the order of a float sum, so that neither the
+    sum nor what it fuses into it is computed by vectors.
+
+    Args:
+      values: any.
+
+    Returns:
+      Their sum.
+    """
+    return jnp.sum(jnp.ones(values.shape[0], values.dtype) @ values)
+
+
 def ratio(numerator: Array, denominator: Array) -> Array:
     """Quotient, NaN where the denominator is 0.
 

@@ -92,9 +92,8 @@ def _checked(name: str, picture: np.ndarray) -> np.ndarray:
             f"expected {name} to hold numbers, got shape {picture.shape} of "
             f"{picture.dtype}; pass grey levels 0..255."
         )
-    levels = picture.astype(np.float64)
-    low, high = levels.min(), levels.max()
-    if not np.isfinite(levels).all():
+    low, high = float(picture.min()), float(picture.max())
+    if not np.isfinite([low, high]).all():  # NaN is passed on by both
         raise ValueError(
             f"expected finite grey levels in {name}, got NaN or infinity; "
             "find out where they come from first."
@@ -108,4 +107,4 @@ def _checked(name: str, picture: np.ndarray) -> np.ndarray:
             f"expected {name} in 0..255, got floating point in {low:g}..{high:g}; "
             "multiply pictures in 0..1 by 255 first."
         )
-    return levels
+    return picture.astype(np.float64)

@@ -68,8 +68,9 @@ def _sums_by_scale(
     source_b: Levels,
     fused: Levels,
     maps: Callable[[Channel, Channel], Sequence[Map]],
+    scales: Sequence[int] = range(len(WINDOWS)),
 ) -> Float[Array, "scales maps"]:
-    """Sums over the windows of each scale, the finest first."""
+    """Sums over the windows of each of these scales, the finest first."""
     images = jnp.stack(
         as_levels(source_a, source_b, fused, smallest_side=SMALLEST_SIDE)
     )
@@ -77,6 +78,8 @@ def _sums_by_scale(
     for scale, taps in enumerate(WINDOWS):
         if scale:
             images = local_mean(images, taps, stride=2)
+        if scale not in scales:
+            continue
 
         def of_strip(strip: Pictures, taps: Taps = taps) -> Sequence[Map]:
             _, variances, covariances = local_moments(strip, ((0, 2), (1, 2)), taps)
@@ -170,6 +173,7 @@ def viff(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
         )
         return [chosen.kept(NOISE_VIFF) + 1e-7, chosen.present(NOISE_VIFF) + 1e-7]
 
-    sums = _sums_by_scale(source_a, source_b, fused, maps)
-    weights = jnp.asarray(SCALE_WEIGHTS_VIFF, sums.dtype)
-    return jnp.sum(weights * sums[:, 0] / sums[:, 1]) / weights.sum()
+    weights = {k: weight for k, weight in enumerate(SCALE_WEIGHTS_VIFF) if weight}
+    sums = _sums_by_scale(source_a, source_b, fused, maps, tuple(weights))
+    shares = jnp.asarray(tuple(weights.values()), sums.dtype)
+    return jnp.sum(shares * sums[:, 0] / sums[:, 1]) / shares.sum()
