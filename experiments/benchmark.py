@@ -13,9 +13,9 @@ Parts:
   precision: what tf32 and bfloat16 change in real pictures, which are to be named.
   all: every part but the last, into the folder --out.
 
-Writes JSON, and the same as Markdown beside it. Each contender of the first two parts
-has a process of its own. Contenders whose libraries are missing are left out and named:
-PyTorch and ONNX Runtime come with the extra `bench`.
+Writes JSON, the same as Markdown beside it, and of `scale` plots. Each contender of the
+first two parts has a process of its own. Contenders whose libraries are missing are
+left out and named: PyTorch and ONNX Runtime come with the extra `bench`.
 """
 
 import os
@@ -26,6 +26,7 @@ from importlib import import_module
 from pathlib import Path
 
 from absl import app, flags
+from speed import plots
 from speed.results import Table, describe_machine, replace_block, write
 from speed.settings import Settings
 
@@ -99,6 +100,8 @@ def run_part(part: str, settings: Settings, out: Path, readme: Path | None) -> N
     tables = measure(settings)
     markdown = write(out, part, tables, rounds=settings.rounds, before=before)
     print(markdown)
+    if part == "scale":
+        plots.draw(tables, out.with_suffix(".svg"))
     if readme:
         readme.write_text(replace_block(readme.read_text(), part, markdown))
 

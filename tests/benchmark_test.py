@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from speed import contest
+from matplotlib import pyplot
+from speed import contest, plots
 from speed.contest import Entry, Worker, compete, time_here
 from speed.results import (
     Table,
@@ -255,3 +256,24 @@ def test_a_bad_command_line_is_one_sentence(tmp_path, arguments, message):
     assert result.returncode == 1
     assert message in result.stderr
     assert not (tmp_path / "out.json").exists()
+
+
+def test_plots_show_every_row(tmp_path, monkeypatch):
+    def row(seconds, **values):
+        return {"seconds": seconds, "peak, MiB": 9 * seconds, **values}
+
+    tables = [
+        Table("Pixels", [row(2.0, megapixels=1), row(4.0, megapixels=2)]),
+        Table("Batches", [row(1.0, batch=n, work=w) for w in "FG" for n in (1, 8)]),
+        Table("Steps", [row(1.0, mode="exact", **{"inner steps": 1})]),
+    ]
+    figures = []
+    monkeypatch.setattr(pyplot, "close", figures.append)
+    plots.draw(tables, tmp_path / "scale.svg")
+    lines = [
+        [line.get_xydata().tolist() for line in axis.lines] for axis in figures[0].axes
+    ]
+    assert lines[:3] == [[[[1, 2], [2, 4]]], 2 * [[[1, 1], [8, 1]]], [[[1, 1]]]]
+    assert lines[3] == [[[1, 18], [2, 36]]]  # below: the peaks
+    assert [line.get_label() for line in figures[0].axes[1].lines] == ["F", "G"]
+    assert (tmp_path / "scale.svg").read_text().count(">Batches<") == 1

@@ -1,0 +1,48 @@
+"""Plots of what grows: one panel a table, beside the JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from speed.results import Row, Table
+
+# Of a table's columns: what the panel runs over, and what tells its lines apart.
+PANELS = (("megapixels", None), ("batch", "work"), ("inner steps", "mode"))
+
+
+def draw(tables: Sequence[Table], path: Path) -> None:
+    """Draws seconds and memory against size, both axes logarithmic.
+
+    Args:
+      tables: of part `scale`, in the order of PANELS.
+      path: of the SVG file; two runs over the same tables give the same bytes.
+    """
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams.update({"svg.hashsalt": "refusion", "svg.fonttype": "none"})
+    figure, axes = plt.subplots(2, len(PANELS), figsize=(11, 6), layout="constrained")
+    for column, ((over, by), table) in enumerate(zip(PANELS, tables, strict=True)):
+        for axis, value in zip(axes[:, column], ("seconds", "peak, MiB"), strict=True):
+            for name, rows in _lines(table.rows, by).items():
+                axis.plot(
+                    [row[over] for row in rows],
+                    [row[value] for row in rows],
+                    marker="o",
+                    label=name,
+                )
+            axis.set(xlabel=over, ylabel=value, xscale="log", yscale="log")
+            axis.grid(alpha=0.3)
+            if by:
+                axis.legend(fontsize="small")
+        axes[0, column].set_title(table.title, fontsize="medium")
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _lines(rows: Sequence[Row], by: str | None) -> dict[str, list[Row]]:
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        lines.setdefault(str(row[by]) if by else "", []).append(row)
+    return lines
