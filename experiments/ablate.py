@@ -27,7 +27,7 @@ from refusion_jax.config import Config, preset, to_flat, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.data.pictures import read_picture, to_luminance, write_picture
-from refusion_jax.devices import set_up_training
+from refusion_jax.devices import split_cpu
 from refusion_jax.inference import fuse
 from refusion_jax.scalars import read_scalars
 from refusion_jax.trainer import Interrupted, NonFiniteError, train
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
     workdir = Path(_WORKDIR.value)
     try:
         configs = {text: read_variant(text) for text in _VARIANTS.value}
-        set_up_training(min(config.data.batch_size for config in configs.values()))
+        split_cpu(min(config.data.batch_size for config in configs.values()))
         write_demo_pairs(workdir / "data")
         results: dict[str, list[dict[str, float]]] = {}
         for text, config in configs.items():

@@ -19,7 +19,7 @@ from refusion_jax.config import preset, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
 from refusion_jax.data.pictures import read_picture, to_luminance, write_picture
-from refusion_jax.devices import set_up_training
+from refusion_jax.devices import split_cpu
 from refusion_jax.inference import fuse
 from refusion_jax.look import look
 from refusion_jax.meta.state import TrainState
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     workdir = Path(_WORKDIR.value)
     try:
         config = with_fields(preset("default"), SETTINGS)
-        set_up_training(config.data.batch_size)
+        split_cpu(config.data.batch_size)
         print("Making pairs from scikit-image's photographs.")
         write_demo_pairs(workdir / "data")
         training, test = (

@@ -18,7 +18,7 @@ from absl import logging as absl_logging
 
 from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
 from refusion_jax.data.training_pairs import open_training_pairs
-from refusion_jax.devices import set_up_training
+from refusion_jax.devices import split_cpu
 from refusion_jax.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
         config = with_fields(
             preset(_PRESET.value), {k: v for k, v in given.items() if v is not None}
         )
-        set_up_training(config.data.batch_size)
+        split_cpu(config.data.batch_size)
         data = config.data
         pairs = open_training_pairs(
             dataset=data.dataset,

@@ -11,8 +11,6 @@ import os
 
 import jax
 
-from refusion_jax.allocator import keep_freed_memory
-
 
 def most_that_divide(batch_size: int, limit: int) -> int:
     """The largest number of equal parts of a batch.
@@ -25,19 +23,6 @@ def most_that_divide(batch_size: int, limit: int) -> int:
       From 1 to the limit.
     """
     return max(n for n in range(1, limit + 1) if batch_size % n == 0)
-
-
-def set_up_training(batch_size: int) -> None:
-    """What a process that trains begins with: `split_cpu`, and freed memory kept.
-
-    Args:
-      batch_size: pairs that F sees in a step.
-
-    Raises:
-      RuntimeError: if jax has computed something already.
-    """
-    keep_freed_memory()
-    split_cpu(batch_size)
 
 
 def split_cpu(batch_size: int | None = None) -> None:

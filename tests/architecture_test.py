@@ -15,7 +15,6 @@ FLOORS = {
     "metrics": 1,
     "nets": 2,
     "meta": 3,
-    "allocator": 4,
     "atomic": 4,
     "config": 4,
     "devices": 4,

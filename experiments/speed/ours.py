@@ -13,7 +13,7 @@ from peers import files
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
-from refusion_jax.devices import most_that_divide, set_up_training, use_all_cores
+from refusion_jax.devices import most_that_divide, split_cpu, use_all_cores
 from refusion_jax.forward import fuse_luminance
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
@@ -91,7 +91,7 @@ class Training:
         inputs = files.read_inputs(folder)
         pictures = len(inputs["inner_a"])
         if divided:
-            set_up_training(pictures)
+            split_cpu(pictures)
         device_count = most_that_divide(pictures, jax.device_count() if divided else 1)
         mesh = batch_mesh(device_count)
         networks = nets.Nets()
