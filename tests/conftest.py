@@ -5,8 +5,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from refusion_jax import nets
 from refusion_jax.array_types import WeightMaps
 from refusion_jax.nets import Nets
 
@@ -52,6 +54,25 @@ def shared():
         return path
 
     return locate
+
+
+@pytest.fixture(scope="session")
+def tree_of():
+    """Parameter trees with any numbers: `init_params` compiles for long."""
+
+    def tree(name):
+        rng = np.random.default_rng(5)
+        return jax.tree.map(
+            lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
+            getattr(jax.eval_shape(nets.init_params, jax.random.key(0)), name),
+        )
+
+    return tree
+
+
+@pytest.fixture(scope="session")
+def params(tree_of):
+    return tree_of("fusion")
 
 
 def _mixes(params, count):

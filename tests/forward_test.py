@@ -3,20 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from refusion_jax import forward, nets
 from refusion_jax.forward import fuse_luminance
-
-
-@pytest.fixture(scope="module")
-def params():
-    """F with any numbers: `init_params` compiles for long."""
-    rng = np.random.default_rng(5)
-    return jax.tree.map(
-        lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
-        jax.eval_shape(nets.init_params, jax.random.key(0)).fusion,
-    )
 
 
 def test_fuse_luminance_returns_the_networks_own_range(params):

@@ -17,16 +17,6 @@ GREY_A, GREY_B = RNG.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
 RGB_A, RGB_B = RNG.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
-def params():
-    """F with any numbers: `init_params` compiles for long."""
-    rng = np.random.default_rng(5)
-    return jax.tree.map(
-        lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
-        jax.eval_shape(nets.init_params, jax.random.key(0)).fusion,
-    )
-
-
 @pytest.fixture
 def mean_of_luminances(monkeypatch):
     """Replaces the network: expected pictures can then be computed by hand."""
