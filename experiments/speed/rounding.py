@@ -1,13 +1,13 @@
 """Part `precision`: what less than float32 changes in fused pictures, and its speed."""
 
-import statistics
-import time
+from collections.abc import Callable
 
 import numpy as np
 
 from refusion_jax import Fuser, use_all_cores
 from refusion_jax.data.pairs import find_pairs
 from refusion_jax.nets.precision import PRECISIONS
+from speed.contest import time_here
 from speed.results import Row, Table
 from speed.settings import Settings
 
@@ -31,30 +31,29 @@ def measure(settings: Settings) -> list[Table]:
         )
     use_all_cores()
     pairs = find_pairs(settings.source_a, settings.source_b)
-    exact: list[np.ndarray] = []
+    pictures: dict[str, list[np.ndarray]] = {}
+
+    def fuser(precision: str) -> Callable[[], int]:
+        fuse = Fuser(settings.weights, precision=precision).fuse
+
+        def run() -> int:
+            pictures[precision] = [fuse(pair.path_a, pair.path_b) for pair in pairs]
+            return len(pairs)
+
+        return run
+
+    timings = time_here({x: fuser(x) for x in PRECISIONS}, settings.rounds)
     rows: list[Row] = []
-    for precision in PRECISIONS:
-        fuser = Fuser(settings.weights, precision=precision)
-        fused = [fuser.fuse(pair.path_a, pair.path_b) for pair in pairs]
-        exact = exact or fused
-        seconds = []
-        for pair in pairs:
-            started = time.perf_counter()
-            fuser.fuse(pair.path_a, pair.path_b)
-            seconds.append(time.perf_counter() - started)
-        errors = np.concatenate(
-            [
-                np.abs(x.astype(int) - y).ravel()
-                for x, y in zip(fused, exact, strict=True)
-            ]
-        )
+    for timing in timings:
+        both = zip(pictures[timing.name], pictures["float32"], strict=True)
+        errors = np.concatenate([np.abs(x.astype(int) - y).ravel() for x, y in both])
         rows.append(
             {
-                "precision": precision,
+                "precision": timing.name,
                 "mean difference": float(errors.mean()),
                 "largest": int(errors.max()),
                 "more than one level": float((errors > 1).mean()),
-                "seconds a picture": statistics.median(seconds),
+                "seconds a picture": timing.median,
             }
         )
     note = "Differences from float32 in levels of 0..255, after stretch and rounding."

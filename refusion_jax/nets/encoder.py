@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.in_place import InPlace, fill
+from refusion_jax.nets.precision import at_least_float32
 from refusion_jax.nets.restormer import stack_blocks
 from refusion_jax.nets.strips import Grid, Strips, join, make_grid, split
 from refusion_jax.nets.tiles import Tiling
@@ -26,8 +27,8 @@ def to_strips(image: Image, grid: Grid) -> Strips:
 
 
 def to_image(strips: Strips, grid: Grid) -> Float[Array, "batch height width channels"]:
-    """Strips as an NHWC image."""
-    return jnp.moveaxis(join(strips, grid), 1, -1)
+    """Strips as an NHWC image, in no fewer digits than float32: a result."""
+    return at_least_float32(jnp.moveaxis(join(strips, grid), 1, -1))
 
 
 class Encoder(nn.Module):

@@ -186,7 +186,7 @@ class FusionModule(nn.Module):
         strips = jnp.concatenate([features[0], features[1]], axis=1)
         strips = replace(self._to_activations(grid), self._fuse(strips, grid), grid)
         logits = replace(self._to_logits(grid), strips, grid)
-        return jax.nn.sigmoid(at_least_float32(to_image(logits, grid)))
+        return jax.nn.sigmoid(to_image(logits, grid))
 
     def on_tiles(
         self, sources: Float[Array, "2 tiles extended"], tiling: Tiling

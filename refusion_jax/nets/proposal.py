@@ -8,7 +8,6 @@ from jaxtyping import Array
 from refusion_jax.array_types import Image, WeightMaps
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.encoder import grid_of, stack_encoders, to_image, to_strips
-from refusion_jax.nets.precision import at_least_float32
 from refusion_jax.nets.restormer import stack_blocks
 from refusion_jax.nets.strips import Grid, Strips
 from refusion_jax.nets.walk import replace
@@ -84,6 +83,6 @@ class LossProposalModule(nn.Module):
         )
         _, logits = self.subnetworks(None, images, grid)
         intensity, gradient = (
-            jax.nn.softmax(at_least_float32(to_image(x, grid)), axis=-1) for x in logits
+            jax.nn.softmax(to_image(x, grid), axis=-1) for x in logits
         )
         return WeightMaps(intensity=intensity, gradient=gradient)

@@ -7,7 +7,6 @@ from jaxtyping import Array
 from refusion_jax.array_types import Image
 from refusion_jax.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.nets.encoder import Encoder, grid_of, to_image, to_strips
-from refusion_jax.nets.precision import at_least_float32
 from refusion_jax.nets.strips import Grid, Strips
 from refusion_jax.nets.walk import replace
 
@@ -72,7 +71,5 @@ class ReconstructionModule(nn.Module):
         """
         grid = grid_of(fused)
         _, logits = self.branches(None, to_strips(fused, grid), grid)
-        recon_a, recon_b = (
-            jax.nn.sigmoid(at_least_float32(to_image(x, grid))) for x in logits
-        )
+        recon_a, recon_b = (jax.nn.sigmoid(to_image(x, grid)) for x in logits)
         return recon_a, recon_b
