@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 from jaxtyping import Array, Float
 
-from refusion_jax.nets.depthwise import add_up, declare, padded, shifted, window_offsets
+from refusion_jax.nets.depthwise import add_up, shifted, window_offsets
+from refusion_jax.nets.primitives import declare, padded
 
 
 def uniform_fan_in(

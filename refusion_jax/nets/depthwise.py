@@ -12,14 +12,13 @@ sees the slow programs that it derives by itself on CPUs.
 """
 
 import functools
-from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 from jaxtyping import Array, Float
+
+from refusion_jax.nets.primitives import declare, padded
 
 # Partial sums that `_tap_products` adds up as vectors before it sums their elements.
 _MAX_FOLD = 16
@@ -53,45 +52,9 @@ def shifted(x: Array, offset: int, length: int) -> Array:
     return jax.lax.slice_in_dim(x, offset, offset + length, axis=-1)
 
 
-def padded(x: Array, amount: int) -> Array:
-    """Zeros on both ends of the last axis."""
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(amount, amount)])
-
-
 def add_up(terms: list[Array]) -> Array:
     """Sum of arrays of one shape."""
     return functools.reduce(jnp.add, terms)
-
-
-def declare(name: str, function: Callable[..., Array]) -> Primitive:
-    """A primitive that is evaluated, lowered and batched as the function is.
-
-    Args:
-      name: of the primitive.
-      function: of arrays, and of static keyword arguments.
-
-    Returns:
-      A primitive without derivatives yet.
-    """
-    primitive = Primitive(name)
-    primitive.def_impl(
-        lambda *args, **static: jax.jit(partial(function, **static))(*args)
-    )
-
-    @functools.cache
-    def abstract(*args: jax.core.ShapedArray, **static: int) -> jax.core.ShapedArray:
-        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
-        result = jax.eval_shape(partial(function, **static), *shapes)
-        return jax.core.ShapedArray(result.shape, result.dtype)
-
-    def batch(args: tuple[Array, ...], axes: tuple, **static: int) -> tuple[Array, int]:
-        in_axes = tuple(axes)  # None, which is what vmap wants too, where not mapped
-        return jax.vmap(partial(function, **static), in_axes=in_axes)(*args), 0
-
-    primitive.def_abstract_eval(abstract)
-    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
-    batching.primitive_batchers[primitive] = batch
-    return primitive
 
 
 def _convolve(x: Array, w: Array, *, stride: int) -> Array:
@@ -105,17 +68,7 @@ def _convolve(x: Array, w: Array, *, stride: int) -> Array:
 
 
 def _convolve_transposed(g: Array, w: Array, *, stride: int) -> Array:
-    def half(inputs: tuple[Array, Array]) -> Array:
-        g, w = inputs
-        return _convolve(padded(g, 2 * (stride + 1)), w[:, ::-1], stride=stride)
-
-    channels = w.shape[0]
-    if g.ndim > 2 or channels % 2:
-        return half((g, w))
-    # XLA:CPU would compute the padding anew for each of its nine readers (it fuses
-    # across optimization barriers); only what enters a loop is computed once.
-    halves = jax.tree.map(lambda x: x.reshape(2, channels // 2, -1), (g, w))
-    return jax.lax.map(half, halves).reshape(channels, -1)
+    return _convolve_p.bind(padded(g, 2 * (stride + 1)), w[:, ::-1], stride=stride)
 
 
 def _tap_products(x: Array, g: Array, *, stride: int) -> Array:
@@ -145,7 +98,7 @@ def _tap_products(x: Array, g: Array, *, stride: int) -> Array:
     return jax.lax.scan(one_tap, None, offsets)[1].T
 
 
-_convolve_p = declare("refusion_depthwise", _convolve)
+_convolve_p = declare("refusion_depthwise", _convolve, once=True)
 _transposed_p = declare("refusion_depthwise_transposed", _convolve_transposed)
 _products_p = declare("refusion_tap_products", _tap_products)
 

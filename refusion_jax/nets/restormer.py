@@ -139,6 +139,11 @@ def _mean_over_channels(x: Array) -> Array:
     return jnp.matmul(ones, x)
 
 
+def _to_channels(x: Array, channels: int) -> Array:
+    """(..., 1, length) -> (..., channels, length)."""
+    return jnp.matmul(jnp.ones((channels, 1), x.dtype), x)
+
+
 class LayerNorm(nn.Module):
     """Normalises each pixel over its channels, with gain and bias.
 
@@ -170,9 +175,11 @@ class LayerNorm(nn.Module):
         Returns:
           (..., channels + 1, extended).
         """
-        centred = extended - _mean_over_channels(extended)
+        channels = extended.shape[-2]
+        centred = extended - _to_channels(_mean_over_channels(extended), channels)
         variance = _mean_over_channels(jnp.square(centred))
-        scaled = centred * (jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * mask)
+        gain = jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * mask
+        scaled = centred * _to_channels(gain, channels)
         return jnp.concatenate([scaled, mask], axis=-2)
 
 

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from refusion_jax.nets.primitives import trimmed
 from refusion_jax.nets.tiles import Tiling
 
 Features = Float[Array, "batch channels height width"]
@@ -126,8 +127,7 @@ def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extende
 
 def without_halo(extended: Array, grid: Grid | Tiling) -> Array:
     """Drops `margin` values at both ends of the last axis."""
-    last = extended.shape[-1] - grid.margin
-    return jax.lax.slice_in_dim(extended, grid.margin, last, axis=-1)
+    return trimmed(extended, grid.margin)
 
 
 def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:

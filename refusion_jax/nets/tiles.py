@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from refusion_jax.nets.primitives import computed_once
+
 # Sizes to choose from, in pixels. On a CPU the 128 channels inside a block should stay
 # in the cache; accelerators want more to do at once.
 CPU_ROWS, CPU_COLUMNS = (32, 64), (64, 96, 128, 160, 192, 256)
@@ -227,4 +229,4 @@ def mask_of(
     column = band * tile.columns + (position % tile.stride - 1)
     is_pixel = (row >= 0) & (row < tiling.height)
     is_pixel &= (column >= 0) & (column < tiling.width)
-    return is_pixel.astype(dtype)[None]
+    return computed_once(is_pixel.astype(dtype)[None])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from refusion_jax.nets.in_place import InPlace, total, update
+from refusion_jax.nets.primitives import computed_once
 from refusion_jax.nets.strips import (
     Grid,
     Strips,
@@ -88,7 +89,7 @@ def attend(
 def _sweep(body: Piecewise, strips: Strips, grid: Grid) -> Any:
     def of_strip(inputs: tuple[Array, ...]) -> Any:
         *strip, mask = inputs
-        return body(extend(*strip), mask)
+        return body(extend(*strip), computed_once(mask))
 
     mask = picture_mask(grid, jnp.dtype(strips.dtype))
     return sweep(of_strip, grid, (strips, *neighbours(strips, grid), mask))
