@@ -18,6 +18,7 @@ FLOORS = {
     "atomic": 4,
     "config": 4,
     "devices": 4,
+    "huge_pages": 4,
     "optim": 4,
     "data": 4,
     "checkpoint": 4,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refusion_jax import huge_pages
 from speed.rounds import Check, Timing, Turn, check_values, interleave
 
 EXPERIMENTS = Path(__file__).parent.parent
@@ -22,6 +23,8 @@ TUNED_ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "8000000000",
     "MALLOC_TRIM_THRESHOLD_": "16000000000",
 }
+# What our programs that train ask for themselves.
+HUGE_PAGES = {huge_pages.TUNABLES: huge_pages.HUGE_PAGES}
 
 
 class Entry(NamedTuple):

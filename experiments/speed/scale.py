@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speed import material
-from speed.contest import LEAST_SECONDS, Worker, one_worker
+from speed.contest import HUGE_PAGES, LEAST_SECONDS, Worker, one_worker
 from speed.results import Row, Table
 from speed.settings import Settings, scratch
 from speed.training import BATCH, OURS, SIZE
@@ -114,7 +114,7 @@ def inner_steps(settings: Settings) -> Table:
 
 UNITS = (
     "Peak: resident memory of later runs, compilation not among them, less what the "
-    "process held before its first run. Steps run with cores as devices."
+    "process held before its first run. Steps run as train.py runs them."
 )
 
 
@@ -122,7 +122,7 @@ def _row(
     settings: Settings, factory: str, folder: Path, pixels: int, **options: Any
 ) -> Row:
     print(f"benchmark: {factory}, {pixels} pixels, {options}", file=sys.stderr)
-    with Worker() as worker:
+    with Worker(HUGE_PAGES if factory == OURS else {}) as worker:
         arguments = {"folder": str(folder), **options}
         worker.ask("make", factory=factory, arguments=arguments)
         start = worker.ask("memory")["now"]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from speed import material
-from speed.contest import TUNED_ALLOCATOR, Entry, compete
+from speed.contest import HUGE_PAGES, TUNED_ALLOCATOR, Entry, compete
 from speed.results import Table, contest_table
 from speed.rounds import Check
 from speed.settings import Settings, scratch
@@ -17,7 +17,7 @@ FUSION_CHECKS = dict.fromkeys((*LOSSES, "fusion_grads", "reconstruction_grads"),
 OURS = "speed.ours:Training"
 META_EAGER = "PyTorch, create_graph, as installed"
 META_TUNED = "PyTorch, create_graph, tuned allocator"
-REVERSE = "refusion-jax, reverse, cores as devices"
+REVERSE = "refusion-jax, reverse, as train.py"
 FUSION_EAGER = "PyTorch, as installed"
 META_TARGETS = {META_EAGER: 2.5, META_TUNED: 2.5, REVERSE: 2}
 FUSION_TARGETS = {FUSION_EAGER: 2}
@@ -39,11 +39,17 @@ def meta_contenders(folder: Path) -> list[Entry]:
 
     torch = "peers.torch_steps:MetaStep"
     return [
-        Entry("refusion-jax, exact, cores as devices", OURS, ours("exact", True)),
-        Entry("refusion-jax, exact, one device", OURS, ours("exact", False)),
-        Entry(REVERSE, OURS, ours("reverse", True)),
+        Entry(
+            "refusion-jax, exact, as train.py", OURS, ours("exact", True), HUGE_PAGES
+        ),
+        Entry("refusion-jax, exact, 4 KiB pages", OURS, ours("exact", True)),
+        Entry(
+            "refusion-jax, exact, one device", OURS, ours("exact", False), HUGE_PAGES
+        ),
+        Entry(REVERSE, OURS, ours("reverse", True), HUGE_PAGES),
         Entry(META_EAGER, torch, here),
         Entry(META_TUNED, torch, here, TUNED_ALLOCATOR),
+        Entry("PyTorch, create_graph, huge pages", torch, here, HUGE_PAGES),
     ]
 
 
@@ -60,10 +66,12 @@ def fusion_contenders(folder: Path) -> list[Entry]:
     step, compiled = {**here, "step": "fusion"}, {**here, "compiled": True}
     torch = "peers.torch_steps:FusionStep"
     return [
-        Entry("refusion-jax, cores as devices", OURS, {**step, "divided": True}),
-        Entry("refusion-jax, one device", OURS, {**step, "divided": False}),
+        Entry("refusion-jax, as train.py", OURS, {**step, "divided": True}, HUGE_PAGES),
+        Entry("refusion-jax, 4 KiB pages", OURS, {**step, "divided": True}),
+        Entry("refusion-jax, one device", OURS, {**step, "divided": False}, HUGE_PAGES),
         Entry(FUSION_EAGER, torch, here),
         Entry("PyTorch, tuned allocator", torch, here, TUNED_ALLOCATOR),
+        Entry("PyTorch, huge pages", torch, here, HUGE_PAGES),
         Entry("torch.compile, as installed", torch, compiled),
         Entry("torch.compile, tuned allocator", torch, compiled, TUNED_ALLOCATOR),
     ]

@@ -209,9 +209,8 @@ def _through_inner_steps(
 
     def outer_of_proposal(theta: Params) -> tuple[Array, MetaGradient]:
         weights = objectives.propose(theta, inner_batch)
-        adapted = Adapted(params.fusion, params.reconstruction)
-        losses = []
-        for _ in range(inner_steps):
+
+        def step(adapted: Adapted, _: None) -> tuple[Adapted, Loss]:
             inner = inner_update(
                 params._replace(
                     fusion=adapted.fusion, reconstruction=adapted.reconstruction
@@ -221,12 +220,17 @@ def _through_inner_steps(
                 objectives=objectives,
                 learning_rate=learning_rate,
             )
-            adapted = inner.adapted
-            losses.append(inner.fusion_loss)
+            return inner.adapted, inner.fusion_loss
+
+        # A loop, so that XLA compiles one step however many there are.
+        adapted, losses = jax.lax.scan(
+            step, Adapted(params.fusion, params.reconstruction), length=inner_steps
+        )
+        first_loss = jax.tree.map(lambda x: x[0], losses)
         if stop_inner_gradient:
             adapted = jax.lax.stop_gradient(adapted)
         total, loss = outer_loss(adapted, outer_batch, objectives=objectives)
-        return total, MetaGradient(None, losses[0], loss, weights)
+        return total, MetaGradient(None, first_loss, loss, weights)
 
     meta_grads, seen = jax.grad(outer_of_proposal, has_aux=True)(params.proposal)
     return seen._replace(meta_grads=meta_grads)
