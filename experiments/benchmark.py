@@ -9,13 +9,14 @@ Parts:
   data: the two samplers, against the training steps that they feed.
   memory: peak memory of fusing and training, and what XLA plans for.
   compile: seconds until the first picture, and to compile each step.
-  scale: our cost against pixels, batch, modes and inner steps.
+  scale: our cost against pixels and batch.
+  modes: every mode of the meta-gradient; K inner steps.
   precision: what tf32 and bfloat16 change in real pictures, which are to be named.
   all: every part but the last, into the folder --out.
 
-Writes JSON, the same as Markdown beside it, and of `scale` plots. Each contender of the
-first two parts has a process of its own. Contenders whose libraries are missing are
-left out and named: PyTorch and ONNX Runtime come with the extra `bench`.
+Writes JSON, the same as Markdown beside it, and of `scale` and `modes` plots. Each
+contender of the first two parts has a process of its own. Contenders whose libraries
+are missing are left out and named: PyTorch and ONNX Runtime come with extra `bench`.
 """
 
 import os
@@ -53,7 +54,7 @@ _README = flags.DEFINE_string(
 )
 _MAX_MEGAPIXELS = flags.DEFINE_float("max_megapixels", 24, "Where `scale` ends.")
 _MAX_BATCH = flags.DEFINE_integer("max_batch", 64, "Where `scale` ends.")
-_MAX_INNER_STEPS = flags.DEFINE_integer("max_inner_steps", 8, "Where `scale` ends.")
+_MAX_INNER_STEPS = flags.DEFINE_integer("max_inner_steps", 8, "Where `modes` ends.")
 
 PARTS = {
     "inference": "inference",
@@ -63,6 +64,7 @@ PARTS = {
     "memory": "memory",
     "compile": "compiling",
     "scale": "scale",
+    "modes": "modes",
     "precision": "rounding",
 }
 
@@ -100,7 +102,7 @@ def run_part(part: str, settings: Settings, out: Path, readme: Path | None) -> N
     tables = measure(settings)
     markdown = write(out, part, tables, rounds=settings.rounds, before=before)
     print(markdown)
-    if part == "scale":
+    if part in ("scale", "modes"):
         plots.draw(tables, out.with_suffix(".svg"))
     if readme:
         readme.write_text(replace_block(readme.read_text(), part, markdown))

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from speed.results import Row, Table
 
-# Of a table's columns: what the panel runs over, and what tells its lines apart.
-PANELS = (("megapixels", None), ("batch", "work"), ("inner steps", "mode"))
+# Of a table's columns: what its panel runs over, and what tells its lines apart.
+PANELS = {"megapixels": None, "batch": "work", "inner steps": "mode"}
 
 
 def draw(tables: Sequence[Table], path: Path) -> None:
     """Draws seconds and memory against size, both axes logarithmic.
 
     Args:
-      tables: of part `scale`, in the order of PANELS.
+      tables: of part `scale` or `modes`.
       path: of the SVG file; two runs over the same tables give the same bytes.
     """
     import matplotlib as mpl
@@ -22,8 +22,15 @@ def draw(tables: Sequence[Table], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     mpl.rcParams.update({"svg.hashsalt": "refusion", "svg.fonttype": "none"})
-    figure, axes = plt.subplots(2, len(PANELS), figsize=(11, 6), layout="constrained")
-    for column, ((over, by), table) in enumerate(zip(PANELS, tables, strict=True)):
+    figure, axes = plt.subplots(
+        2,
+        len(tables),
+        figsize=(4 * len(tables), 6),
+        layout="constrained",
+        squeeze=False,
+    )
+    for column, table in enumerate(tables):
+        over, by = next(x for x in PANELS.items() if x[0] in table.rows[0])
         for axis, value in zip(axes[:, column], ("seconds", "peak, MiB"), strict=True):
             for name, rows in _lines(table.rows, by).items():
                 axis.plot(

@@ -1,4 +1,4 @@
-"""Part `scale`: our cost against pixels, batch, and the inner steps of each mode."""
+"""Part `scale`: our cost against pixels and batch."""
 
 import statistics
 import sys
@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from speed import material
-from speed.contest import HUGE_PAGES, LEAST_SECONDS, Worker, one_worker
+from speed.contest import HUGE_PAGES, LEAST_SECONDS, Worker
 from speed.results import Row, Table
 from speed.settings import Settings, scratch
-from speed.training import BATCH, OURS, SIZE
+from speed.training import OURS, SIZE
 
 MEGAPIXELS = (0.1, 0.3, 1, 3, 6, 12, 24)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-INNER_STEPS = (1, 2, 4, 8)
-MODES = ("exact", "first_order", "finite_difference", "stopped")
 
 
 def measure(settings: Settings) -> list[Table]:
@@ -24,9 +22,9 @@ def measure(settings: Settings) -> list[Table]:
       settings: of the command line, with the largest sizes.
 
     Returns:
-      Tables of pixels, of batches, and of modes and inner steps.
+      Tables of pixels and of batches.
     """
-    return [pixels(settings), batches(settings), inner_steps(settings)]
+    return [pixels(settings), batches(settings)]
 
 
 def pixels(settings: Settings) -> Table:
@@ -47,7 +45,7 @@ def pixels(settings: Settings) -> Table:
         with scratch() as folder:
             material.write_weights(folder)
             material.write_pair(folder, 1, height, width)
-            row = _row(settings, "speed.ours:Inference", folder, height * width)
+            row = cost(settings, "speed.ours:Inference", folder, height * width)
         rows.append({"megapixels": megapixels, "size": f"{width} x {height}", **row})
     return Table("F on one pair against its size", rows, [UNITS])
 
@@ -69,47 +67,13 @@ def batches(settings: Settings) -> Table:
         with scratch() as folder:
             material.write_weights(folder)
             material.write_pair(folder, batch, SIZE, SIZE)
-            row = _row(settings, "speed.ours:Forward", folder, count)
+            row = cost(settings, "speed.ours:Forward", folder, count)
             rows.append({"work": "F, jitted forward", "batch": batch, **row})
             material.write_batches(folder, batch, SIZE)
-            row = _row(settings, OURS, folder, count, step="fusion")
+            row = cost(settings, OURS, folder, count, step="fusion")
             rows.append({"work": "fusion step", "batch": batch, **row})
     rows.sort(key=lambda row: row["work"])
     return Table(f"Batches of {SIZE} x {SIZE}", rows, [UNITS])
-
-
-def inner_steps(settings: Settings) -> Table:
-    """Every mode of the meta-gradient; `reverse`, which alone can, with more steps.
-
-    Args:
-      settings: of the command line.
-
-    Returns:
-      A table.
-    """
-    cases = [(mode, 1) for mode in MODES]
-    cases += [("reverse", k) for k in INNER_STEPS if k <= settings.max_inner_steps]
-    rows: list[Row] = []
-    for mode, count in cases:
-        options = {"step": "meta", "mode": mode, "inner_steps": count}
-        with scratch() as folder:
-            material.write_weights(folder)
-            material.write_batches(folder, BATCH, SIZE)
-            row = _row(settings, OURS, folder, BATCH * SIZE**2, **options)
-            with one_worker() as call:
-                compiled = call(
-                    "speed.ours:compile_step", folder=str(folder), **options
-                )
-        rows.append(
-            {
-                "mode": mode,
-                "inner steps": count,
-                **row,
-                "temporaries on one device, MiB": compiled["temporaries"] / 2**20,
-            }
-        )
-    title = f"Meta-step, batch {BATCH} of {SIZE} x {SIZE}"
-    return Table(title, rows, [UNITS])
 
 
 UNITS = (
@@ -118,9 +82,21 @@ UNITS = (
 )
 
 
-def _row(
+def cost(
     settings: Settings, factory: str, folder: Path, pixels: int, **options: Any
 ) -> Row:
+    """Time and memory of one contender, in a process of its own.
+
+    Args:
+      settings: of the command line.
+      factory: "module:function" of the contender.
+      folder: with weights and pictures.
+      pixels: that it works on.
+      **options: of the factory.
+
+    Returns:
+      Columns of a table, see UNITS.
+    """
     print(f"benchmark: {factory}, {pixels} pixels, {options}", file=sys.stderr)
     with Worker(HUGE_PAGES if factory == OURS else {}) as worker:
         arguments = {"folder": str(folder), **options}

@@ -19,7 +19,8 @@ class Settings(NamedTuple):
       weights: F's, as `weights.load_fusion_params` takes them; None for fresh ones.
       source_a, source_b: folders of pictures for `precision`.
       sizes: (height, width) of the pictures of `inference` and `memory`.
-      max_megapixels, max_batch, max_inner_steps: where `scale` ends.
+      max_megapixels, max_batch: where `scale` ends.
+      max_inner_steps: where `modes` ends.
     """
 
     rounds: int = 5

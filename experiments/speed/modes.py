@@ -1,0 +1,45 @@
+"""Part `modes`: every mode of the meta-gradient, and more inner steps."""
+
+from speed import material
+from speed.contest import one_worker
+from speed.results import Row, Table
+from speed.scale import UNITS, cost
+from speed.settings import Settings, scratch
+from speed.training import BATCH, OURS, SIZE
+
+INNER_STEPS = (1, 2, 4, 8)
+SINGLE_STEP_MODES = ("exact", "first_order", "finite_difference", "stopped")
+
+
+def measure(settings: Settings) -> list[Table]:
+    """Each mode with one inner step; `reverse`, which alone can, with more.
+
+    Args:
+      settings: of the command line, with the most inner steps.
+
+    Returns:
+      One table.
+    """
+    cases = [(mode, 1) for mode in SINGLE_STEP_MODES]
+    cases += [("reverse", k) for k in INNER_STEPS if k <= settings.max_inner_steps]
+    rows: list[Row] = []
+    for mode, count in cases:
+        options = {"step": "meta", "mode": mode, "inner_steps": count}
+        with scratch() as folder:
+            material.write_weights(folder)
+            material.write_batches(folder, BATCH, SIZE)
+            row = cost(settings, OURS, folder, BATCH * SIZE**2, **options)
+            with one_worker() as call:
+                compiled = call(
+                    "speed.ours:compile_step", folder=str(folder), **options
+                )
+        rows.append(
+            {
+                "mode": mode,
+                "inner steps": count,
+                **row,
+                "temporaries on one device, MiB": compiled["temporaries"] / 2**20,
+            }
+        )
+    title = f"Meta-step, batch {BATCH} of {SIZE} x {SIZE}"
+    return [Table(title, rows, [UNITS])]
