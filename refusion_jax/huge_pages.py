@@ -1,7 +1,7 @@
 """Huge pages for the memory of a training step.
 
 A step takes hundreds of MiB from the kernel and gives them back. In pages of 4 KiB that
-are hundreds of thousands of page faults, a sixth of a meta-step's CPU time; in huge
+are hundreds of thousands of page faults, a fifth of a meta-step's CPU time; in huge
 pages it is next to nothing. Only the environment that glibc finds at the start of a
 process can ask for them.
 """

@@ -140,7 +140,10 @@ def _mean_over_channels(x: Array) -> Array:
 
 
 def _to_channels(x: Array, channels: int) -> Array:
-    """(..., 1, length) -> (..., channels, length)."""
+    """(..., 1, length) -> (..., channels, length).
+
+    A product, because its transpose is one too: XLA:CPU is slow to sum over channels.
+    """
     return jnp.matmul(jnp.ones((channels, 1), x.dtype), x)
 
 
