@@ -89,7 +89,7 @@ class CrossAttention(nn.Module):
             )
             inside = walk.inside(mask)
             other_query = jnp.flip(by_source(query * inside), axis=-3)
-            statistics = gram_statistics(other_query, by_source(key * inside))
+            statistics = gram_statistics(other_query, by_source(key * inside), HEADS)
             return statistics, by_source(value)
 
         def matrices(statistics: GramStatistics) -> Array:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from refusion_jax.nets.primitives import computed_once
 from refusion_jax.nets.tiles import AXIS, Tiling, mask_of
 
 Total = TypeVar("Total")
@@ -150,7 +151,8 @@ def _read(features: InPlace, index: Array) -> Float[Array, "channels extended"]:
     sizes = (1, features.channels, *features.state.shape[2:])
     start = (index, features.first, 0, 0)
     tile = jax.lax.dynamic_slice(features.state, start, sizes)
-    return tile.reshape(features.channels, -1)
+    # Once: XLA:CPU reads the tile anew for the residual otherwise.
+    return computed_once(tile.reshape(features.channels, -1))
 
 
 def _write(

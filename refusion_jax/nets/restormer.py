@@ -35,21 +35,25 @@ SQUARED_NORM_EPSILON = 1e-12
 class GramStatistics(NamedTuple):
     """What an attention matrix is made of, summed over pixels; adds up over strips."""
 
-    gram: Float[Array, "*strips channels channels"]
-    query_squares: Float[Array, "*strips channels"]
-    key_squares: Float[Array, "*strips channels"]
+    gram: Float[Array, "*strips heads size size"]
+    query_squares: Float[Array, "*strips heads size"]
+    key_squares: Float[Array, "*strips heads size"]
 
 
-def gram_statistics(query: Array, key: Array) -> GramStatistics:
-    """q k^T and the squared norms of the rows of q and k.
+def gram_statistics(query: Array, key: Array, heads: int) -> GramStatistics:
+    """q k^T of each head, and the squared norms of the rows of q and k.
 
     Args:
       query, key: (..., channels, length), zero outside the picture.
+      heads: equal parts of the channels.
 
     Returns:
       Sums over the last axis. The squares are products too: XLA:CPU does not vectorise
       a float sum, and would compute q and k anew for their squares.
     """
+    query, key = (
+        x.reshape(*x.shape[:-2], heads, -1, x.shape[-1]) for x in (query, key)
+    )
     # Hundreds of pieces are added up: in no fewer digits than float32.
     dtype = jnp.promote_types(query.dtype, jnp.float32)
     gram = jnp.matmul(query, key.swapaxes(-1, -2), preferred_element_type=dtype)
@@ -79,27 +83,16 @@ def attention_matrix(
       The matrix to multiply a picture's v with.
     """
     gram, query_squares, key_squares = statistics
-    batch = gram.shape[0]
-    heads, channels = temperature.shape[0], gram.shape[-1]
-    size = channels // heads
-
-    def inverse_norm(squares: Array) -> Array:
-        norm = jax.lax.rsqrt(squares + SQUARED_NORM_EPSILON)
-        return norm.reshape(batch, heads, size)
-
-    # Only the blocks on the diagonal belong to a head.
-    by_head = gram.reshape(batch, heads, size, heads, size)
-    by_head = jnp.diagonal(by_head, axis1=1, axis2=3)  # [batch, size, size, heads]
-    by_head = jnp.moveaxis(by_head, -1, 1)
-    cosine = (
-        by_head
-        * inverse_norm(query_squares)[..., :, None]
-        * inverse_norm(key_squares)[..., None, :]
+    batch, heads, size, _ = gram.shape
+    query_scale, key_scale = (
+        jax.lax.rsqrt(squares + SQUARED_NORM_EPSILON)
+        for squares in (query_squares, key_squares)
     )
+    cosine = gram * query_scale[..., :, None] * key_scale[..., None, :]
     attention = jax.nn.softmax(cosine * temperature[None, :, None, None], axis=-1)
     out_by_head = project_out.reshape(-1, heads, size)
     matrix = jnp.einsum("ohc,bhcd->bohd", out_by_head, attention)
-    return matrix.reshape(batch, -1, channels).astype(project_out.dtype)
+    return matrix.reshape(batch, -1, heads * size).astype(project_out.dtype)
 
 
 def gated(gate: Array, content: Array) -> Array:
@@ -151,7 +144,8 @@ class LayerNorm(nn.Module):
     """Normalises each pixel over its channels, with gain and bias.
 
     Gain and bias are folded into the 1x1 kernel that reads the result, so that their
-    gradients come out of its matrix product instead of slow sums over pixels.
+    gradients come out of its matrix product instead of slow sums over pixels. The bias
+    travels along the mean over channels, where normalised pixels have nothing.
     """
 
     channels: int
@@ -163,27 +157,30 @@ class LayerNorm(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
 
     def fold(self, kernel: Float[Array, "out channels"]) -> Array:
-        """The kernel that applies gain, bias and itself to `normalise`'s result."""
-        bias = jnp.matmul(kernel, self.bias)
-        return jnp.concatenate([kernel * self.scale[None, :], bias[:, None]], axis=1)
+        """The kernel that applies gain, bias and itself to `normalise`'s result.
+
+        Its rows' sums are what it makes of a pixel of ones: the bias.
+        """
+        scaled = kernel * self.scale[None, :]
+        missing = jnp.matmul(kernel, self.bias) - scaled.sum(axis=1)
+        return scaled + missing[:, None] / self.channels
 
     @staticmethod
     def normalise(extended: Array, mask: Array) -> Array:
-        """Zero mean and unit variance, then the mask as one more channel for the bias.
+        """Zero mean and unit variance, plus one.
 
         Args:
           extended: (..., channels, extended).
           mask: (..., 1, extended); the result is zero where it is zero.
 
         Returns:
-          (..., channels + 1, extended).
+          (..., channels, extended).
         """
         channels = extended.shape[-2]
         centred = extended - _to_channels(_mean_over_channels(extended), channels)
         variance = _mean_over_channels(jnp.square(centred))
         gain = jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * mask
-        scaled = centred * _to_channels(gain, channels)
-        return jnp.concatenate([scaled, mask], axis=-2)
+        return centred * _to_channels(gain, channels) + mask
 
 
 class TransposedAttention(nn.Module):
@@ -218,7 +215,8 @@ class TransposedAttention(nn.Module):
                 normalised, kernels, walk.stride, parts=3
             )
             inside = walk.inside(mask)
-            return gram_statistics(query * inside, key * inside), value
+            statistics = gram_statistics(query * inside, key * inside, self.heads)
+            return statistics, value
 
         matrices = partial(
             attention_matrix,

@@ -23,8 +23,8 @@ from jaxtyping import Array, Float, Int
 from refusion_jax.nets.primitives import computed_once
 
 # Sizes to choose from, in pixels. On a CPU the 128 channels inside a block should stay
-# in the cache; accelerators want more to do at once.
-CPU_ROWS, CPU_COLUMNS = (32, 64), (64, 96, 128, 160, 192, 256)
+# in the cache; accelerators want more to do at once. 60 divides the heights of video.
+CPU_ROWS, CPU_COLUMNS = (32, 60, 64), (64, 96, 128, 160, 192, 256)
 ROWS, COLUMNS = (256,), (128, 256, 512)
 AXIS = "bands"  # of the mesh of devices that share a picture
 
