@@ -5,7 +5,7 @@ import threading
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from refusion_jax import nets
@@ -20,6 +20,7 @@ from refusion_jax.nets.tiles import (
     cut,
     join,
     make_tiling,
+    most_devices,
 )
 
 # Two programs that run on several devices would wait for each other for ever if the
@@ -28,6 +29,18 @@ _one_at_a_time = threading.Lock()
 
 # From here on memory counts for more than a tenth of the time.
 LARGE_PIXELS = 8_000_000
+
+
+def place(params: Params) -> Params:
+    """Copies parameters to all devices, so that `fuse_luminance` need not do it anew.
+
+    Args:
+      params: theta_F.
+
+    Returns:
+      The same, for as many pictures as there are.
+    """
+    return jax.device_put(params, _everywhere(device_mesh(most_devices(), AXIS)))
 
 
 def fuse_luminance(
@@ -41,7 +54,7 @@ def fuse_luminance(
     """Runs F on one pair, tile by tile (see `nets.tiles`): exact, whatever the tile.
 
     Args:
-      params: theta_F.
+      params: theta_F, from `place` where there are many pictures.
       luminance_a, luminance_b: in [0, 1].
       tile: its size; None chooses one for the picture and the device.
       precision: see `nets.precision`.
@@ -56,19 +69,25 @@ def fuse_luminance(
         tiling = make_tiling(height, width, tile)
     pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
     mesh = device_mesh(tiling.devices, AXIS)
-    everywhere, divided = (
-        NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,))
-    )
     # Of large pictures nothing may lie about while the network runs.
-    tiles = jax.device_put(cut(pair, tiling), divided)
+    tiles = jax.device_put(
+        cut(pair, tiling), NamedSharding(mesh, PartitionSpec(AXIS))
+    )
     del pair, luminance_a, luminance_b
     with _one_at_a_time:
         fuse_tiles = _fuse_large if _is_large(tiling) else _fuse_tiles
         fused = fuse_tiles(
-            jax.device_put(params, everywhere), tiles, tiling, precision=precision
+            jax.device_put(params, _everywhere(mesh)),
+            tiles,
+            tiling,
+            precision=precision,
         )
         fused = np.asarray(fused)
     return jnp.asarray(join(fused, tiling)[..., None])
+
+
+def _everywhere(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def _is_large(tiling: Tiling) -> bool:

@@ -16,7 +16,7 @@ from refusion_jax.data.levels import check_rule
 from refusion_jax.data.pairs import check_alignment
 from refusion_jax.data.photographs import Photograph, write_photograph
 from refusion_jax.data.pictures import check_writable
-from refusion_jax.forward import fuse_luminance
+from refusion_jax.forward import fuse_luminance, place
 from refusion_jax.inference import (
     Source,
     as_photograph,
@@ -74,9 +74,8 @@ class Fuser:
             self._place = str(weights_file(weights))
             trees = require_fusion(load_any_weights(weights).trees, self._place)
         check_params(trees["fusion"])
-        on_device = jax.device_put(trees)
-        self._params = on_device["fusion"]
-        self._proposal = on_device.get("proposal")
+        self._params = place(trees["fusion"])
+        self._proposal = jax.device_put(trees.get("proposal"))
         self._rules = {
             "output_range": output_range,
             "align": align,

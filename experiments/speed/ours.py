@@ -14,7 +14,7 @@ from peers import files
 from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.devices import most_that_divide, split_cpu, use_all_cores
-from refusion_jax.forward import fuse_luminance
+from refusion_jax.forward import fuse_luminance, place
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
 from refusion_jax.meta.steps import Scalars, fusion_update, outer_update
@@ -33,7 +33,7 @@ def read_params(folder: str) -> nets.NetsParams:
 
 
 class Inference:
-    """F on pictures, as `fuse` calls it: one pair after the other."""
+    """F on pictures, as `Fuser` calls it: one pair after the other."""
 
     def __init__(self, folder: str) -> None:
         """Loads F and the pictures.
@@ -42,7 +42,7 @@ class Inference:
           folder: as `peers.files` describes it.
         """
         use_all_cores()
-        self._params = read_params(folder).fusion
+        self._params = self._place(read_params(folder).fusion)
         inputs = files.read_inputs(folder)
         self._sources = [jnp.asarray(inputs[x]) for x in ("source_a", "source_b")]
 
@@ -54,6 +54,9 @@ class Inference:
         """Fuses all pairs once."""
         jax.block_until_ready(self._fuse())
 
+    def _place(self, params: Params) -> Params:
+        return place(params)
+
     def _fuse(self) -> list[jax.Array]:
         pairs = zip(*self._sources, strict=True)
         return [fuse_luminance(self._params, a, b)[None] for a, b in pairs]
@@ -61,6 +64,9 @@ class Inference:
 
 class Forward(Inference):
     """F on the whole batch in one jitted call, on one device."""
+
+    def _place(self, params: Params) -> Params:
+        return params
 
     def _fuse(self) -> list[jax.Array]:
         return [_forward(self._params, *self._sources)]

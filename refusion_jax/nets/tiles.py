@@ -22,10 +22,11 @@ from jaxtyping import Array, Float, Int
 
 from refusion_jax.nets.primitives import computed_once
 
-# Sizes to choose from, in pixels. On a CPU the 128 channels inside a block should stay
-# in the cache; accelerators want more to do at once. 60 divides the heights of video.
-CPU_ROWS, CPU_COLUMNS = (32, 60, 64), (64, 96, 128, 160, 192, 256)
-ROWS, COLUMNS = (256,), (128, 256, 512)
+# Rows and columns to choose from, in pixels. On a CPU what becomes of a tile within a
+# block should stay near the core (64 channels of 5,000 pixels are 1.3 MB); accelerators
+# want more to do at once. 60 and 80 divide the sizes of video.
+CPU_TILES = ((32, 96), (32, 128), (32, 160), (60, 64), (60, 80))
+TILES = ((256, 128), (256, 256), (256, 512))
 AXIS = "bands"  # of the mesh of devices that share a picture
 
 
@@ -129,6 +130,11 @@ def make_tiling(height: int, width: int, tile: Tile, devices: int = 1) -> Tiling
     return Tiling(tile, devices, height, width, down, bands)
 
 
+def most_devices() -> int:
+    """How many devices may share a picture: those that a CPU appears as."""
+    return jax.local_device_count() if jax.default_backend() == "cpu" else 1
+
+
 def choose_tiling(height: int, width: int) -> Tiling:
     """The tiling that suits a picture and the devices.
 
@@ -137,21 +143,17 @@ def choose_tiling(height: int, width: int) -> Tiling:
 
     Returns:
       Of few sizes of tiles (each is a program to compile) and numbers of devices that
-      which gives each device the fewest pixels, halos included. Only a CPU that appears
-      as several devices (see `devices`) shares a picture.
+      which gives each device the fewest pixels, halos included.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    all_rows, all_columns = (CPU_ROWS, CPU_COLUMNS) if on_cpu else (ROWS, COLUMNS)
-    most_devices = jax.local_device_count() if on_cpu else 1
+    sizes = CPU_TILES if jax.default_backend() == "cpu" else TILES
 
     def pixels(tiling: Tiling) -> int:
         return int(tiling.tile_count) * tiling.tile.extended
 
     tilings = [
-        make_tiling(height, width, Tile(rows, columns), devices)
-        for rows in all_rows
-        for columns in all_columns
-        for devices in range(1, most_devices + 1)
+        make_tiling(height, width, Tile(*size), devices)
+        for size in sizes
+        for devices in range(1, most_devices() + 1)
     ]
     return min(tilings, key=pixels)
 
