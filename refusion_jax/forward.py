@@ -70,9 +70,7 @@ def fuse_luminance(
     pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
     mesh = device_mesh(tiling.devices, AXIS)
     # Of large pictures nothing may lie about while the network runs.
-    tiles = jax.device_put(
-        cut(pair, tiling), NamedSharding(mesh, PartitionSpec(AXIS))
-    )
+    tiles = jax.device_put(cut(pair, tiling), NamedSharding(mesh, PartitionSpec(AXIS)))
     del pair, luminance_a, luminance_b
     with _one_at_a_time:
         fuse_tiles = _fuse_large if _is_large(tiling) else _fuse_tiles

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib import pyplot
-from speed import contest, plots
+from speed import contest, plots, scale
 from speed.contest import Entry, Worker, compete, time_here
 from speed.results import (
     Table,
@@ -277,3 +277,14 @@ def test_plots_show_every_row(tmp_path, monkeypatch):
     assert lines[3] == [[[1, 18], [2, 36]]]  # below: the peaks
     assert [line.get_label() for line in figures[0].axes[1].lines] == ["F", "G"]
     assert (tmp_path / "scale.svg").read_text().count(">Batches<") == 1
+
+
+def test_a_case_that_fails_does_not_lose_the_others():
+    def too_large():
+        raise RuntimeError("did memory run out?")
+
+    table = scale.table_of("Sizes", {"1": lambda: {"size": 1}, "2": too_large})
+    assert table.rows == [{"size": 1}]
+    assert table.notes[-1] == "2: did memory run out?"
+    with pytest.raises(RuntimeError, match="memory"):
+        scale.table_of("Sizes", {"2": too_large})

@@ -1,9 +1,11 @@
 """Part `modes`: every mode of the meta-gradient, and more inner steps."""
 
+from functools import partial
+
 from speed import material
 from speed.contest import one_worker
 from speed.results import Row, Table
-from speed.scale import UNITS, cost
+from speed.scale import cost, table_of
 from speed.settings import Settings, scratch
 from speed.training import BATCH, OURS, SIZE
 
@@ -20,11 +22,9 @@ def measure(settings: Settings) -> list[Table]:
     Returns:
       One table.
     """
-    cases = [(mode, 1) for mode in SINGLE_STEP_MODES]
-    cases += [("reverse", k) for k in INNER_STEPS if k <= settings.max_inner_steps]
-    rows: list[Row] = []
-    for mode, count in cases:
-        options = {"step": "meta", "mode": mode, "inner_steps": count}
+
+    def of_mode(mode: str, inner_steps: int) -> Row:
+        options = {"step": "meta", "mode": mode, "inner_steps": inner_steps}
         with scratch() as folder:
             material.write_weights(folder)
             material.write_batches(folder, BATCH, SIZE)
@@ -33,13 +33,18 @@ def measure(settings: Settings) -> list[Table]:
                 compiled = call(
                     "speed.ours:compile_step", folder=str(folder), **options
                 )
-        rows.append(
-            {
-                "mode": mode,
-                "inner steps": count,
-                **row,
-                "temporaries on one device, MiB": compiled["temporaries"] / 2**20,
-            }
+        return {
+            "mode": mode,
+            "inner steps": inner_steps,
+            **row,
+            "temporaries on one device, MiB": compiled["temporaries"] / 2**20,
+        }
+
+    counts = [x for x in INNER_STEPS if x <= settings.max_inner_steps]
+    cases = [(mode, 1) for mode in SINGLE_STEP_MODES] + [("reverse", x) for x in counts]
+    return [
+        table_of(
+            f"Meta-step, batch {BATCH} of {SIZE} x {SIZE}",
+            {f"{mode}, K = {k}": partial(of_mode, mode, k) for mode, k in cases},
         )
-    title = f"Meta-step, batch {BATCH} of {SIZE} x {SIZE}"
-    return [Table(title, rows, [UNITS])]
+    ]

@@ -2,6 +2,8 @@
 
 import statistics
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +38,19 @@ def pixels(settings: Settings) -> Table:
     Returns:
       A table.
     """
-    rows: list[Row] = []
-    for megapixels in MEGAPIXELS:
-        if megapixels > settings.max_megapixels:
-            break
+
+    def of_size(megapixels: float) -> Row:
         height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
         width = round(megapixels * 1e6 / height)
         with scratch() as folder:
             material.write_weights(folder)
             material.write_pair(folder, 1, height, width)
             row = cost(settings, "speed.ours:Inference", folder, height * width)
-        rows.append({"megapixels": megapixels, "size": f"{width} x {height}", **row})
-    return Table("F on one pair against its size", rows, [UNITS])
+        return {"megapixels": megapixels, "size": f"{width} x {height}", **row}
+
+    sizes = [x for x in MEGAPIXELS if x <= settings.max_megapixels]
+    cases = {f"{x} megapixels": partial(of_size, x) for x in sizes}
+    return table_of("F on one pair against its size", cases)
 
 
 def batches(settings: Settings) -> Table:
@@ -59,21 +62,50 @@ def batches(settings: Settings) -> Table:
     Returns:
       A table.
     """
-    rows: list[Row] = []
-    for batch in BATCHES:
-        if batch > settings.max_batch:
-            break
-        count = batch * SIZE**2
+
+    def forward(batch: int) -> Row:
         with scratch() as folder:
             material.write_weights(folder)
             material.write_pair(folder, batch, SIZE, SIZE)
-            row = cost(settings, "speed.ours:Forward", folder, count)
-            rows.append({"work": "F, jitted forward", "batch": batch, **row})
+            row = cost(settings, "speed.ours:Forward", folder, batch * SIZE**2)
+        return {"work": "F, jitted forward", "batch": batch, **row}
+
+    def fusion_step(batch: int) -> Row:
+        with scratch() as folder:
+            material.write_weights(folder)
             material.write_batches(folder, batch, SIZE)
-            row = cost(settings, OURS, folder, count, step="fusion")
-            rows.append({"work": "fusion step", "batch": batch, **row})
-    rows.sort(key=lambda row: row["work"])
-    return Table(f"Batches of {SIZE} x {SIZE}", rows, [UNITS])
+            row = cost(settings, OURS, folder, batch * SIZE**2, step="fusion")
+        return {"work": "fusion step", "batch": batch, **row}
+
+    counts = [x for x in BATCHES if x <= settings.max_batch]
+    cases = {f"F on {x} pairs": partial(forward, x) for x in counts}
+    cases |= {f"fusion step on {x} pairs": partial(fusion_step, x) for x in counts}
+    return table_of(f"Batches of {SIZE} x {SIZE}", cases)
+
+
+def table_of(title: str, cases: Mapping[str, Callable[[], Row]]) -> Table:
+    """A table of costs. What a machine is too small for does not lose the rest.
+
+    Args:
+      title: what was measured.
+      cases: by name, what measures a row.
+
+    Returns:
+      A table whose notes name the cases that failed.
+
+    Raises:
+      RuntimeError: if all of them did.
+    """
+    rows: list[Row] = []
+    notes = [UNITS]
+    for name, measure_row in cases.items():
+        try:
+            rows.append(measure_row())
+        except RuntimeError as error:
+            notes.append(f"{name}: {error}")
+    if not rows:
+        raise RuntimeError(notes[-1])
+    return Table(title, rows, notes)
 
 
 UNITS = (

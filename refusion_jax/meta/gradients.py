@@ -222,6 +222,9 @@ def _through_inner_steps(
             )
             return inner.adapted, inner.fusion_loss
 
+        if inner_steps > 1:
+            # Kept between the steps are parameters only, not what happens within them.
+            step = jax.checkpoint(step, prevent_cse=False)
         # A loop, so that XLA compiles one step however many there are.
         adapted, losses = jax.lax.scan(
             step, Adapted(params.fusion, params.reconstruction), length=inner_steps
