@@ -11,6 +11,7 @@ Parts:
   compile: seconds until the first picture, and to compile each step.
   scale: our cost against pixels and batch.
   modes: every mode of the meta-gradient; K inner steps.
+  roofline: operations and bytes of F and both steps against the device's ceilings.
   precision: what tf32 and bfloat16 change in real pictures, which are to be named.
   all: every part but the last, into the folder --out.
 
@@ -65,6 +66,7 @@ PARTS = {
     "compile": "compiling",
     "scale": "scale",
     "modes": "modes",
+    "roofline": "roofline",
     "precision": "rounding",
 }
 

@@ -80,7 +80,6 @@ class Training:
 
     Attributes:
       update: (state, inner batch, outer batch) -> (state, scalars), jitted.
-      batches: the two batches.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Training:
         self._state = jax.device_put(
             init_state(read_params(folder), optimizers, jax.random.key(0)), everywhere
         )
-        self.batches = jax.device_put(
+        self._batches = jax.device_put(
             [
                 make_batch(inputs[f"{x}_a"], inputs[f"{x}_b"])
                 for x in ("inner", "outer")
@@ -127,6 +126,12 @@ class Training:
             everywhere,
         )
         self._step = step
+
+    @property
+    def arguments(self) -> tuple[TrainState, Batch, Batch]:
+        """Of the next step."""
+        inner, outer = self._batches
+        return self._state, inner, outer
 
     def first(self) -> dict[str, np.ndarray]:
         """Losses and gradients of the first step, each named."""
@@ -151,12 +156,12 @@ class Training:
     def compile(self) -> tuple[float, int]:
         """Seconds to compile the step, and bytes of temporaries in it."""
         with jax.default_matmul_precision("highest"):
-            return _compile(self.update, self._state, *self.batches)
+            return _compile(self.update, *self.arguments)
 
     def _advance(self) -> Scalars:
         # Meta-gradients are too small for TF32; the trainer runs its steps so as well.
         with jax.default_matmul_precision("highest"):
-            self._state, scalars = self.update(self._state, *self.batches)
+            self._state, scalars = self.update(*self.arguments)
         return jax.block_until_ready(scalars)
 
 
