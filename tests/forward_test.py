@@ -3,9 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from refusion_jax import forward, nets
-from refusion_jax.forward import fuse_luminance
+from refusion_jax.forward import fuse_luminance, place
 
 
 def test_fuse_luminance_returns_the_networks_own_range(params):
@@ -55,6 +56,15 @@ def test_large_pictures_give_what_small_ones_give(params, monkeypatch):
     fused = fuse_luminance(params, *pair)
     assert ran
     np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(20, 130), (5, 7)])
+def test_parameters_on_all_devices_give_the_same_bits(params, shape):
+    pair = jnp.asarray(np.random.default_rng(7).random((2, *shape, 1), np.float32))
+    placed = place(params)
+    assert len(placed["tail1"].sharding.device_set) == jax.local_device_count() > 1
+    expected = fuse_luminance(params, *pair)
+    np.testing.assert_array_equal(fuse_luminance(placed, *pair), expected)
 
 
 def test_threads_that_share_the_devices_do_not_wait_for_each_other_for_ever(params):

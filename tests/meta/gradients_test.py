@@ -1,5 +1,7 @@
 """The meta-gradient against two independent checks: by hand, and finite differences."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -263,6 +265,25 @@ def test_reverse_with_inner_steps_still_tracks_every_step(smooth_gradient):
     one, three = (smooth_gradient("reverse", inner_steps=n) for n in (1, 3))
     # Three small steps move F about three times as far along nearly one direction.
     assert 2 < np.linalg.norm(three) / np.linalg.norm(one) < 4
+
+
+def test_memory_of_reverse_does_not_grow_with_the_inner_steps():
+    params = NetsParams(*(jnp.asarray(0.1) for _ in range(3)))
+    picture = jnp.ones((1, 64, 64, 1))
+    batch = make_batch(picture, picture)
+
+    def temporaries(steps):
+        gradient = partial(
+            meta_gradient,
+            objectives=TOY,
+            learning_rate=0.1,
+            mode="reverse",
+            inner_steps=steps,
+        )
+        compiled = jax.jit(gradient).lower(params, batch, batch).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(32) < 2 * temporaries(2)
 
 
 def test_unknown_mode_lists_the_choices():
