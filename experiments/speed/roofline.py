@@ -3,6 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -36,26 +38,12 @@ def measure(settings: Settings) -> list[Table]:
     height, width = settings.sizes[0]
     with one_worker(HUGE_PAGES) as call:
         found = call("speed.roofline:ceilings", rounds=settings.rounds)
-    rows = []
-    with scratch() as folder:
-        material.write_weights(folder)
-        material.write_pair(folder, 1, height, width)
-        with one_worker(HUGE_PAGES) as call:
-            line = call(
-                "speed.roofline:forward", folder=str(folder), rounds=settings.rounds
-            )
-        rows.append(row(f"F on {width} x {height}", line, found))
+    write_pair = partial(material.write_pair, batch=1, height=height, width=width)
+    write_batches = partial(material.write_batches, batch=BATCH, size=SIZE)
+    line = in_worker(settings, "forward", write_pair)
+    rows = [row(f"F on {width} x {height}", line, found)]
     for step in STEPS:
-        with scratch() as folder:
-            material.write_weights(folder)
-            material.write_batches(folder, BATCH, SIZE)
-            with one_worker(HUGE_PAGES) as call:
-                line = call(
-                    "speed.roofline:training_step",
-                    folder=str(folder),
-                    step=step,
-                    rounds=settings.rounds,
-                )
+        line = in_worker(settings, "training_step", write_batches, step=step)
         rows.append(row(f"{step}-step, batch {BATCH} of {SIZE} x {SIZE}", line, found))
     notes = [
         f"One device: {found['device']}. Its ceilings, measured: "
@@ -67,6 +55,31 @@ def measure(settings: Settings) -> list[Table]:
         "loops once.",
     ]
     return [Table("Roofline", rows, notes)]
+
+
+def in_worker(
+    settings: Settings, function: str, write: Callable[[Path], None], **options: str
+) -> dict[str, float]:
+    """Calls `forward` or `training_step` in a process and with a folder of its own.
+
+    Args:
+      settings: of the command line.
+      function: its name.
+      write: the pictures, into a folder.
+      **options: of the function.
+
+    Returns:
+      What it does.
+    """
+    with scratch() as folder, one_worker(HUGE_PAGES) as call:
+        material.write_weights(folder)
+        write(folder)
+        return call(
+            f"speed.roofline:{function}",
+            folder=str(folder),
+            rounds=settings.rounds,
+            **options,
+        )
 
 
 def row(name: str, line: dict[str, float], found: dict[str, Any]) -> Row:
