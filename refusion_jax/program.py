@@ -22,7 +22,7 @@ from refusion_jax.data.sampler import (
     pack,
 )
 from refusion_jax.data.sources import PairSource, in_order, sizes_of
-from refusion_jax.devices import most_that_divide
+from refusion_jax.devices import most_that_divide, training_options
 from refusion_jax.losses import equal_weights
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state
@@ -157,7 +157,12 @@ class Program:
         self._fusion_objectives = objectives(config.run.fusion_precision)
         # The state is donated: a step's result takes the place of its argument.
         self._stages = {
-            name: jax.jit(steps, donate_argnums=0, out_shardings=self._everywhere)
+            name: jax.jit(
+                steps,
+                donate_argnums=0,
+                out_shardings=self._everywhere,
+                compiler_options=training_options(),
+            )
             for name, steps in (
                 ("meta", self._meta_steps),
                 ("fusion", self._fusion_steps),

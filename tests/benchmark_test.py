@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib import pyplot
-from speed import contest, plots, scale
+from speed import contest, memory, plots, scale
 from speed.contest import Entry, Worker, compete, time_here
 from speed.results import (
     Table,
@@ -163,6 +163,19 @@ def test_a_contender_that_dies_or_fails_is_an_error(fakes, tmp_path):
         compete([entry("a", fails=True)], CHECKS, rounds=1, folder=tmp_path)
     with pytest.raises(RuntimeError, match="AttributeError in make: module 'fakes'"):
         compete([entry("a", factory="No")], CHECKS, rounds=1, folder=tmp_path)
+
+
+def test_memory_of_further_pixels_leaves_base_costs_out():
+    def row(name, base, slope, pixels):
+        return {"contender": name, "bytes a pixel": base / pixels + slope}
+
+    of_sizes = {
+        pixels: [row("ours", 1e8, 400, pixels), row("theirs", 5e7, 2000, pixels)]
+        for pixels in (300_000, 60_000)
+    }
+    rows = memory.further_pixels(of_sizes).rows
+    assert [row["bytes"] for row in rows] == pytest.approx([400, 2000])
+    assert [row["ratio"] for row in rows] == pytest.approx([1, 5])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of memory")

@@ -3,9 +3,10 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from refusion_jax.devices import most_that_divide, split_cpu
+from refusion_jax.devices import most_that_divide, split_cpu, training_options
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,22 @@ def test_all_cores_are_used_where_nobody_chose_otherwise(before, count):
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stdout) == (0, f"{count}\n"), done.stderr
+
+
+def test_training_takes_memory_for_one_pass_at_a_time():
+    def one_pass(start):
+        def body(x, _):
+            x = jnp.sin(x)
+            return x, x
+
+        _, kept = jax.lax.scan(body, jnp.full(2**14, start), length=16)
+        return jax.lax.scan(lambda total, x: (total + x.sum(), None), start, kept)[0]
+
+    def passes(start):
+        for _ in range(8):
+            start = one_pass(start)
+        return start
+
+    compiled = jax.jit(passes, compiler_options=training_options()).lower(1.0).compile()
+    of_one_pass = 16 * 2**14 * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < 3 * of_one_pass

@@ -166,6 +166,15 @@ def test_precision_of_fusion_steps_is_theirs_alone():
     )
 
 
+def test_both_stages_are_compiled_as_training_asks_for(monkeypatch):
+    monkeypatch.setattr(program, "training_options", lambda: {"no_such_option": 1})
+    pairs = random_pairs()
+    made = program.Program(config_with(), pairs[1:], pairs[:1])
+    for dispatch in list(schedule(config_with()))[:2]:
+        with pytest.raises(Exception, match="no_such_option"):
+            made.run(made.init_state(), dispatch)
+
+
 def test_held_out_pairs_are_not_trained_on():
     pairs = random_pairs(5)
     training, held_out = split_pairs(config_with(holdout_pairs=2), pairs)

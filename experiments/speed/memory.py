@@ -18,14 +18,19 @@ def measure(settings: Settings) -> list[Table]:
       settings: of the command line.
 
     Returns:
-      One table a size, one a step, one of the modes of the meta-gradient.
+      One table a size, one of what grows with the size, one a step, one of the modes
+      of the meta-gradient.
     """
     tables = []
+    of_sizes: dict[int, list[Row]] = {}
     for height, width in settings.sizes:
         with scratch() as folder:
             rows = peaks(prepare(settings, folder, height, width), height * width)
+        of_sizes[height * width] = rows
         title = f"Peak memory of F on one pair of {width} x {height}"
         tables.append(Table(title, with_target(rows, {EAGER: 4, TUNED: 4}), NOTES))
+    if len(of_sizes) > 1:
+        tables.append(further_pixels(of_sizes))
     pixels = training.BATCH * training.SIZE**2
     with scratch() as folder:
         material.write_weights(folder)
@@ -86,6 +91,35 @@ def peaks(entries: list[Entry], pixels: int) -> list[Row]:
             }
         )
     return rows
+
+
+def further_pixels(of_sizes: dict[int, list[Row]]) -> Table:
+    """What memory grows by: base costs of a library and of its compiler drop out.
+
+    Args:
+      of_sizes: rows of `peaks` by pixels, of at least two sizes.
+
+    Returns:
+      A table.
+    """
+    few, many = min(of_sizes), max(of_sizes)
+    pairs = list(zip(of_sizes[few], of_sizes[many], strict=True))
+    growths = [
+        (b["bytes a pixel"] * many - a["bytes a pixel"] * few) / (many - few)
+        for a, b in pairs
+    ]
+    return Table(
+        "Memory of each further pixel",
+        [
+            {
+                "contender": row["contender"],
+                "bytes": growth,
+                "ratio": growth / growths[0],
+            }
+            for (row, _), growth in zip(pairs, growths, strict=True)
+        ],
+        [f"Between {few:,} and {many:,} pixels: growth of the later runs' peak."],
+    )
 
 
 def with_target(rows: list[Row], targets: dict[str, float]) -> list[Row]:

@@ -13,7 +13,12 @@ from peers import files
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
-from refusion_jax.devices import most_that_divide, split_cpu, use_all_cores
+from refusion_jax.devices import (
+    most_that_divide,
+    split_cpu,
+    training_options,
+    use_all_cores,
+)
 from refusion_jax.forward import fuse_luminance, place
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
@@ -114,7 +119,9 @@ class Training:
             "fusion": partial(_fusion_update, **common),
         }[step]
         everywhere = replicated(mesh)
-        self.update = jax.jit(update, out_shardings=everywhere)
+        self.update = jax.jit(
+            update, out_shardings=everywhere, compiler_options=training_options()
+        )
         self._state = jax.device_put(
             init_state(read_params(folder), optimizers, jax.random.key(0)), everywhere
         )
