@@ -1,6 +1,8 @@
 """F on one pair: cut into tiles, shared by the devices, put together again."""
 
+import math
 import threading
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from jaxtyping import Array, Float
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
+from refusion_jax.nets.fusion import state_shape
 from refusion_jax.nets.mesh import device_mesh
 from refusion_jax.nets.precision import in_precision
 from refusion_jax.nets.tiles import (
@@ -29,6 +32,12 @@ _one_at_a_time = threading.Lock()
 
 # From here on memory counts for more than a tenth of the time.
 LARGE_PIXELS = 8_000_000
+
+# The memory of F's features stays for the next picture if it is no more than that.
+# Otherwise glibc gives it to the kernel and takes it again with every picture, and
+# keeps as much for each thread that has ever run F.
+KEPT_BYTES = 256 << 20
+_kept: dict[tuple[tuple[int, ...], Mesh], Array] = {}
 
 
 def place(params: Params) -> Params:
@@ -74,13 +83,17 @@ def fuse_luminance(
     del pair, luminance_a, luminance_b
     with _one_at_a_time:
         fuse_tiles = _fuse_large if _is_large(tiling) else _fuse_tiles
-        fused = fuse_tiles(
+        shape = (tiling.devices, *state_shape(tiles.shape[2], tiling))
+        fused, features = fuse_tiles(
             jax.device_put(params, _everywhere(mesh)),
             tiles,
             tiling,
+            _take_workspace(shape, mesh, precision),
             precision=precision,
         )
         fused = np.asarray(fused)
+        if features is not None:
+            _kept[shape, mesh] = features
     return jnp.asarray(join(fused, tiling)[..., None])
 
 
@@ -94,16 +107,44 @@ def _is_large(tiling: Tiling) -> bool:
     return is_shared_cpu and pixels > LARGE_PIXELS
 
 
-def _forward(params: Params, tiles: Array, tiling: Tiling, *, precision: str) -> Array:
-    return in_precision(nets.fuse_tiles, precision)(params, tiles, tiling)
+def _take_workspace(shape: tuple[int, ...], mesh: Mesh, precision: str) -> Array | None:
+    """Memory for F's features: what the last picture left if it fits, or new."""
+    kept = _kept.pop((shape, mesh), None)
+    _kept.clear()
+    # Accelerators have an allocator of their own; bfloat16 needs half of it.
+    is_worth_it = jax.default_backend() == "cpu" and precision != "bfloat16"
+    if not is_worth_it or 4 * math.prod(shape) > KEPT_BYTES:
+        return None
+    if kept is not None:
+        return kept
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jnp.zeros(shape, jnp.float32, device=sharding)
 
 
-_fuse_tiles = jax.jit(_forward, static_argnames="precision")
+def _forward(
+    params: Params,
+    tiles: Array,
+    tiling: Tiling,
+    workspace: Array | None,
+    *,
+    precision: str,
+) -> tuple[Array, Array | None]:
+    """The workspace is not read: as it is donated, the features come to lie in it."""
+    fused, features = in_precision(nets.fuse_tiles, precision)(params, tiles, tiling)
+    return fused, None if workspace is None else features
+
+
+_jit = partial(
+    jax.jit,
+    static_argnames="precision",
+    donate_argnames="workspace",
+    keep_unused=True,
+)
+_fuse_tiles = _jit(_forward)
 # Where CPU devices share a picture, YNNPACK's matrix products (XLA's default) offer
 # work to threads that are busy on another device; the offers pile up until the program
 # ends, 15 MB a megapixel. Without it F takes a tenth longer.
-_fuse_large = jax.jit(
+_fuse_large = _jit(
     _forward,
-    static_argnames="precision",
     compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},
 )

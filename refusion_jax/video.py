@@ -76,7 +76,7 @@ def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVid
             streams = [
                 _stream(x, path) for x, path in zip(inputs, sources, strict=True)
             ]
-            _check_rates([stream.average_rate for stream in streams], sources)
+            _check_rates([_frame_rate(stream) for stream in streams], sources)
             with replacing(output) as temporary:
                 container_format = FORMATS[output.suffix.lower()]
                 with av.open(str(temporary), "w", format=container_format) as target:
@@ -121,6 +121,12 @@ def _stream(container: Any, path: Path) -> Any:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"  # decode in several threads
     return stream
+
+
+def _frame_rate(stream: Any) -> Fraction | None:
+    # From PyAV 19 on a rational type of its own, which prints 10 as 10/1.
+    rate = stream.average_rate
+    return rate and Fraction(rate.numerator, rate.denominator)
 
 
 def _check_rates(rates: Sequence[Fraction | None], sources: Sequence[Path]) -> None:

@@ -74,3 +74,53 @@ def test_threads_that_share_the_devices_do_not_wait_for_each_other_for_ever(para
         results = list(pool.map(lambda _: fuse_luminance(params, *pair), range(12)))
     for result in results:
         np.testing.assert_array_equal(result, expected)
+
+
+def test_what_a_picture_leaves_in_memory_does_not_reach_the_next(params):
+    pair = wide_pair()
+    expected = fuse_luminance(params, *pair)
+    nothing = jnp.full_like(pair[0], jnp.nan)
+    assert np.isnan(fuse_luminance(params, nothing, nothing)).all()
+    np.testing.assert_array_equal(fuse_luminance(params, *pair), expected)
+
+
+def test_pictures_of_one_size_share_the_memory_of_the_features(params):
+    pair = wide_pair()
+    fuse_luminance(params, *pair)
+    (before,) = forward._kept.values()
+    places = {shard.data.unsafe_buffer_pointer() for shard in before.addressable_shards}
+    for _ in range(2):
+        fuse_luminance(params, *pair)
+        (after,) = forward._kept.values()
+        assert {
+            shard.data.unsafe_buffer_pointer() for shard in after.addressable_shards
+        } == places
+    assert before.is_deleted()
+
+
+def test_memory_is_kept_of_the_last_size_alone_and_of_no_large_picture(
+    params, monkeypatch
+):
+    for shape in ((20, 130, 1), (5, 7, 1)):
+        fuse_luminance(params, *jnp.zeros((2, *shape)))
+        assert len(forward._kept) == 1
+    monkeypatch.setattr(forward, "KEPT_BYTES", 1000)
+    expected = fuse_luminance(params, *wide_pair())
+    assert not forward._kept
+    monkeypatch.undo()
+    np.testing.assert_array_equal(fuse_luminance(params, *wide_pair()), expected)
+
+
+def test_a_picture_that_fails_takes_no_memory_from_the_next(params, monkeypatch):
+    pair = wide_pair()
+    expected = fuse_luminance(params, *pair)
+
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forward, "_fuse_tiles", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            fuse_luminance(params, *pair)
+    assert not forward._kept
+    np.testing.assert_array_equal(fuse_luminance(params, *pair), expected)

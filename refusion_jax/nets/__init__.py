@@ -49,7 +49,7 @@ def fuse(
     return cast(Image, module.apply({"params": params}, source_a, source_b, grid))
 
 
-def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:
+def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> tuple[Array, Array]:
     """`fuse` for inference: in the memory of one map of features, whatever the size.
 
     Args:
@@ -59,15 +59,18 @@ def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> Array:
       tiling: of the picture.
 
     Returns:
-      The fused luminance in (0, 1) for `nets.tiles.join`: devices x tiles x length.
+      The fused luminance in (0, 1) for `nets.tiles.join`: devices x tiles x length; and
+      the last features, see `nets.fusion.state_shape`, with a leading axis of devices:
+      nobody reads them, but the next picture's may be written over them.
     """
     module = FusionModule(
         interaction="cross_attention" in params, gating="refinement" in params
     )
 
-    def of_device(params: Params, tiles: Array, tiling: Tiling) -> Array:
-        fused = module.apply({"params": params}, tiles[0], tiling, method="on_tiles")
-        return cast(Array, fused)[None]
+    def of_device(params: Params, tiles: Array, tiling: Tiling) -> tuple[Array, Array]:
+        results = module.apply({"params": params}, tiles[0], tiling, method="on_tiles")
+        fused, features = cast(tuple[Array, Array], results)
+        return fused[None], features[None]
 
     if tiling.devices == 1:
         return of_device(params, tiles, tiling)

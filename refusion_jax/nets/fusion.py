@@ -38,6 +38,12 @@ BLOCKS = 2  # transformer blocks of each encoder and of the decoder
 LEAKY_SLOPE = 0.01
 
 
+def state_shape(tile_count: int, tiling: Tiling) -> tuple[int, int, int, int]:
+    """Of the features that F keeps of one device's tiles, halos included."""
+    tile = tiling.tile
+    return (tile_count, 2 * WIDTH, tile.rows + 2, tile.stride)
+
+
 def by_source(joint: Array) -> Array:
     """(..., 2 * channels, length) -> (..., 2, channels, length)."""
     return joint.reshape(*joint.shape[:-2], 2, -1, joint.shape[-1])
@@ -195,7 +201,7 @@ class FusionModule(nn.Module):
 
     def on_tiles(
         self, sources: Float[Array, "2 tiles extended"], tiling: Tiling
-    ) -> Float[Array, "tiles length"]:
+    ) -> tuple[Float[Array, "tiles length"], Float[Array, "tiles channels rows cols"]]:
         """Fuses one pair that is cut into tiles; not to be differentiated.
 
         Args:
@@ -203,11 +209,10 @@ class FusionModule(nn.Module):
           tiling: of the picture; there may be more tiles than it counts.
 
         Returns:
-          Luminance in (0, 1) of the tiles without the halo's rows, for `tiles.join`.
+          Luminance in (0, 1) of the tiles without the halo's rows, for `tiles.join`,
+          and the last features, whose memory the next picture may have.
         """
-        tile = tiling.tile
-        shape = (sources.shape[1], 2 * WIDTH, tile.rows + 2, tile.stride)
-        state = jnp.zeros(shape, sources.dtype)
+        state = jnp.zeros(state_shape(sources.shape[1], tiling), sources.dtype)
         features, _ = self.encoders(
             InPlace(state, jnp.int32(0), WIDTH), sources, tiling
         )
@@ -216,11 +221,12 @@ class FusionModule(nn.Module):
         features = replace(self._to_activations(tiling), features, tiling)
         features = InPlace(features.state, start, WIDTH)
         to_logits = self._to_logits(tiling)
-        return collect(
+        fused = collect(
             lambda *piece: jax.nn.sigmoid(at_least_float32(to_logits(*piece))),
             features,
             tiling,
         )
+        return fused, features.state
 
     def _fuse(self, features: Features, walk: Walk) -> Features:
         """From both sources' features to those of the fused picture."""
