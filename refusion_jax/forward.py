@@ -117,8 +117,9 @@ def _take_workspace(shape: tuple[int, ...], mesh: Mesh, precision: str) -> Array
         return None
     if kept is not None:
         return kept
-    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
-    return jnp.zeros(shape, jnp.float32, device=sharding)
+    # Nobody reads it, so nothing need be compiled to fill it.
+    nothing = np.empty(shape, np.float32)
+    return jax.device_put(nothing, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def _forward(
