@@ -43,7 +43,7 @@ FLOORS: tuple[set[str], ...] = (
     {"commands"},
     {"cli"},
 )
-MOST_FILES, MOST_LINES = 16, 400
+MOST_FILES, MOST_LINES = 17, 400
 # Rooms of mathematics: no files, clocks, flags or settings of a run.
 PURE_ROOMS = {"color", "losses", "meta", "metrics", "nets", "ranges", "spatial"}
 PURE_IMPORTS = {
@@ -182,9 +182,9 @@ def test_fence_reports_planted(house, file, line, complaint):
 
 
 def test_fence_reports_folders_of_too_many_files(house):
-    found = [house(f"pictures/n{i}.py", "") for i in range(15)]
+    found = [house(f"pictures/n{i}.py", "") for i in range(16)]
     assert found[-2] == []
-    assert found[-1] == ["pictures/ holds more than 16 files"]
+    assert found[-1] == ["pictures/ holds more than 17 files"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_random_streams_keep_their_numbers():
         "ORDER": 0,
         "META_TRAIN": 1,
         "META_TEST": 2,
-        "6f0e3ad990c7117413bd": 3,
+        "FUSION": 3,
         "VALIDATION": 4,
     }
     order = epoch_order(jax.random.key(7), 3, 5)
