@@ -19,8 +19,8 @@ from refusion_jax.config import preset, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
 from refusion_jax.data.pictures import read_picture, to_luminance, write_picture
-from refusion_jax.devices import split_cpu
-from refusion_jax.huge_pages import restart_with_huge_pages
+from refusion_jax.devices.cores import split_cpu
+from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.inference import fuse
 from refusion_jax.look import look
 from refusion_jax.meta.state import TrainState

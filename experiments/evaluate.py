@@ -17,7 +17,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from refusion_jax.comparison import RESAMPLES
-from refusion_jax.devices import use_all_cores
+from refusion_jax.devices.cores import use_all_cores
 from refusion_jax.evaluation import columns
 from refusion_jax.evaluation_files import REPORT_IMAGES, write_evaluation
 from refusion_jax.methods import BASELINES, ROUNDINGS, FromFolder, FromWeights, Method

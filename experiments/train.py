@@ -18,8 +18,8 @@ from absl import logging as absl_logging
 
 from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
 from refusion_jax.data.training_pairs import open_training_pairs
-from refusion_jax.devices import split_cpu
-from refusion_jax.huge_pages import restart_with_huge_pages
+from refusion_jax.devices.cores import split_cpu
+from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)

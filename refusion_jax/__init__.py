@@ -10,17 +10,22 @@ three updates), `trainer`, `checkpoint`, `weights`, `metrics`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from refusion_jax.devices import use_all_cores
+    from refusion_jax.devices.cores import use_all_cores
     from refusion_jax.evaluation import evaluate
     from refusion_jax.fuser import Fuser
     from refusion_jax.inference import fuse
 
-__version__ = "0.1.0"
+    __version__: str
+
 __all__ = ["Fuser", "__version__", "evaluate", "fuse", "use_all_cores"]
 
 
 def __getattr__(name: str) -> Any:
     """Loads what is used on first use, so that `import refusion_jax` stays instant."""
+    if name == "__version__":
+        from refusion_jax.extras import version_of
+
+        return version_of()
     if name == "fuse":
         from refusion_jax.inference import fuse
 
@@ -34,7 +39,7 @@ def __getattr__(name: str) -> Any:
 
         return Fuser
     if name == "use_all_cores":
-        from refusion_jax.devices import use_all_cores
+        from refusion_jax.devices.cores import use_all_cores
 
         return use_all_cores
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refusion_jax import metrics
-from refusion_jax.atomic import replace_file
 from refusion_jax.comparison import RESAMPLES, difference
 from refusion_jax.evaluation import check_pictures, score
 from refusion_jax.evaluation_report import Evaluation, write_evaluation_report
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.methods import Method
 from refusion_jax.published import published_rows
 from refusion_jax.scores import Scores, write_scores

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refusion_jax import __version__, charts, metrics
+from refusion_jax import charts, metrics
 from refusion_jax.data.pairs import Pair
 from refusion_jax.data.pictures import read_picture, to_luminance
+from refusion_jax.extras import version_of
 from refusion_jax.methods import Method, average, read_luminances
 from refusion_jax.report import data_uri, write_page
 from refusion_jax.scores import Scores
@@ -153,7 +154,7 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, *, images: int) 
     body += ["<h2>Every pair</h2>", *_charts(evaluation.scores)]
     body += ["<h2>Pictures</h2>", *_strips(evaluation, images)]
     body.append("<h2>How this was measured</h2>")
-    remarks = [*evaluation.remarks, f"Made by refusion-jax {__version__}."]
+    remarks = [*evaluation.remarks, f"Made by refusion-jax {version_of()}."]
     body += [f"<p>{html.escape(text)}</p>" for text in remarks]
     write_page(
         path, evaluation.title, [*body, DIALOG], style=STYLE, script=SCRIPT.strip()

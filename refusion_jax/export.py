@@ -15,11 +15,11 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-import refusion_jax
 from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, RgbImage
 from refusion_jax.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.exported import require_flatbuffers, write_artefact
+from refusion_jax.extras import version_of
 from refusion_jax.forward import fuse_luminance
 from refusion_jax.inference import check_params, fuse_pictures
 from refusion_jax.nets.precision import in_precision
@@ -236,5 +236,5 @@ def description(params: Params, *, colour: str, output_range: str) -> dict[str, 
             "interaction": "cross_attention" in params,
             "gating": "refinement" in params,
         },
-        "versions": {"refusion_jax": refusion_jax.__version__, "jax": jax.__version__},
+        "versions": {"refusion_jax": version_of(), "jax": jax.__version__},
     }

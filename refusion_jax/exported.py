@@ -1,7 +1,6 @@
 """Exports in files: the artefact, and beside it as JSON what it holds."""
 
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,7 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.export
 
-from refusion_jax.atomic import replace_file
+from refusion_jax.extras import require
+from refusion_jax.files.atomic import replace_file
+from refusion_jax.files.checksums import sha256_of
 
 # The first entry of the JSON: a reader of ours knows it by that.
 FORMAT = "refusion-jax export, 1"
@@ -99,7 +100,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"expected the format {FORMAT!r} in {beside}, got another; export the "
             "weights again with this version."
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     if digest != record.get("sha256"):
         raise ValueError(
             f"expected {path} with the SHA-256 {record.get('sha256')}, got {digest}; "
@@ -169,8 +170,4 @@ def require_flatbuffers() -> None:
     Raises:
       ImportError: if flatbuffers is not installed.
     """
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise ImportError(
-            "expected the package flatbuffers, by which JAX writes and reads exports, "
-            "got none; pip install 'refusion-jax[export]'."
-        )
+    require("flatbuffers", extra="export", why="to write and read exports")

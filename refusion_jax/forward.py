@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
+from refusion_jax.devices.mesh import device_mesh
 from refusion_jax.nets.fusion import state_shape
-from refusion_jax.nets.mesh import device_mesh
 from refusion_jax.nets.precision import in_precision
 from refusion_jax.nets.tiles import (
     AXIS,

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.array_types import Params
-from refusion_jax.compilation_cache import use_compilation_cache
-from refusion_jax.conveyor import Outcome, convey
 from refusion_jax.data.levels import check_rule
 from refusion_jax.data.pairs import check_alignment
 from refusion_jax.data.photographs import Photograph, write_photograph
 from refusion_jax.data.pictures import check_writable
+from refusion_jax.devices.compilation_cache import use_compilation_cache
+from refusion_jax.files.conveyor import Outcome, convey
 from refusion_jax.forward import fuse_luminance, place
 from refusion_jax.inference import (
     Source,
@@ -56,7 +56,7 @@ class Fuser:
 
         Args:
           weights, output_range, align, levels, precision: as for `inference.fuse`.
-          cache: a folder for compiled programs, see `compilation_cache`; this is a
+          cache: a folder for compiled programs, see `devices.compilation_cache`; a
             setting of the whole process, which None leaves alone.
 
         Raises:

@@ -12,9 +12,9 @@ import numpy as np
 
 from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, WeightMaps
-from refusion_jax.atomic import replace_file
 from refusion_jax.data.photographs import Photograph
 from refusion_jax.data.pictures import write_picture
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.inference import aligned_pictures, luminance_of
 from refusion_jax.nets.precision import in_precision
 from refusion_jax.panel import make_panel, to_bytes

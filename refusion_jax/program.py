@@ -22,7 +22,8 @@ from refusion_jax.data.sampler import (
     pack,
 )
 from refusion_jax.data.sources import PairSource, in_order, sizes_of
-from refusion_jax.devices import most_that_divide, training_options
+from refusion_jax.devices.cores import largest_divisor, training_options
+from refusion_jax.devices.data_parallel import batch_mesh, replicated
 from refusion_jax.losses import equal_weights
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state
@@ -34,7 +35,6 @@ from refusion_jax.meta.steps import (
     scan_steps,
 )
 from refusion_jax.nets import Nets, NetsParams, init_params
-from refusion_jax.nets.data_parallel import batch_mesh, divide_batch, replicated
 from refusion_jax.nets.precision import in_precision
 from refusion_jax.optim import make_optimizers, rates_at
 
@@ -111,7 +111,7 @@ class Program:
           ImportError: if the pairs are to be streamed and Grain is not installed.
         """
         self._config = config
-        device_count = most_that_divide(config.data.batch_size, jax.device_count())
+        device_count = largest_divisor(config.data.batch_size, jax.device_count())
         mesh = batch_mesh(device_count)
         self._everywhere = replicated(mesh)
         self._training_count = len(training)
@@ -145,7 +145,7 @@ class Program:
                 propose=in_precision(nets.propose, precision),
             )
             return Objectives(
-                nets=divide_batch(rounded, mesh) if device_count > 1 else rounded,
+                nets=rounded.divided(mesh) if device_count > 1 else rounded,
                 alpha_fusion=config.loss.alpha_fusion,
                 alpha_reconstruction=config.loss.alpha_reconstruction,
                 weight_power=config.loss.weight_power,

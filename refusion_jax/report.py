@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from refusion_jax.atomic import replace_file
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.panel import to_bytes
 
 STYLE = """

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from refusion_jax.atomic import replace_file
+from refusion_jax.extras import require
+from refusion_jax.files.atomic import replace_file
 
 
 class ScalarLog:
@@ -25,21 +26,17 @@ class ScalarLog:
           tensorboard: whether to write TensorBoard events too.
 
         Raises:
-          ValueError: if TensorBoard is asked for and tensorboardX is not installed.
+          ImportError: if TensorBoard is asked for and tensorboardX is not installed.
         """
         before = read_scalars(path) if resume_step else []
         kept = [line for line in before if line["step"] <= resume_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         self._board = None
         if tensorboard:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError as error:
-                raise ValueError(
-                    "--tensorboard needs tensorboardX; "
-                    "install it with: pip install 'refusion-jax[tensorboard]'."
-                ) from error
-            self._board = SummaryWriter(str(path.parent / "tensorboard"))
+            events = require(
+                "tensorboardX", extra="tensorboard", why="to write TensorBoard events"
+            )
+            self._board = events.SummaryWriter(str(path.parent / "tensorboard"))
         replace_file(path, text.encode())
         self._file = path.open("a")
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from refusion_jax.atomic import replace_file
+from refusion_jax.files.atomic import replace_file
 
 
 class Scores(NamedTuple):

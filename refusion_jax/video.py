@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refusion_jax.atomic import replacing
+from refusion_jax.extras import require
+from refusion_jax.files.atomic import replacing
 from refusion_jax.fuser import Fuser
 
 # Endings of the videos that are written, and PyAV's name of their format.
@@ -105,14 +106,7 @@ def check_video_output(output: Path) -> None:
 
 
 def _import_av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError(
-            "expected PyAV for videos, got none; pip install 'refusion-jax[video]', or "
-            "fuse folders of numbered frames with --range=source."
-        ) from error
-    return av
+    return require("av", extra="video", why="to read and write videos")
 
 
 def _stream(container: Any, path: Path) -> Any:

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
-from refusion_jax.atomic import replace_file
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.pth import existing_file, read_pth
 
 RUN_WEIGHTS = "weights.safetensors"  # what a run folder exports at each save
@@ -266,6 +266,15 @@ def _announced_shapes(name: str, leaves: Mapping[str, Any]) -> Shapes:
             nets.init_reconstruction, blocks=stack[1], width=stack[3]
         )
     return _network_shapes(nets.init_reconstruction)
+
+
+def parameter_count(tree: Params) -> int:
+    """Counts the numbers in a parameter tree.
+
+    Args:
+      tree: of arrays.
+    """
+    return sum(np.size(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def _check_trees(trees: Mapping[str, Mapping[str, Any]], place: str) -> None:

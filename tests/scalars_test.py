@@ -82,6 +82,6 @@ def test_missing_tensorboard_says_how_to_install_it_and_keeps_the_log(
     path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ValueError, match=r"pip install 'refusion-jax\[tensorboard\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'refusion-jax\[tensorboard\]'"):
         open_log(path, 0, tensorboard=True)
     assert steps(path) == [*STEPS]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refusion_jax import huge_pages
+from refusion_jax.devices import huge_pages
 from speed.rounds import Check, Timing, Turn, check_values, interleave
 
 EXPERIMENTS = Path(__file__).parent.parent

@@ -13,17 +13,17 @@ from peers import files
 
 from refusion_jax import nets
 from refusion_jax.array_types import Params
-from refusion_jax.devices import (
-    most_that_divide,
+from refusion_jax.devices.cores import (
+    largest_divisor,
     split_cpu,
     training_options,
     use_all_cores,
 )
+from refusion_jax.devices.data_parallel import batch_mesh, replicated
 from refusion_jax.forward import fuse_luminance, place
 from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
 from refusion_jax.meta.steps import Scalars, fusion_update, outer_update
-from refusion_jax.nets.data_parallel import batch_mesh, divide_batch, replicated
 from refusion_jax.optim import make_optimizers
 from refusion_jax.weights import load_weights
 
@@ -102,11 +102,11 @@ class Training:
         pictures = len(inputs["inner_a"])
         if divided:
             split_cpu(pictures)
-        device_count = most_that_divide(pictures, jax.device_count() if divided else 1)
+        device_count = largest_divisor(pictures, jax.device_count() if divided else 1)
         mesh = batch_mesh(device_count)
         networks = nets.Nets()
         if device_count > 1:
-            networks = divide_batch(networks, mesh)
+            networks = networks.divided(mesh)
         rate = float(inputs["learning_rate"])
         optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
         common = {

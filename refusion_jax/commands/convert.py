@@ -54,8 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       OSError, ValueError: if weights cannot be read or written, or TO holds others.
     """
-    from refusion_jax.commands.sums import parameter_count, sha256_of
-    from refusion_jax.weights import load_any_weights, save_weights, weights_file
+    from refusion_jax.files.checksums import sha256_of
+    from refusion_jax.weights import (
+        load_any_weights,
+        parameter_count,
+        save_weights,
+        weights_file,
+    )
 
     weights, target = load_any_weights(arguments.source), arguments.target
     source = weights_file(arguments.source)

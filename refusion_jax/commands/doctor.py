@@ -4,9 +4,9 @@ import argparse
 import platform
 import sys
 import time
-from importlib import metadata
 
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
+from refusion_jax.extras import version_of
 
 EXAMPLES = """\
 examples:
@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     print(f"python: {sys.version.split()[0]} on {platform.platform()}")
     for package in PACKAGES:
-        print(f"{package}: {_version(package) or 'not installed'}")
-    plugins = [f"{x} {_version(x)}" for x in PLUGINS if _version(x)]
+        print(f"{package}: {version_of(package) or 'not installed'}")
+    plugins = [f"{x} {version_of(x)}" for x in PLUGINS if version_of(x)]
     print(f"accelerator plugin: {', '.join(plugins) or 'none, JAX runs on the CPU'}")
     try:
         import jax
@@ -67,13 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"fusion: failed ({reason})")
         return 1
     return 0
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cache() -> str:

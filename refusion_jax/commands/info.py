@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _print_checkpoint(arguments.place)
     if arguments.place.suffix in EXPORTS:
         return _print_export(arguments.place)
-    from refusion_jax.commands.sums import parameter_count, sha256_of
-    from refusion_jax.weights import load_any_weights, weights_file
+    from refusion_jax.files.checksums import sha256_of
+    from refusion_jax.weights import load_any_weights, parameter_count, weights_file
 
     if arguments.place.is_dir():
         _print_run(arguments.place)

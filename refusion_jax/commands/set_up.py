@@ -4,7 +4,7 @@ import argparse
 import os
 
 from refusion_jax.commands.messages import complain
-from refusion_jax.compilation_cache import (
+from refusion_jax.devices.compilation_cache import (
     VARIABLE,
     default_cache_folder,
     use_compilation_cache,
@@ -37,7 +37,7 @@ def set_up_jax(arguments: argparse.Namespace) -> None:
     """
     import jax
 
-    from refusion_jax.devices import use_all_cores
+    from refusion_jax.devices.cores import use_all_cores
 
     use_all_cores()
     folder = default_cache_folder()

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -32,14 +32,12 @@ from refusion_jax.data.pairs import ALIGNMENTS, align_pair
 from refusion_jax.data.pictures import decode_picture, to_luminance
 from refusion_jax.data.sources import Luminances, add_to_fingerprint
 from refusion_jax.data.survey import Traits, examine, find_leaks, summarise
+from refusion_jax.extras import require
 
-try:
+if TYPE_CHECKING:
     import tensorflow_datasets as tfds
-except ImportError as cause:
-    raise ImportError(
-        "expected tensorflow-datasets and array-record, got an environment without "
-        "them; install them with: pip install 'refusion-jax[data]'."
-    ) from cause
+else:
+    tfds = require("tensorflow_datasets", extra="data", why="to prepare data sets")
 
 VERSION = "1.0.0"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from refusion_jax.data.pictures import write_picture
+from refusion_jax.extras import require
 
 TRAIN_PHOTOGRAPHS = ("astronaut", "camera", "coffee", "rocket")
 TEST_EXPOSURE_PHOTOGRAPH = "chelsea"
@@ -30,15 +31,9 @@ def write_demo_pairs(folder: Path) -> None:
         a multi-exposure pair a is the darker one.
 
     Raises:
-      ValueError: if scikit-image is not installed.
+      ImportError: if scikit-image is not installed.
     """
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise ValueError(
-            "The demo pairs need scikit-image; "
-            "install it with: pip install 'refusion-jax[demo]'."
-        ) from error
+    data = require("skimage.data", extra="demo", why="to make the demo pairs")
     for i, name in enumerate(TRAIN_PHOTOGRAPHS):
         photograph = getattr(data, name)()
         for j in range(2):

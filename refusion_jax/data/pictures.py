@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from refusion_jax.atomic import replace_file
 from refusion_jax.data.levels import check_rule, to_8_bit
+from refusion_jax.files.atomic import replace_file
 
 # The decoders that may run. The list matters: Pillow recognises a file by its content
 # and would start an external interpreter for PostScript named `.png`.

@@ -14,7 +14,7 @@ number n is `stream[n]`, in whichever process and after however many interruptio
 from collections.abc import Generator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,15 +24,12 @@ from jaxtyping import Array, Int, UInt8
 
 from refusion_jax.data.sampler import Crops, Stage, draw_crops
 from refusion_jax.data.sources import Luminances, PairSource, sizes_of
+from refusion_jax.extras import require
 
-try:
+if TYPE_CHECKING:
     import grain
-except ImportError as cause:
-    raise ImportError(
-        "expected grain, got an environment without it; install it with: "
-        "pip install 'refusion-jax[data]', or raise memory_budget so that the pairs "
-        "live on the device."
-    ) from cause
+else:
+    grain = require("grain", extra="data", why="to stream pairs above memory_budget")
 
 Pixels = tuple[
     UInt8[np.ndarray, "crops crop crop"], UInt8[np.ndarray, "crops crop crop"]

@@ -10,6 +10,7 @@ import numpy as np
 from refusion_jax.data.pairs import align_pair
 from refusion_jax.data.pictures import decode_picture, to_luminance
 from refusion_jax.data.sources import Luminances
+from refusion_jax.extras import require
 
 
 class PreparedPairs:
@@ -43,7 +44,7 @@ class PreparedPairs:
                 f"expected a prepared data set, got none at {directory}; make it with "
                 "experiments/prepare.py."
             )
-        tfds = _import_tfds()
+        tfds = require("tensorflow_datasets", extra="data", why="to read prepared sets")
         try:
             builder = tfds.builder_from_directory(directory)
             splits, metadata = builder.info.splits, builder.info.metadata
@@ -162,17 +163,6 @@ class PreparedPairs:
             f"expected an intact prepared set, got the damaged file {name} in "
             f"{self.directory} ({reason}); prepare it again with --overwrite."
         )
-
-
-def _import_tfds() -> Any:
-    try:
-        import tensorflow_datasets
-    except ImportError as error:
-        raise ImportError(
-            "expected tensorflow-datasets and array-record, got an environment without "
-            "them; install them with: pip install 'refusion-jax[data]'."
-        ) from error
-    return tensorflow_datasets
 
 
 def open_prepared(data_dir: Path, name: str, split: str = "train") -> PreparedPairs:

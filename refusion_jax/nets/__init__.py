@@ -10,12 +10,13 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
 from refusion_jax.array_types import Image, Params, WeightMaps
+from refusion_jax.devices.data_parallel import divided
+from refusion_jax.devices.mesh import device_mesh
 from refusion_jax.nets.fusion import FusionModule
-from refusion_jax.nets.mesh import device_mesh
 from refusion_jax.nets.proposal import LossProposalModule
 from refusion_jax.nets.reconstruction import ReconstructionModule
 from refusion_jax.nets.strips import Grid
@@ -123,6 +124,14 @@ class Nets(NamedTuple):
     fuse: Callable[[Params, Image, Image], Image] = fuse
     reconstruct: Callable[[Params, Image], tuple[Image, Image]] = reconstruct
     propose: Callable[[Params, Image, Image], WeightMaps] = propose
+
+    def divided(self, mesh: Mesh) -> "Nets":
+        """The same networks with their batch divided over a mesh, derivatives too."""
+        return Nets(
+            fuse=divided(self.fuse, pictures=2, mesh=mesh),
+            reconstruct=divided(self.reconstruct, pictures=1, mesh=mesh),
+            propose=divided(self.propose, pictures=2, mesh=mesh),
+        )
 
 
 def init_fusion(key: Array, *, interaction: bool = True, gating: bool = True) -> Params:

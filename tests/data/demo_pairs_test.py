@@ -162,7 +162,7 @@ def test_test_photographs_are_in_no_training_pair():
 def test_missing_scikit_image_says_how_to_install_it(tmp_path, monkeypatch):
     import sys
 
-    monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(ValueError, match=r"pip install 'refusion-jax\[demo\]'"):
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    with pytest.raises(ImportError, match=r"pip install 'refusion-jax\[demo\]'"):
         write_demo_pairs(tmp_path)
     assert not list(tmp_path.iterdir())

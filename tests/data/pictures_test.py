@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax import atomic
 from refusion_jax.data import pictures
 from refusion_jax.data.pictures import (
     check_writable,
@@ -15,6 +14,7 @@ from refusion_jax.data.pictures import (
     to_luminance,
     write_picture,
 )
+from refusion_jax.files import atomic
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)

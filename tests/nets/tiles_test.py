@@ -9,8 +9,8 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from refusion_jax import nets
+from refusion_jax.devices.mesh import device_mesh
 from refusion_jax.nets.in_place import InPlace, collect, fill, total, update
-from refusion_jax.nets.mesh import device_mesh
 from refusion_jax.nets.tiles import (
     AXIS,
     Tile,

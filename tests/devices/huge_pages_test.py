@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from refusion_jax.huge_pages import TUNABLES
+from refusion_jax.devices.huge_pages import TUNABLES
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="huge pages are asked for on Linux only"
 )
 PROGRAM = """
 import os, sys
-from refusion_jax.huge_pages import TUNABLES, restart_with_huge_pages
+from refusion_jax.devices.huge_pages import TUNABLES, restart_with_huge_pages
 print("started", os.getpid(), flush=True)
 restart_with_huge_pages()
 print(os.environ[TUNABLES], sys.argv[1:], sys.flags.optimize)
 """
 ALLOCATING = """
 import numpy as np
-from refusion_jax.huge_pages import restart_with_huge_pages
+from refusion_jax.devices.huge_pages import restart_with_huge_pages
 restart_with_huge_pages()
 array = np.ones(1 << 25, np.float32)
 print(open("/proc/self/smaps_rollup").read())

@@ -12,15 +12,15 @@ import os
 import jax
 
 
-def most_that_divide(batch_size: int, limit: int) -> int:
-    """The largest number of equal parts of a batch.
+def largest_divisor(batch_size: int, limit: int) -> int:
+    """Returns the largest divisor of a batch size that is at most `limit`.
 
     Args:
       batch_size: pairs.
-      limit: most parts, at least 1.
+      limit: at least 1.
 
     Returns:
-      From 1 to the limit.
+      The number of equal parts, from 1 to the limit.
     """
     return max(n for n in range(1, limit + 1) if batch_size % n == 0)
 
@@ -39,7 +39,7 @@ def split_cpu(batch_size: int | None = None) -> None:
       RuntimeError: if jax has computed something already.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    count = cores if batch_size is None else most_that_divide(batch_size, cores)
+    count = cores if batch_size is None else largest_divisor(batch_size, cores)
     jax.config.update("jax_num_cpu_devices", count)
 
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from refusion_jax.conveyor import convey
+from refusion_jax.files.conveyor import convey
 
 
 def run(items, *, load=lambda x: x, work=lambda x: x, store=lambda x, y: y, jobs=2):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refusion_jax.compilation_cache import default_cache_folder
+from refusion_jax.devices.compilation_cache import default_cache_folder
 
 
 @pytest.mark.parametrize(

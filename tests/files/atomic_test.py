@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from refusion_jax.atomic import remove_abandoned, replace_file, replacing
+from refusion_jax.files.atomic import remove_abandoned, replace_file, replacing
 
 
 def test_a_file_is_replaced_and_nothing_else_stays(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refusion_jax.array_types import WeightMaps
-from refusion_jax.nets.data_parallel import batch_mesh, divide_batch, replicated
+from refusion_jax.devices.data_parallel import batch_mesh, replicated
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def loss(nets, tree, images):
 def test_values_and_derivatives_of_both_orders_are_those_of_one_device(
     light_nets, tree, images
 ):
-    divided = divide_batch(light_nets, batch_mesh(2))
+    divided = light_nets.divided(batch_mesh(2))
 
     def numbers(nets):
         gradient = jax.grad(loss, argnums=1)
@@ -51,7 +51,7 @@ def test_values_and_derivatives_of_both_orders_are_those_of_one_device(
 
 def test_each_device_computes_its_part_of_the_batch(light_nets, tree, images):
     mesh = batch_mesh(2)
-    fuse = jax.jit(divide_batch(light_nets, mesh).fuse)
+    fuse = jax.jit(light_nets.divided(mesh).fuse)
     fused = fuse(*jax.device_put((tree, *images), replicated(mesh)))
     assert {shard.data.shape for shard in fused.addressable_shards} == {(2, 3, 5, 1)}
     assert {shard.device for shard in fused.addressable_shards} == set(jax.devices())

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from refusion_jax.devices import most_that_divide, split_cpu, training_options
+from refusion_jax.devices.cores import largest_divisor, split_cpu, training_options
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from refusion_jax.devices import most_that_divide, split_cpu, training_options
     [(4, 2, 2), (4, 3, 2), (4, 16, 4), (1, 8, 1), (6, 5, 3), (7, 4, 1)],
 )
 def test_parts_are_equal_and_as_many_as_allowed(batch_size, limit, parts):
-    assert most_that_divide(batch_size, limit) == parts
+    assert largest_divisor(batch_size, limit) == parts
 
 
 def test_the_cpu_is_not_split_under_a_running_program():

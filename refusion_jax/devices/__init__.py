@@ -1,0 +1,1 @@
+"""Devices: CPU cores, meshes, data parallelism, memory pages, compiled programs."""
