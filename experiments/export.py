@@ -19,7 +19,7 @@ from absl import app, flags
 from refusion_jax.export import COLOURS, difference, export_fusion
 from refusion_jax.exported import load_exported, metadata_file
 from refusion_jax.files.checksums import sha256_of
-from refusion_jax.ranges import RANGES
+from refusion_jax.pictures.ranges import RANGES
 from refusion_jax.weights import load_fusion_params, weights_file
 
 _WEIGHTS = flags.DEFINE_string(

@@ -8,10 +8,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from refusion_jax.data.levels import check_rule
-from refusion_jax.data.pairs import ALIGNMENTS
 from refusion_jax.meta.gradients import MODES
 from refusion_jax.nets.precision import PRECISIONS
+from refusion_jax.pictures.alignment import ALIGNMENTS
+from refusion_jax.pictures.levels import check_rule
 
 
 @dataclass

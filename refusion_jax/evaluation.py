@@ -1,8 +1,8 @@
 """Scores fused pictures against their sources: folders in, one value a picture out.
 
 Every picture, source or fused, grey or colour, is scored by its 8-bit luminance: the Y
-of BT.601, rounded half up (`data.pictures.to_luminance`). Everything that is wrong with
-the input is told at once, before anything is computed.
+of BT.601, rounded half up (`pictures.codecs.to_luminance`). All that is wrong with the
+input is reported at once, before anything is computed.
 """
 
 import os
@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from refusion_jax import metrics
 from refusion_jax.data.pairs import Pair, pictures_by_stem
-from refusion_jax.data.pictures import read_picture, to_luminance
 from refusion_jax.methods import FromFolder, FromWeights, Method, read_luminances
+from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.scores import Scores
 
 

@@ -35,7 +35,7 @@ def write_evaluation(
     """Scores methods and writes tables and a report.
 
     Writes `metrics.json` (the first method's), `metrics.csv`, `table.md`, `table.tex`,
-    `report.html`, and `methods.json` where there are several methods.
+    `reporting.page.html`, and `methods.json` where there are several methods.
 
     Args:
       out: folder to write to, made if it is missing.

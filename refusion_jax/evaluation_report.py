@@ -7,97 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refusion_jax import charts, metrics
+from refusion_jax import metrics
 from refusion_jax.data.pairs import Pair
-from refusion_jax.data.pictures import read_picture, to_luminance
 from refusion_jax.extras import version_of
 from refusion_jax.methods import Method, average, read_luminances
-from refusion_jax.report import data_uri, write_page
+from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.reporting import charts
+from refusion_jax.reporting.page import asset, data_uri, write_page
 from refusion_jax.scores import Scores
 from refusion_jax.table_formats import to_html
 from refusion_jax.tables import Table
 
 DIFFERENCE_RANGE = 64  # grey levels at which a difference picture saturates
 
-STYLE = """
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); }
-td { text-align: right; white-space: nowrap; }
-thead th { text-align: right; white-space: nowrap; }
-thead th:first-child { white-space: normal; }
-thead th:first-child, tbody th { text-align: left; position: sticky; left: 0;
-  background: var(--paper); max-width: min(22rem, 40vw); overflow-wrap: anywhere; }
-tbody th { font-weight: 500; min-width: min(14rem, 32vw); }
-abbr { text-decoration: none; color: var(--faint); }
-.best { font-weight: 700; background: var(--mark); }
-.second { text-decoration: underline; text-underline-offset: 0.2em; }
-.published td, .published th { color: var(--faint); font-weight: 400; }
-small { display: block; color: var(--faint); font-weight: 400; }
-.note, .legend { font-size: 0.85rem; color: var(--faint); max-width: 48rem; }
-.legend span { display: inline-block; margin-right: 1.2rem; }
-.legend svg { width: 1.8rem; height: 0.7rem; vertical-align: middle; }
-.charts { display: grid; gap: 1rem 1.5rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }
-.charts figcaption { color: var(--ink); font-weight: 600; }
-svg text { font-size: 10px; fill: var(--faint); }
-svg .grid { stroke: var(--line); }
-.strip { display: flex; gap: 0.6rem; overflow-x: auto; padding-bottom: 0.5rem; }
-.strip figure { flex: 0 0 min(17rem, 70vw); }
-.strip button { all: unset; cursor: zoom-in; display: block; width: 100%; }
-.strip button:focus-visible { outline: 3px solid #2f86d1; }
-.scale { display: inline-block; width: 9rem; height: 0.7rem; vertical-align: middle;
-  margin: 0 0.4rem; border: 1px solid var(--line); }
-body:has(dialog[open]) { overflow: hidden; }
-dialog { width: 100%; height: 100%; max-width: none; max-height: none; border: 0;
-  padding: 0; background: #111; color: #eee; }
-dialog[open] { display: flex; flex-direction: column; }
-dialog nav { display: flex; gap: 0.4rem; align-items: center; padding: 0.4rem; }
-dialog nav output { flex: 1; overflow-wrap: anywhere; font-size: 0.9rem; }
-dialog nav button { font: inherit; min-width: 2.6rem; min-height: 2.6rem; color: #eee;
-  background: #333; border: 0; border-radius: 0.3rem; }
-dialog div { flex: 1; overflow: auto; }
-dialog img { display: block; margin: auto; image-rendering: pixelated; }
-"""
-
-# Flipping between the pictures of a row keeps the place, so that they can be compared.
-SCRIPT = """
-const dialog = document.querySelector('dialog'), shown = dialog.querySelector('img');
-const box = dialog.querySelector('div'), label = dialog.querySelector('output');
-let row = [], name = '', at = 0, zoom = 1;
-function show() {
-  const picture = row[at].querySelector('img');
-  shown.src = picture.src; shown.alt = picture.alt;
-  label.textContent = `${name}: ${picture.alt}`;
-  shown.style.width = picture.naturalWidth * zoom + 'px';
-}
-function turn(by) { at = (at + by + row.length) % row.length; show(); }
-function scale(by) {
-  const x = (box.scrollLeft + box.clientWidth / 2) / zoom;
-  const y = (box.scrollTop + box.clientHeight / 2) / zoom;
-  zoom = Math.min(8, Math.max(1 / 8, zoom * by)); show();
-  box.scrollTo(x * zoom - box.clientWidth / 2, y * zoom - box.clientHeight / 2);
-}
-for (const strip of document.querySelectorAll('.strip')) {
-  const buttons = [...strip.querySelectorAll('button')];
-  buttons.forEach((button, i) => button.addEventListener('click', () => {
-    row = buttons; name = strip.previousElementSibling.textContent; at = i;
-    dialog.showModal();
-    const picture = button.querySelector('img');
-    const fit = Math.min(box.clientWidth / picture.naturalWidth,
-      box.clientHeight / picture.naturalHeight);
-    zoom = Math.min(8, Math.max(1 / 8, 2 ** Math.floor(Math.log2(fit)))); show();
-  }));
-}
-const actions = { previous: () => turn(-1), next: () => turn(1), out: () => scale(0.5),
-  in: () => scale(2), close: () => dialog.close() };
-dialog.addEventListener('click', event => actions[event.target.name]?.());
-dialog.addEventListener('keydown', event => {
-  const action = { ArrowLeft: 'previous', ArrowRight: 'next', '-': 'out', '+': 'in',
-    '=': 'in' }[event.key];
-  if (action) { event.preventDefault(); actions[action](); }
-});
-"""
 
 DIALOG = """<dialog><nav><output></output>
 <button name="previous" aria-label="previous picture">&lsaquo;</button>
@@ -157,7 +79,11 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, *, images: int) 
     remarks = [*evaluation.remarks, f"Made by refusion-jax {version_of()}."]
     body += [f"<p>{html.escape(text)}</p>" for text in remarks]
     write_page(
-        path, evaluation.title, [*body, DIALOG], style=STYLE, script=SCRIPT.strip()
+        path,
+        evaluation.title,
+        [*body, DIALOG],
+        style=asset("viewer.css"),
+        script=asset("viewer.js").strip(),
     )
 
 

@@ -17,14 +17,14 @@ import numpy as np
 
 from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, RgbImage
-from refusion_jax.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.exported import require_flatbuffers, write_artefact
 from refusion_jax.extras import version_of
 from refusion_jax.forward import fuse_luminance
 from refusion_jax.inference import check_params, fuse_pictures
 from refusion_jax.nets.precision import in_precision
 from refusion_jax.nets.strips import Grid
-from refusion_jax.ranges import apply_range, check_range
+from refusion_jax.pictures.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
+from refusion_jax.pictures.ranges import apply_range, check_range
 
 COLOURS = ("inside", "outside")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -51,7 +51,7 @@ def export_fusion(
       path: ends in `.jax`; an existing file is replaced. The JSON is `path` + ".json".
       colour: "outside", luminance in and F's own output out, or "inside", RGB in and
         out with the colour of `inference`.
-      output_range: with colour inside, a rule of `ranges`.
+      output_range: with colour inside, a rule of `pictures.ranges`.
       notes: further entries of the JSON, such as where the weights are from.
 
     Returns:

@@ -10,22 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.array_types import Params
-from refusion_jax.data.levels import check_rule
-from refusion_jax.data.pairs import check_alignment
-from refusion_jax.data.photographs import Photograph, write_photograph
-from refusion_jax.data.pictures import check_writable
 from refusion_jax.devices.compilation_cache import use_compilation_cache
 from refusion_jax.files.conveyor import Outcome, convey
 from refusion_jax.forward import fuse_luminance, place
-from refusion_jax.inference import (
-    Source,
-    as_photograph,
-    check_params,
-    fuse_photographs,
-)
+from refusion_jax.inference import check_params, fuse_photographs
 from refusion_jax.loss_maps import propose_maps
 from refusion_jax.nets.precision import check_precision
-from refusion_jax.ranges import check_range
+from refusion_jax.pictures.alignment import check_alignment
+from refusion_jax.pictures.codecs import check_writable
+from refusion_jax.pictures.levels import check_rule
+from refusion_jax.pictures.photographs import (
+    Photograph,
+    Source,
+    as_photograph,
+    write_photograph,
+)
+from refusion_jax.pictures.ranges import check_range
 from refusion_jax.weights import load_any_weights, require_fusion, weights_file
 
 JOBS = 2
@@ -117,7 +117,7 @@ class Fuser:
           *sources: two or more; only files and photographs have more than pixels.
 
         Returns:
-          The fused picture, see `data.photographs` for what it takes over.
+          The fused picture, see `pictures.photographs` for what it takes over.
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
@@ -167,7 +167,7 @@ class Fuser:
         """Fuses pictures and writes the result, which appears complete or not at all.
 
         Args:
-          output: its ending chooses the format, see `data.pictures.write_picture`.
+          output: its ending chooses the format, see `pictures.codecs.write_picture`.
           *sources: two or more.
 
         Returns:

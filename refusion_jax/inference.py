@@ -2,9 +2,9 @@
 
 The authors' rule, for every task alike: the luminances are fused, the result is
 stretched from its own minimum and maximum to the full range (or another rule of
-`ranges`), and colour is added. Grey sources give a grey picture, one coloured source
-lends its chroma, the chroma of more is fused by Eq. 15. Grey is a picture whose three
-channels are equal everywhere.
+`pictures.ranges`), and colour is added. Grey sources give a grey picture, one coloured
+source lends its chroma, the chroma of more is fused by Eq. 15. Grey is a picture whose
+three channels are equal everywhere.
 
 F fuses two; of more sources (a focus stack, a bracket of exposures) the first half and
 the second half are fused, and then the two results: a balanced tree. If F took the
@@ -23,20 +23,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Params
-from refusion_jax.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
-from refusion_jax.data.pairs import common_size, fit
-from refusion_jax.data.photographs import (
-    Photograph,
-    from_unit,
-    read_photograph,
-    to_unit,
-)
 from refusion_jax.forward import fuse_luminance
 from refusion_jax.nets.precision import check_precision
-from refusion_jax.ranges import apply_range, check_range
+from refusion_jax.pictures.alignment import common_size, fit
+from refusion_jax.pictures.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
+from refusion_jax.pictures.photographs import (
+    Photograph,
+    Source,
+    as_photograph,
+    from_unit,
+    to_unit,
+)
+from refusion_jax.pictures.ranges import apply_range, check_range
 from refusion_jax.weights import load_fusion_params
 
-Source = str | os.PathLike[str] | np.ndarray | jax.Array
 Picture = Float[np.ndarray, "height width *channels"]
 
 
@@ -59,9 +59,9 @@ def fuse(
         to over-exposed.
       weights: a weight file or run folder as `weights.load_fusion_params` takes it, or
         the parameters that it returns.
-      output_range: "stretch", "none" or "source", see `ranges`.
+      output_range: "stretch", "none" or "source", see `pictures.ranges`.
       align: what to do with two sizes, see `data.pairs.align_pair`; "none" refuses.
-      levels: range rule of 16-bit grey, see `data.levels`.
+      levels: range rule of 16-bit grey, see `pictures.levels`.
       precision: of the network, "float32", "tf32" or "bfloat16", see `nets.precision`.
 
     Returns:
@@ -282,50 +282,3 @@ def _finish(
     chroma = chromas[0] if len(chromas) == 1 else fuse_chroma(*chromas)
     rgb = ycbcr_to_rgb(jnp.concatenate([luminance, chroma], axis=-1))
     return jnp.clip(rgb, 0, 1)
-
-
-def as_photograph(source: Source | Photograph) -> Photograph:
-    """A source as it is, once it is known to be a picture.
-
-    Args:
-      source: a file or an array, as `fuse` takes them.
-
-    Returns:
-      Its pixels, and what belongs to them if it is a file.
-
-    Raises:
-      FileNotFoundError: if the file is missing.
-      ValueError: if it is no picture, or its values are out of range.
-    """
-    if isinstance(source, Photograph):
-        return source
-    if isinstance(source, str | os.PathLike):
-        return read_photograph(source)
-    if not isinstance(source, np.ndarray | jax.Array):
-        raise ValueError(
-            f"expected a path or an array, got {type(source).__name__}; convert it by "
-            "numpy.asarray first."
-        )
-    array = np.asarray(source)
-    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3))
-    if not is_shaped or array.size == 0:
-        raise ValueError(
-            "expected an array of shape (height, width), (height, width, 1) or "
-            f"(height, width, 3), got {array.shape}; pass one picture at a time."
-        )
-    if array.shape[2:] == (1,):
-        array = array[..., 0]
-    if array.dtype == np.uint8 or (array.dtype == np.uint16 and array.ndim == 2):
-        return Photograph(array)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            "expected uint8, floats in [0, 1] or grey of uint16, got "
-            f"{array.dtype} of shape {array.shape}; convert it first."
-        )
-    # Written so that NaN fails too.
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise ValueError(
-            f"expected floats in [0, 1], got {array.min()} to {array.max()}; scale "
-            "the picture first."
-        )
-    return Photograph(array.astype(np.float32))

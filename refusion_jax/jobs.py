@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refusion_jax.data.pairs import find_groups
-from refusion_jax.data.pictures import check_writable, read_picture
+from refusion_jax.pictures.codecs import check_writable, read_picture
 
 
 class Job(NamedTuple):

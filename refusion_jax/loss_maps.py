@@ -12,25 +12,13 @@ import numpy as np
 
 from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, WeightMaps
-from refusion_jax.data.photographs import Photograph
-from refusion_jax.data.pictures import write_picture
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.inference import aligned_pictures, luminance_of
 from refusion_jax.nets.precision import in_precision
-from refusion_jax.panel import make_panel, to_bytes
-
-# Red, green, blue at evenly spaced values from 0 to 1.
-COLOURS = np.array(
-    [
-        (0.10, 0.10, 0.45),
-        (0.15, 0.35, 0.90),
-        (0.10, 0.75, 0.90),
-        (0.45, 0.90, 0.50),
-        (0.95, 0.85, 0.20),
-        (0.95, 0.45, 0.10),
-        (0.55, 0.05, 0.05),
-    ]
-)
+from refusion_jax.pictures.codecs import write_picture
+from refusion_jax.pictures.photographs import Photograph
+from refusion_jax.reporting.color_map import color_map
+from refusion_jax.reporting.panel import make_panel, to_bytes
 
 
 def propose_maps(
@@ -100,17 +88,3 @@ def write_maps(folder: Path, maps: Mapping[str, np.ndarray], fused: np.ndarray) 
         ]
     )
     write_picture(folder / "panel.png", panel)
-
-
-def color_map(values: np.ndarray) -> np.ndarray:
-    """Colours a map: blue is 0, green is 1/2, red is 1.
-
-    Args:
-      values: height x width in [0, 1].
-
-    Returns:
-      uint8, height x width x 3.
-    """
-    places = np.linspace(0, 1, len(COLOURS))
-    channels = [np.interp(values, places, channel) for channel in COLOURS.T]
-    return to_bytes(np.stack(channels, axis=-1))

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from refusion_jax import inference
-from refusion_jax.color import rgb_to_luminance
-from refusion_jax.data.levels import to_8_bit
 from refusion_jax.data.pairs import Pair, pictures_by_stem
-from refusion_jax.data.pictures import read_picture, to_luminance
+from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.color import rgb_to_luminance
+from refusion_jax.pictures.levels import to_8_bit
 from refusion_jax.weights import load_fusion_params
 
 Fused = UInt8[np.ndarray, "height width *channels"]

@@ -1,4 +1,4 @@
-"""Operations in the picture plane: Sobel gradient and min-max stretch."""
+"""The Sobel gradient."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -32,23 +32,3 @@ def sobel_gradient(
     sobel_x = diagonal + antidiagonal + 2 * across
     sobel_y = diagonal - antidiagonal + 2 * down
     return jnp.abs(sobel_x) + jnp.abs(sobel_y)
-
-
-def stretch(
-    image: Float[Array, "*batch height width 1"],
-) -> Float[Array, "*batch height width 1"]:
-    """Maps each picture's own minimum to 0 and its maximum to 1.
-
-    A constant picture has no range to stretch: it is returned as it is.
-
-    Args:
-      image: any finite values.
-
-    Returns:
-      Same shape, in [0, 1] unless the picture is constant.
-    """
-    low = image.min(axis=(-3, -2, -1), keepdims=True)
-    extent = image.max(axis=(-3, -2, -1), keepdims=True) - low
-    is_constant = extent == 0
-    safe_extent = jnp.where(is_constant, 1, extent)
-    return jnp.where(is_constant, image, (image - low) / safe_extent)

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from refusion_jax.checkpoint import Checkpointer
 from refusion_jax.config import Config, to_flat
-from refusion_jax.data.pictures import write_picture
 from refusion_jax.data.sources import ChosenPairs, PairSource, fingerprint
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.look import look
 from refusion_jax.meta.state import TrainState
-from refusion_jax.panel import make_panel
+from refusion_jax.pictures.codecs import write_picture
 from refusion_jax.program import Dispatch, Program, schedule
+from refusion_jax.reporting.panel import make_panel
 from refusion_jax.scalars import ScalarLog
 from refusion_jax.weights import save_weights
 

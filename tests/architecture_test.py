@@ -11,31 +11,27 @@ PACKAGE = ROOT / "refusion_jax"
 FLOORS: tuple[set[str], ...] = (
     {
         "array_types",
-        "charts",
         "comparison",
         "devices",
         "extras",
         "files",
-        "panel",
         "pth",
         "published",
         "spatial",
     },
     {
-        "color",
         "exported",
         "losses",
         "metrics",
         "nets",
-        "ranges",
-        "report",
+        "pictures",
+        "reporting",
         "scalars",
         "scores",
     },
     {"forward", "look", "meta", "tables", "weights"},
-    {"checkpoint", "data", "optim", "table_formats"},
-    {"config", "inference", "jobs"},
-    {"export", "loss_maps", "methods", "program"},
+    {"checkpoint", "config", "data", "inference", "optim", "table_formats"},
+    {"export", "jobs", "loss_maps", "methods", "program"},
     {"evaluation", "evaluation_report", "export_onnx", "fuser", "trainer"},
     {"evaluation_files", "video"},
     {"commands"},
@@ -94,7 +90,7 @@ def violations(package, floors, pure_rooms=PURE_ROOMS):
             yield f"{room} stands on no floor"
             continue
         graph = inside.setdefault(room, {})
-        for imported in imports_of(name, path, modules):
+        for imported in sorted(set(imports_of(name, path, modules))):
             top, _, rest = imported.partition(".")
             if top != front:
                 if room in pure_rooms and top not in PURE_IMPORTS:

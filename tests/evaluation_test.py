@@ -10,7 +10,6 @@ from PIL import Image
 from refusion_jax import inference, metrics, nets
 from refusion_jax.cli import main
 from refusion_jax.data.pairs import Pair
-from refusion_jax.data.pictures import read_picture
 from refusion_jax.evaluation import (
     InputError,
     check_keys,
@@ -20,6 +19,7 @@ from refusion_jax.evaluation import (
     score,
 )
 from refusion_jax.methods import BASELINES, FromFolder, FromWeights
+from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.scores import Scores, write_scores
 from refusion_jax.weights import save_weights
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.spatial import sobel_gradient, stretch
+from refusion_jax.spatial import sobel_gradient
 
 KERNEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
@@ -41,16 +41,3 @@ def test_sobel_of_a_constant_is_zero_inside():
 def test_sobel_never_exceeds_six():
     corner = jnp.zeros((1, 3, 3, 1)).at[0, 1:, 1:, 0].set(1).at[0, 0, 2, 0].set(1)
     assert sobel_gradient(corner.at[0, 2, 0, 0].set(1).at[0, 1, 1].set(0)).max() == 6
-
-
-def test_stretch_maps_each_picture_to_its_own_range():
-    images = np.random.default_rng(1).uniform(0.2, 0.7, (3, 4, 5, 1))
-    ours = stretch(jnp.asarray(images, jnp.float32))
-    for image, stretched in zip(images, ours, strict=True):
-        expected = (image - image.min()) / (image.max() - image.min())
-        np.testing.assert_allclose(stretched, expected, atol=1e-6)
-
-
-def test_stretch_leaves_a_constant_picture_alone():
-    constant = jnp.full((2, 3, 3, 1), 0.3)
-    np.testing.assert_array_equal(stretch(constant), constant)

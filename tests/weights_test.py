@@ -8,8 +8,8 @@ import pytest
 import safetensors.numpy
 
 from refusion_jax import inference, nets
-from refusion_jax.data.pictures import read_picture
 from refusion_jax.files import atomic
+from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.pth import read_pth
 from refusion_jax.weights import (
     convert_authors,

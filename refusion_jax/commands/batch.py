@@ -8,12 +8,16 @@ import numpy as np
 from tqdm import tqdm
 
 from refusion_jax.commands.messages import complain
-from refusion_jax.data.photographs import Photograph, read_photograph, write_photograph
 from refusion_jax.files.atomic import remove_abandoned
 from refusion_jax.files.conveyor import convey
 from refusion_jax.fuser import Fuser
 from refusion_jax.jobs import Job, is_finished
 from refusion_jax.loss_maps import write_maps
+from refusion_jax.pictures.photographs import (
+    Photograph,
+    read_photograph,
+    write_photograph,
+)
 
 
 class _Made(NamedTuple):

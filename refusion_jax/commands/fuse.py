@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError, ImportError: what is wrong with all of it.
     """
     # jax takes a second to import; help and typing errors should not wait for it.
-    from refusion_jax.data.levels import check_rule
+    from refusion_jax.pictures.levels import check_rule
     from refusion_jax.video import is_video
 
     check_rule(arguments.levels)

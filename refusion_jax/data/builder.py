@@ -27,12 +27,12 @@ from refusion_jax.data.layout import (
     list_files,
     locate,
 )
-from refusion_jax.data.levels import check_rule
-from refusion_jax.data.pairs import ALIGNMENTS, align_pair
-from refusion_jax.data.pictures import decode_picture, to_luminance
 from refusion_jax.data.sources import Luminances, add_to_fingerprint
 from refusion_jax.data.survey import Traits, examine, find_leaks, summarise
 from refusion_jax.extras import require
+from refusion_jax.pictures.alignment import ALIGNMENTS, align_pair
+from refusion_jax.pictures.codecs import decode_picture, to_luminance
+from refusion_jax.pictures.levels import check_rule
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -48,7 +48,7 @@ class Reading:
 
     Attributes:
       align: what to do with two sizes in a pair, see `pairs.align_pair`.
-      levels: range rule of 16-bit grey, see `data.levels`.
+      levels: range rule of 16-bit grey, see `pictures.levels`.
       scene: pattern of the scene in a stem; empty: the catalogue's.
     """
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from refusion_jax.data.pictures import write_picture
 from refusion_jax.extras import require
+from refusion_jax.pictures.codecs import write_picture
+from refusion_jax.reporting.panel import to_bytes
 
 TRAIN_PHOTOGRAPHS = ("astronaut", "camera", "coffee", "rocket")
 TEST_EXPOSURE_PHOTOGRAPH = "chelsea"
@@ -86,7 +87,7 @@ def exposure_pair(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         np.clip(light * factor, 0, 1) ** (1 / GAMMA)
         for factor in (1 / EXPOSURE_FACTOR, EXPOSURE_FACTOR)
     )
-    return _to_bytes(under), _to_bytes(over)
+    return to_bytes(under), to_bytes(over)
 
 
 def blur_by_depth(photograph: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -119,7 +120,7 @@ def blur_by_depth(photograph: np.ndarray, distance: np.ndarray) -> np.ndarray:
         below, fraction = below[..., None], fraction[..., None]
     lower = np.take_along_axis(stack, below[None], axis=0)[0]
     upper = np.take_along_axis(stack, below[None] + 1, axis=0)[0]
-    return _to_bytes((1 - fraction) * lower + fraction * upper)
+    return to_bytes((1 - fraction) * lower + fraction * upper)
 
 
 def slanted_plane(height: int, width: int, *, angle: float) -> np.ndarray:
@@ -156,10 +157,6 @@ def normalised_depth(disparity: np.ndarray) -> np.ndarray:
     # Slightly smoothed: a matcher's outliers would blur single pixels.
     filled = gaussian_filter(disparity[tuple(nearest)], 2.0)
     return (filled.max() - filled) / (filled.max() - filled.min())
-
-
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.round(values * 255).astype(np.uint8)
 
 
 def _write(folder: Path, name: str, pair: tuple[np.ndarray, np.ndarray]) -> None:

@@ -6,13 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-
-from refusion_jax.data.pictures import PICTURE_ENDINGS, read_picture, to_luminance
 from refusion_jax.data.sources import Luminances
-
-ALIGNMENTS = ("none", "crop", "resize")
+from refusion_jax.pictures.alignment import align_pair
+from refusion_jax.pictures.codecs import PICTURE_ENDINGS, read_picture, to_luminance
 
 
 class Pair(NamedTuple):
@@ -154,8 +150,8 @@ def read_pairs(
       pairs: as `find_pairs` returns them.
       minimum_size: the side of the square crop that must fit into every picture, in
         pixels; None accepts any size.
-      align: what to do with two sizes in a pair, see `align_pair`.
-      levels: range rule of 16-bit grey, see `data.levels`.
+      align: what to do with two sizes in a pair, see `pictures.alignment`.
+      levels: range rule of 16-bit grey, see `pictures.levels`.
 
     Returns:
       One tuple a pair: uint8 luminance of a and of b, both (height, width).
@@ -165,104 +161,6 @@ def read_pairs(
         differ, or if a picture is smaller than the crop.
     """
     return [_read_pair(pair, minimum_size, align, levels) for pair in pairs]
-
-
-def align_pair(
-    picture_a: np.ndarray, picture_b: np.ndarray, align: str, names: tuple[str, str]
-) -> Luminances:
-    """Gives the pictures of a pair one size.
-
-    This makes the sizes equal, not the contents: it registers nothing.
-
-    Args:
-      picture_a, picture_b: uint8, (height, width) or (height, width, 3).
-      align: "none" refuses two sizes; "crop" cuts the middle of the common size from
-        both; "resize" scales b to the size of a (bicubic, all of b is kept).
-      names: what an error message calls the two.
-
-    Returns:
-      The pair; the same arrays where the sizes are equal.
-
-    Raises:
-      ValueError: naming both and their sizes; or listing the choices of `align`.
-    """
-    size = common_size([picture_a.shape, picture_b.shape], align, names)
-    return fit(picture_a, size, align), fit(picture_b, size, align)
-
-
-def common_size(
-    shapes: Sequence[tuple[int, ...]], align: str, names: Sequence[str]
-) -> tuple[int, int]:
-    """The one size that pictures of a scene get, see `align_pair`.
-
-    Args:
-      shapes: of the pictures, height and width first.
-      align: "none", "crop" (the smallest height and width) or "resize" (the first's).
-      names: what an error message calls the pictures.
-
-    Returns:
-      Height and width.
-
-    Raises:
-      ValueError: naming the first two that differ; or listing the choices of `align`.
-    """
-    check_alignment(align)
-    heights, widths = [shape[0] for shape in shapes], [shape[1] for shape in shapes]
-    if align == "crop":
-        return min(heights), min(widths)
-    for i in range(1, len(shapes)):
-        if align == "none" and shapes[i][:2] != shapes[0][:2]:
-            raise ValueError(
-                f"expected a pair of one size, got {names[0]} of "
-                f"{widths[0]}x{heights[0]} and {names[i]} of {widths[i]}x{heights[i]} "
-                "pixels; crop or resize the pair first, or choose align=crop or "
-                "align=resize."
-            )
-    return heights[0], widths[0]
-
-
-def check_alignment(align: str) -> None:
-    """Refuses what is no way to align.
-
-    Args:
-      align: one of `ALIGNMENTS`.
-
-    Raises:
-      ValueError: listing them.
-    """
-    if align not in ALIGNMENTS:
-        raise ValueError(
-            f"expected align to be one of {', '.join(ALIGNMENTS)}, got {align!r}; "
-            "choose one of these."
-        )
-
-
-def fit(picture: np.ndarray, size: tuple[int, int], align: str) -> np.ndarray:
-    """Crops or scales one picture.
-
-    Args:
-      picture: uint8, or float32 in [0, 1]; (height, width) or (height, width, 3).
-      size: height and width, as `common_size` returns them.
-      align: "crop" or "resize"; of a picture of this size nothing is asked.
-
-    Returns:
-      The picture in that size; the same array where it has it.
-    """
-    if picture.shape[:2] == size:
-        return picture
-    if align == "crop":
-        top, left = (picture.shape[i] - size[i] for i in (0, 1))
-        return picture[top // 2 : top // 2 + size[0], left // 2 : left // 2 + size[1]]
-    if picture.dtype == np.uint8:
-        return _scaled(picture, size)
-    channels = [_scaled(x, size) for x in np.atleast_3d(picture).transpose(2, 0, 1)]
-    # Bicubic interpolation overshoots at edges.
-    return np.clip(np.stack(channels, axis=-1), 0, 1).reshape(*size, *picture.shape[2:])
-
-
-def _scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    image = Image.fromarray(picture)
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def _read_pair(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from refusion_jax.data.pairs import align_pair
-from refusion_jax.data.pictures import decode_picture, to_luminance
 from refusion_jax.data.sources import Luminances
 from refusion_jax.extras import require
+from refusion_jax.pictures.alignment import align_pair
+from refusion_jax.pictures.codecs import decode_picture, to_luminance
 
 
 class PreparedPairs:

@@ -10,6 +10,7 @@ import numpy as np
 
 from refusion_jax.data.patches import corners, kept_corners
 from refusion_jax.data.sources import Luminances
+from refusion_jax.pictures.photographs import is_coloured
 
 
 class Traits(NamedTuple):
@@ -48,7 +49,7 @@ def examine(
     return Traits(
         stem=stem,
         size=(height, width),
-        colour=(_has_colour(pictures[0]), _has_colour(pictures[1])),
+        colour=(is_coloured(pictures[0]), is_coloured(pictures[1])),
         digests=(_digest(pair[0]), _digest(pair[1])),
         patches=(len(corners(height, width)), len(kept_corners(pair))),
     )
@@ -144,10 +145,6 @@ def _marks(traits: Traits, scene: str) -> set[tuple[str, str]]:
 def _some(stems: Sequence[str]) -> str:
     rest = f" and {len(stems) - 2} more" if len(stems) > 2 else ""
     return ", ".join(stems[:2]) + rest
-
-
-def _has_colour(picture: np.ndarray) -> bool:
-    return picture.ndim == 3 and bool((picture != picture[..., :1]).any())
 
 
 def _digest(luminance: np.ndarray) -> str:

@@ -31,7 +31,7 @@ def open_training_pairs(
       source_a, source_b: folders of pictures.
       align: what to do with two sizes in a pair, see `pairs.align_pair`. A prepared set
         of another name keeps what it was prepared with, for this and for `levels`.
-      levels: range rule of 16-bit grey, see `data.levels`.
+      levels: range rule of 16-bit grey, see `pictures.levels`.
       patches: fixed patches with contrast, of side crop_size (see `data.patches`),
         instead of whole pictures.
       crop_size: into every picture such a crop must fit.

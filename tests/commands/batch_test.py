@@ -11,7 +11,7 @@ from PIL import Image
 
 from refusion_jax import inference
 from refusion_jax.cli import main
-from refusion_jax.data.pictures import read_picture
+from refusion_jax.pictures.codecs import read_picture
 
 RNG = np.random.default_rng(0)
 COUNT = 50

@@ -10,9 +10,9 @@ from PIL import Image
 from refusion_jax.data.catalogue import facts_of
 from refusion_jax.data.layout import SplitFolders
 from refusion_jax.data.pairs import find_pairs
-from refusion_jax.data.pictures import decode_picture, to_luminance
 from refusion_jax.data.prepared import PreparedPairs, open_prepared
 from refusion_jax.data.sources import fingerprint, in_order
+from refusion_jax.pictures.codecs import decode_picture, to_luminance
 
 tfds = pytest.importorskip(
     "tensorflow_datasets", reason="tensorflow-datasets is in the extra `data`"

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from refusion_jax.data.layout import SplitFolders
-from refusion_jax.data.pictures import to_luminance
 from refusion_jax.data.prepared import PreparedPairs, open_prepared
+from refusion_jax.pictures.codecs import to_luminance
 
 COUNT = 60
 

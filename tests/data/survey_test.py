@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 
-from refusion_jax.data.pictures import to_luminance
 from refusion_jax.data.survey import describe, examine, find_leaks, summarise
+from refusion_jax.pictures.codecs import to_luminance
 
 GREY = np.random.default_rng(0).integers(0, 256, (130, 140), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (130, 140, 3), np.uint8)

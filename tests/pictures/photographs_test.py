@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from refusion_jax.data import photographs
-from refusion_jax.data.photographs import (
+from refusion_jax.pictures import photographs
+from refusion_jax.pictures.photographs import (
     Photograph,
     from_unit,
     read_photograph,

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from refusion_jax.charts import COLORS, HEIGHT, WIDTH, chart, color, dash
+from refusion_jax.reporting.charts import COLORS, HEIGHT, WIDTH, chart, color, dash
 
 STEMS = ("a", "b<&", "c")
 

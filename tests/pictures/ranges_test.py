@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.ranges import apply_range, check_range
+from refusion_jax.pictures.ranges import apply_range, check_range, stretch
 
 FUSED = jnp.asarray([[0.1, 0.2], [0.5, 0.9]], jnp.float32)[..., None]
 SOURCES = [
@@ -38,3 +38,16 @@ def test_an_unknown_rule_lists_the_rules(rule):
     for function in (check_range, lambda x: apply_range(FUSED, SOURCES, rule=x)):
         with pytest.raises(ValueError, match=rf"stretch, none, source, got '{rule}'"):
             function(rule)
+
+
+def test_stretch_maps_each_picture_to_its_own_range():
+    images = np.random.default_rng(1).uniform(0.2, 0.7, (3, 4, 5, 1))
+    ours = stretch(jnp.asarray(images, jnp.float32))
+    for image, stretched in zip(images, ours, strict=True):
+        expected = (image - image.min()) / (image.max() - image.min())
+        np.testing.assert_allclose(stretched, expected, atol=1e-6)
+
+
+def test_stretch_leaves_a_constant_picture_alone():
+    constant = jnp.full((2, 3, 3, 1), 0.3)
+    np.testing.assert_array_equal(stretch(constant), constant)

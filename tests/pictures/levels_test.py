@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from refusion_jax.data.levels import check_rule, to_8_bit
+from refusion_jax.pictures.levels import check_rule, to_8_bit
 
 THERMAL = np.array([[29000, 29500], [30000, 31000]], np.uint16)
 

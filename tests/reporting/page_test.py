@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.report import Section, color_map, data_uri, plot_curves, write_report
+from refusion_jax.reporting.page import Section, data_uri, write_report
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
@@ -89,28 +89,3 @@ def test_pictures_are_embedded_to_the_last_bit(page):
 
 def test_floats_are_embedded_as_the_nearest_bytes():
     np.testing.assert_array_equal(pixels(data_uri(GREY / 255)), GREY)
-
-
-def test_a_map_runs_from_blue_to_red():
-    colours = color_map(np.array([[0.0, 0.2, 0.5, 0.8, 1.0]])).astype(int)[0]
-    assert colours.shape == (5, 3)
-    red_minus_blue = colours[:, 0] - colours[:, 2]
-    assert red_minus_blue[1] < 0 < red_minus_blue[3]
-    assert colours[0, 2] > colours[0, 0] and colours[4, 0] > colours[4, 2]
-
-
-def test_curves_are_drawn_from_their_own_stage():
-    lines = [
-        {"step": step, "stage": stage, "loss": value}
-        for step in (1, 2, 3)
-        for stage, value in (("fusion", 0.1 * step), ("validation", 2.0))
-    ]
-    curves = {"training": ("fusion", "loss"), "held out": ("validation", "loss")}
-    both = plot_curves(lines, curves)
-    assert both.dtype == np.uint8 and both.shape[-1] == 3
-    other = [*lines, {"step": 2, "stage": "meta", "loss": 50.0}]
-    np.testing.assert_array_equal(both, plot_curves(other, curves))
-    moved = [
-        line | {"loss": 0.5} if line["stage"] == "fusion" else line for line in lines
-    ]
-    assert (both != plot_curves(moved, curves)).any()

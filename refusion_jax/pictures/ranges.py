@@ -17,11 +17,29 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from refusion_jax.spatial import stretch
-
 RANGES = ("stretch", "none", "source")
 
 Luminance = Float[Array, "*batch height width 1"]
+
+
+def stretch(
+    image: Float[Array, "*batch height width 1"],
+) -> Float[Array, "*batch height width 1"]:
+    """Maps each picture's own minimum to 0 and its maximum to 1.
+
+    A constant picture has no range to stretch: it is returned as it is.
+
+    Args:
+      image: any finite values.
+
+    Returns:
+      Same shape, in [0, 1] unless the picture is constant.
+    """
+    low = image.min(axis=(-3, -2, -1), keepdims=True)
+    extent = image.max(axis=(-3, -2, -1), keepdims=True) - low
+    is_constant = extent == 0
+    safe_extent = jnp.where(is_constant, 1, extent)
+    return jnp.where(is_constant, image, (image - low) / safe_extent)
 
 
 def check_range(rule: str) -> None:

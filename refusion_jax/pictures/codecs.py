@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from refusion_jax.data.levels import check_rule, to_8_bit
 from refusion_jax.files.atomic import replace_file
+from refusion_jax.pictures.levels import check_rule, to_8_bit
 
 # The decoders that may run. The list matters: Pillow recognises a file by its content
 # and would start an external interpreter for PostScript named `.png`.
@@ -60,8 +60,8 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
 
     Args:
       path: a picture file; its content, not its ending, tells the format.
-      levels: range rule of 16-bit grey, see `data.levels`; "full" divides by 257 and
-        rounds.
+      levels: range rule of 16-bit grey, see `pictures.levels`; "full" divides by 257
+        and rounds.
 
     Returns:
       uint8, (height, width) or (height, width, 3), 0..255.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from refusion_jax.panel import GAP, LABEL_HEIGHT, make_panel, to_bytes
+from refusion_jax.reporting.panel import GAP, LABEL_HEIGHT, make_panel, to_bytes
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 9), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (6, 9, 3), np.uint8)

@@ -20,11 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from refusion_jax.data.levels import MAX_LEVEL, to_fraction
-from refusion_jax.data.pictures import open_picture, pixels_of, save_image
+from refusion_jax.pictures.codecs import open_picture, pixels_of, save_image
+from refusion_jax.pictures.levels import MAX_LEVEL, to_fraction
+
+Source = str | os.PathLike[str] | np.ndarray | jax.Array
 
 _Tag = ExifTags.Base
 # Of the picture, not of the file that held it.
@@ -66,8 +69,16 @@ class Photograph(NamedTuple):
     @property
     def is_coloured(self) -> bool:
         """Whether the channels differ anywhere."""
-        pixels = self.pixels
-        return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
+        return is_coloured(self.pixels)
+
+
+def is_coloured(pixels: np.ndarray) -> bool:
+    """Returns whether the channels of a picture differ anywhere.
+
+    Args:
+      pixels: (height, width), or (height, width, 3).
+    """
+    return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
@@ -117,12 +128,59 @@ def _exif_of(image: Image.Image) -> bytes | None:
         return None
 
 
+def as_photograph(source: Source | Photograph) -> Photograph:
+    """A source as it is, once it is known to be a picture.
+
+    Args:
+      source: a file or an array, as `fuse` takes them.
+
+    Returns:
+      Its pixels, and what belongs to them if it is a file.
+
+    Raises:
+      FileNotFoundError: if the file is missing.
+      ValueError: if it is no picture, or its values are out of range.
+    """
+    if isinstance(source, Photograph):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return read_photograph(source)
+    if not isinstance(source, np.ndarray | jax.Array):
+        raise ValueError(
+            f"expected a path or an array, got {type(source).__name__}; convert it by "
+            "numpy.asarray first."
+        )
+    array = np.asarray(source)
+    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3))
+    if not is_shaped or array.size == 0:
+        raise ValueError(
+            "expected an array of shape (height, width), (height, width, 1) or "
+            f"(height, width, 3), got {array.shape}; pass one picture at a time."
+        )
+    if array.shape[2:] == (1,):
+        array = array[..., 0]
+    if array.dtype == np.uint8 or (array.dtype == np.uint16 and array.ndim == 2):
+        return Photograph(array)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            "expected uint8, floats in [0, 1] or grey of uint16, got "
+            f"{array.dtype} of shape {array.shape}; convert it first."
+        )
+    # Written so that NaN fails too.
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(
+            f"expected floats in [0, 1], got {array.min()} to {array.max()}; scale "
+            "the picture first."
+        )
+    return Photograph(array.astype(np.float32))
+
+
 def to_unit(photograph: Photograph, levels: str = "full") -> np.ndarray:
     """The pixels as floats.
 
     Args:
       photograph: of any depth.
-      levels: range rule of 16-bit grey, see `data.levels`.
+      levels: range rule of 16-bit grey, see `pictures.levels`.
 
     Returns:
       float32 in [0, 1], of the pixels' shape.

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.data import pictures
-from refusion_jax.data.pictures import (
+from refusion_jax.files import atomic
+from refusion_jax.pictures import codecs
+from refusion_jax.pictures.codecs import (
     check_writable,
     decode_picture,
     read_picture,
     to_luminance,
     write_picture,
 )
-from refusion_jax.files import atomic
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)
@@ -80,7 +80,7 @@ def test_16_bit_grey_is_divided_by_257_and_rounded(tmp_path):
 def test_a_16_bit_png_of_an_older_pillow_reads_the_same(tmp_path):
     image = Image.fromarray(np.array([[0, 257, 65535]], np.int32))
     image.format = "PNG"
-    np.testing.assert_array_equal(pictures._decode(image), [[0, 1, 255]])
+    np.testing.assert_array_equal(codecs._decode(image), [[0, 1, 255]])
 
 
 def test_the_exif_orientation_is_applied(tmp_path):

@@ -4,28 +4,15 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.panel import to_bytes
-
-STYLE = """
-:root { color-scheme: light dark; --ink: light-dark(#222, #e4e4e4);
-  --faint: light-dark(#5c5c5c, #a6a6a6); --line: light-dark(#d8d8d8, #444);
-  --paper: light-dark(#fff, #16181b); --mark: light-dark(#fff2c4, #4d4218); }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
-  padding: 0 1rem; color: var(--ink); background: var(--paper); }
-h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
-.pictures { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)); }
-figure { margin: 0; }
-figure img { width: 100%; display: block; }
-figcaption { font-size: 0.85rem; color: var(--faint); padding-top: 0.25rem; }
-"""
+from refusion_jax.reporting.panel import to_bytes
 
 
 class Section(NamedTuple):
@@ -40,6 +27,15 @@ class Section(NamedTuple):
     heading: str
     paragraphs: Sequence[str]
     pictures: Mapping[str, np.ndarray]
+
+
+def asset(name: str) -> str:
+    """Reads a style sheet or a script that is part of this package.
+
+    Args:
+      name: of the file, such as "page.css".
+    """
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
@@ -72,13 +68,14 @@ def write_page(
       path: the .html file.
       title: plain text.
       body: HTML, escaped by the caller.
-      style: CSS after `STYLE`.
+      style: CSS after that of `page.css`.
       script: JavaScript at the end of the page.
     """
+    styles = asset("page.css") + style
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style></head>\n"
+        f"<title>{html.escape(title)}</title><style>{styles}</style></head>\n"
         "<body>"
         + "\n".join(body)
         + (f"<script>{script}</script>" if script else "")
@@ -103,46 +100,3 @@ def data_uri(picture: np.ndarray, palette: np.ndarray | None = None) -> str:
         image.putpalette(palette.tobytes())
     image.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def color_map(values: np.ndarray) -> np.ndarray:
-    """Colours a map like the paper's Figs. 8 to 11: blue is 0, red is 1.
-
-    Args:
-      values: height x width in [0, 1].
-
-    Returns:
-      uint8, height x width x 3.
-    """
-    from matplotlib import colormaps
-
-    return to_bytes(colormaps["turbo"](values)[..., :3])
-
-
-def plot_curves(
-    lines: Sequence[Mapping[str, Any]], curves: Mapping[str, tuple[str, str]]
-) -> np.ndarray:
-    """Plots logged scalars over steps, logarithmically.
-
-    Args:
-      lines: of a scalars.jsonl.
-      curves: label to (stage, scalar's name).
-
-    Returns:
-      uint8 picture, height x width x 3.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3.2), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for label, (stage, name) in curves.items():
-        points = [(x["step"], x[name]) for x in lines if x["stage"] == stage]
-        marker = "o" if stage == "validation" else ""
-        axes.plot(*zip(*points, strict=True), marker=marker, label=label)
-    axes.set(xlabel="step", yscale="log")
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

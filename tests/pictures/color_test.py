@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.color import (
+from refusion_jax.pictures.color import (
     NEUTRAL_CHROMA,
     fuse_chroma,
     is_grey,

@@ -1,0 +1,1 @@
+"""Pictures: files, bit depth, colour, transparency, size, black and white."""

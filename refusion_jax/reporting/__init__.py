@@ -1,0 +1,1 @@
+"""Reporting: pages, charts, panels, curves, colour maps."""
