@@ -16,12 +16,18 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from refusion_jax.comparison import RESAMPLES
 from refusion_jax.devices.cores import use_all_cores
-from refusion_jax.evaluation import columns
-from refusion_jax.evaluation_files import REPORT_IMAGES, write_evaluation
-from refusion_jax.methods import BASELINES, ROUNDINGS, FromFolder, FromWeights, Method
-from refusion_jax.table_formats import to_markdown
+from refusion_jax.evaluation.candidates import (
+    BASELINES,
+    ROUNDINGS,
+    Candidate,
+    FromFolder,
+    FromWeights,
+)
+from refusion_jax.evaluation.comparison import RESAMPLES
+from refusion_jax.evaluation.results import REPORT_IMAGES, write_evaluation
+from refusion_jax.evaluation.scoring import columns
+from refusion_jax.evaluation.table_formats import to_markdown
 
 _SOURCE_A = flags.DEFINE_string(
     "source_a", None, "Folder: infrared, functional, near, under.", required=True
@@ -104,7 +110,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _methods() -> dict[str, Method]:
+def _methods() -> dict[str, Candidate]:
     """Methods by name, in order; what is wrong with the flags is raised."""
     unknown = [name for name in _BASELINES.value if name not in BASELINES]
     if unknown:
@@ -118,7 +124,7 @@ def _methods() -> dict[str, Method]:
     ]
     folders = [(name, FromFolder(path)) for name, path in map(_named, _METHOD.value)]
     baselines = [(name, BASELINES[name]) for name in _BASELINES.value]
-    named: list[tuple[str, Method]] = [*weights, *folders, *baselines]
+    named: list[tuple[str, Candidate]] = [*weights, *folders, *baselines]
     names = [name for name, _ in named]
     twice = [name for name in names if names.count(name) > 1]
     if twice:

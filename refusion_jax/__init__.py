@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refusion_jax.devices.cores import use_all_cores
-    from refusion_jax.evaluation import evaluate
+    from refusion_jax.evaluation.scoring import evaluate
     from refusion_jax.fuser import Fuser
     from refusion_jax.inference import fuse
 
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
         return fuse
     if name == "evaluate":
-        from refusion_jax.evaluation import evaluate
+        from refusion_jax.evaluation.scoring import evaluate
 
         return evaluate
     if name == "Fuser":

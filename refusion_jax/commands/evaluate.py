@@ -71,10 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError: for the caller to print, if the arguments are wrong.
     """
     # jax takes a second to import; help and typing errors should not wait for it.
-    from refusion_jax.evaluation import InputError, columns
-    from refusion_jax.evaluation_files import write_evaluation
-    from refusion_jax.methods import FromFolder
-    from refusion_jax.table_formats import to_markdown
+    from refusion_jax.evaluation.candidates import FromFolder
+    from refusion_jax.evaluation.results import write_evaluation
+    from refusion_jax.evaluation.scoring import InputError, columns
+    from refusion_jax.evaluation.table_formats import to_markdown
 
     keys = columns(arguments.columns, arguments.task)
     method = FromFolder(arguments.fused)

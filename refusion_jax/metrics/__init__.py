@@ -6,13 +6,19 @@ A function whose key is in METRICS bears the key as its name; the others are var
 that tables contain under the same titles.
 """
 
-from refusion_jax.metrics.catalogue import METRICS, PAPER_COLUMNS, Metric
+from refusion_jax.metrics.catalogue import (
+    METRICS,
+    PAPER_COLUMNS,
+    WITH_SSIM,
+    WITH_VIFF,
+    Metric,
+)
 from refusion_jax.metrics.chen_blum import qcb, qcb_double_input
+from refusion_jax.metrics.compute import compute
 from refusion_jax.metrics.correlation import cc, mse, psnr, scd
 from refusion_jax.metrics.edges import nabf, nabf_tang_as_called, qabf
 from refusion_jax.metrics.feature_information import fmi, fmi_dct, fmi_none
 from refusion_jax.metrics.information import en, mi, mi_nats, nmi, qncie
-from refusion_jax.metrics.scores import compute
 from refusion_jax.metrics.ssim import (
     ms_ssim,
     ssim_refusion,
@@ -27,6 +33,8 @@ from refusion_jax.metrics.yang import qy
 __all__ = [
     "METRICS",
     "PAPER_COLUMNS",
+    "WITH_SSIM",
+    "WITH_VIFF",
     "Metric",
     "ag",
     "ag_mefb",

@@ -74,10 +74,11 @@ METRICS: Mapping[str, Metric] = {
     "fmi": Metric(feature_information.fmi, "FMI (gradient)", smallest_side=3),
 }
 
-_DETAIL = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
-_VISUAL = ("en", "sd", "sf", "viff", "qcb", "qncie")
+# The two sets of columns of the paper's tables.
+WITH_SSIM = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
+WITH_VIFF = ("en", "sd", "sf", "viff", "qcb", "qncie")
 # Columns of Tables 1 to 4 by task, in the paper's order. Its "SSIM" is consistent with
 # `ssim_refusion` and its "VIF" with `viff`.
 PAPER_COLUMNS: Mapping[str, tuple[str, ...]] = dict(
-    ivif=_DETAIL, mif=_DETAIL, mfif=_VISUAL, meif=_VISUAL
+    ivif=WITH_SSIM, mif=WITH_SSIM, mfif=WITH_VIFF, meif=WITH_VIFF
 )

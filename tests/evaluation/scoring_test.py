@@ -10,7 +10,9 @@ from PIL import Image
 from refusion_jax import inference, metrics, nets
 from refusion_jax.cli import main
 from refusion_jax.data.pairs import Pair
-from refusion_jax.evaluation import (
+from refusion_jax.evaluation.candidates import BASELINES, FromFolder, FromWeights
+from refusion_jax.evaluation.scores import Scores, write_scores
+from refusion_jax.evaluation.scoring import (
     InputError,
     check_keys,
     check_pictures,
@@ -18,9 +20,7 @@ from refusion_jax.evaluation import (
     evaluate,
     score,
 )
-from refusion_jax.methods import BASELINES, FromFolder, FromWeights
 from refusion_jax.pictures.codecs import read_picture
-from refusion_jax.scores import Scores, write_scores
 from refusion_jax.weights import save_weights
 
 KEYS = ("en", "sd")
@@ -147,7 +147,9 @@ def test_the_authors_picture_is_grey_and_rounds_halves_down(folders, monkeypatch
         "fuse_pictures",
         lambda params, a, b, **_: levels / 255 + 0 * a[:2, :4],
     )
-    monkeypatch.setattr("refusion_jax.methods.load_fusion_params", lambda weights: {})
+    monkeypatch.setattr(
+        "refusion_jax.evaluation.candidates.load_fusion_params", lambda weights: {}
+    )
     method = FromWeights("any", rounding="authors")
     fused = method(Pair("1", folders / "a" / "1.png", folders / "b" / "1.bmp"))
     assert fused.dtype == np.uint8

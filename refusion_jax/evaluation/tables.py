@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from refusion_jax import metrics
-from refusion_jax.comparison import Difference, marks, rank
-from refusion_jax.published import PublishedRow
-from refusion_jax.scores import Scores
+from refusion_jax.evaluation.comparison import Difference, marks, rank
+from refusion_jax.evaluation.published import PublishedRow
+from refusion_jax.evaluation.scores import Scores
 
 UNDEFINED = "-"
 
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of plain text; the formats of `table_formats` escape it.
+    """A table of plain text; the formats of `evaluation.table_formats` escape it.
 
     Attributes:
       titles: of the columns, the first above the names.

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.evaluation_files import write_evaluation
-from refusion_jax.evaluation_report import difference_palette, difference_picture
-from refusion_jax.methods import Baseline
+from refusion_jax.evaluation.candidates import Baseline
+from refusion_jax.evaluation.report import difference_palette, difference_picture
+from refusion_jax.evaluation.results import write_evaluation
 
 NASTY = "<script>x</script>&\"'"
 STEMS = ("1", "2", "3", "4<b>")

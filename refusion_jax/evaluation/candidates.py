@@ -1,6 +1,6 @@
 """Where a fused picture comes from: a folder, weights, or a rule of two lines.
 
-A method is called with a pair and returns the fused picture as a file would hold it:
+A candidate is called with a pair and returns the fused picture as a file would hold it:
 uint8, grey or colour. What is scored is its 8-bit luminance.
 """
 
@@ -25,7 +25,7 @@ Fused = UInt8[np.ndarray, "height width *channels"]
 ROUNDINGS = ("refusion", "authors")
 
 
-class Method(Protocol):
+class Candidate(Protocol):
     """What can be scored."""
 
     @property
@@ -42,7 +42,7 @@ class FromFolder:
     Attributes:
       folder: where they lie.
       pictures: file by stem.
-      origin: see `Method`.
+      origin: see `Candidate`.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -143,7 +143,7 @@ class Baseline:
 
     Attributes:
       rule: of uint8 luminances a and b, to uint8.
-      origin: see `Method`.
+      origin: see `Candidate`.
     """
 
     rule: Callable[[np.ndarray, np.ndarray], np.ndarray]

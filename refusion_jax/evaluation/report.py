@@ -9,14 +9,14 @@ import numpy as np
 
 from refusion_jax import metrics
 from refusion_jax.data.pairs import Pair
+from refusion_jax.evaluation.candidates import Candidate, average, read_luminances
+from refusion_jax.evaluation.scores import Scores
+from refusion_jax.evaluation.table_formats import to_html
+from refusion_jax.evaluation.tables import Table
 from refusion_jax.extras import version_of
-from refusion_jax.methods import Method, average, read_luminances
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.reporting import charts
 from refusion_jax.reporting.page import asset, data_uri, write_page
-from refusion_jax.scores import Scores
-from refusion_jax.table_formats import to_html
-from refusion_jax.tables import Table
 
 DIFFERENCE_RANGE = 64  # grey levels at which a difference picture saturates
 
@@ -46,7 +46,7 @@ class Evaluation(NamedTuple):
 
     title: str
     pairs: Sequence[Pair]
-    methods: Mapping[str, Method]
+    methods: Mapping[str, Candidate]
     scores: Mapping[str, Scores]
     reference: str
     summary: Table

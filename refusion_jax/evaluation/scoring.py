@@ -14,9 +14,14 @@ from tqdm import tqdm
 
 from refusion_jax import metrics
 from refusion_jax.data.pairs import Pair, pictures_by_stem
-from refusion_jax.methods import FromFolder, FromWeights, Method, read_luminances
+from refusion_jax.evaluation.candidates import (
+    Candidate,
+    FromFolder,
+    FromWeights,
+    read_luminances,
+)
+from refusion_jax.evaluation.scores import Scores
 from refusion_jax.pictures.codecs import read_picture, to_luminance
-from refusion_jax.scores import Scores
 
 
 class InputError(ValueError):
@@ -69,7 +74,7 @@ def evaluate(
       FileNotFoundError, ValueError: if a folder or the weights cannot be used, or there
         is no such metric.
     """
-    method: Method
+    method: Candidate
     if fused is not None and weights is None:
         method = FromFolder(fused)
     elif weights is not None and fused is None:
@@ -139,7 +144,7 @@ def columns(choice: str, task: str | None) -> tuple[str, ...]:
 def check_pictures(
     source_a: str | os.PathLike[str],
     source_b: str | os.PathLike[str],
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Candidate],
     *,
     progress: bool = False,
 ) -> list[Pair]:
@@ -204,7 +209,7 @@ def _problems(stem: str, folders: Mapping[str, Mapping[str, Path]]) -> list[str]
 
 def score(
     pairs: Sequence[Pair],
-    method: Method,
+    method: Candidate,
     keys: Sequence[str],
     *,
     name: str = "fused",

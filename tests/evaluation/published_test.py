@@ -1,7 +1,7 @@
 import pytest
 
+from refusion_jax.evaluation.published import TABLES, published_rows
 from refusion_jax.metrics import METRICS, PAPER_COLUMNS
-from refusion_jax.published import TABLES, published_rows
 
 
 def test_columns_are_those_of_the_task():

@@ -2,7 +2,7 @@
 
 import html
 
-from refusion_jax.tables import Table
+from refusion_jax.evaluation.tables import Table
 
 PUBLISHED = "published, not measured"
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from refusion_jax.comparison import (
+from refusion_jax.evaluation.comparison import (
     difference,
     marks,
     paired_bootstrap,

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from refusion_jax.comparison import difference
-from refusion_jax.published import PublishedRow
-from refusion_jax.scores import Scores
-from refusion_jax.table_formats import to_html, to_latex, to_markdown
-from refusion_jax.tables import Cell, Row, Table, differences, summary
+from refusion_jax.evaluation.comparison import difference
+from refusion_jax.evaluation.published import PublishedRow
+from refusion_jax.evaluation.scores import Scores
+from refusion_jax.evaluation.table_formats import to_html, to_latex, to_markdown
+from refusion_jax.evaluation.tables import Cell, Row, Table, differences, summary
 
 NASTY = r"a|b_c*d`e<script>&\{$}#%~^"
 

@@ -8,8 +8,7 @@ fit its numbers is said in `metrics`.
 
 from typing import NamedTuple
 
-_STRUCTURE = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
-_DETAIL = ("en", "sd", "sf", "viff", "qcb", "qncie")
+from refusion_jax.metrics import WITH_SSIM, WITH_VIFF
 
 
 class PublishedTable(NamedTuple):
@@ -44,7 +43,7 @@ TABLES = (
         "IVIF",
         "MSRS",
         361,
-        _STRUCTURE,
+        WITH_SSIM,
         _rows("""
         SDNet       5.25  17.35   8.67   2.67   0.99   0.36
         TarDAL      5.28  25.22   5.98   1.83   0.71   0.24
@@ -63,7 +62,7 @@ TABLES = (
         "IVIF",
         "RoadScene",
         50,
-        _STRUCTURE,
+        WITH_SSIM,
         _rows("""
         SDNet       7.10  38.93  12.66   4.91   1.42   0.72
         TarDAL      7.11  43.13   9.60   3.43   1.47   0.71
@@ -82,7 +81,7 @@ TABLES = (
         "MIF",
         "Harvard",
         50,
-        _STRUCTURE,
+        WITH_SSIM,
         _rows("""
         DIF-Net     4.85  52.33  16.53   4.68   1.14   0.26
         SDNet       4.23  56.79  28.33   6.98   1.10   0.58
@@ -101,7 +100,7 @@ TABLES = (
         "MFIF",
         "RealMFF",
         200,
-        _DETAIL,
+        WITH_VIFF,
         _rows("""
         DIFNet      6.85  48.87  10.98   0.86   0.65   0.83
         CUNet       6.58  37.13  13.52   0.74   0.53   0.82
@@ -118,7 +117,7 @@ TABLES = (
         "MFIF",
         "Lytro",
         20,
-        _DETAIL,
+        WITH_VIFF,
         _rows("""
         DIFNet      7.43  52.52  11.47   0.73   0.59   0.83
         CUNet       7.25  45.78  15.54   0.71   0.57   0.82
@@ -135,7 +134,7 @@ TABLES = (
         "MEIF",
         "SICE",
         100,
-        _DETAIL,
+        WITH_VIFF,
         _rows("""
         DIFNet      6.39  29.11  17.19   0.49   0.26   0.82
         CUNet       6.87  32.28  16.22   0.79   0.37   0.81
@@ -152,7 +151,7 @@ TABLES = (
         "MEIF",
         "MEFB",
         30,
-        _DETAIL,
+        WITH_VIFF,
         _rows("""
         DIFNet      7.06  42.62  12.48   0.57   0.37   0.83
         CUNet       7.14  38.84  12.75   0.71   0.41   0.81

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refusion_jax import metrics
-from refusion_jax.comparison import RESAMPLES, difference
-from refusion_jax.evaluation import check_pictures, score
-from refusion_jax.evaluation_report import Evaluation, write_evaluation_report
+from refusion_jax.evaluation.candidates import Candidate
+from refusion_jax.evaluation.comparison import RESAMPLES, difference
+from refusion_jax.evaluation.published import published_rows
+from refusion_jax.evaluation.report import Evaluation, write_evaluation_report
+from refusion_jax.evaluation.scores import Scores, write_scores
+from refusion_jax.evaluation.scoring import check_pictures, score
+from refusion_jax.evaluation.table_formats import to_latex, to_markdown
+from refusion_jax.evaluation.tables import Table, differences, summary
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.methods import Method
-from refusion_jax.published import published_rows
-from refusion_jax.scores import Scores, write_scores
-from refusion_jax.table_formats import to_latex, to_markdown
-from refusion_jax.tables import Table, differences, summary
 
 REPORT_IMAGES = 4
 
@@ -22,7 +22,7 @@ def write_evaluation(
     out: str | os.PathLike[str],
     source_a: str | os.PathLike[str],
     source_b: str | os.PathLike[str],
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Candidate],
     keys: Sequence[str],
     *,
     task: str | None = None,
@@ -35,7 +35,7 @@ def write_evaluation(
     """Scores methods and writes tables and a report.
 
     Writes `metrics.json` (the first method's), `metrics.csv`, `table.md`, `table.tex`,
-    `reporting.page.html`, and `methods.json` where there are several methods.
+    `report.html`, and `methods.json` where there are several methods.
 
     Args:
       out: folder to write to, made if it is missing.

@@ -1,0 +1,1 @@
+"""Evaluation: candidates, scores, comparisons, tables, the report."""
