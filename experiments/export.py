@@ -16,11 +16,11 @@ from pathlib import Path
 
 from absl import app, flags
 
-from refusion_jax.export import COLOURS, difference, export_fusion
-from refusion_jax.exported import load_exported, metadata_file
+from refusion_jax.export.artefact import load_exported, metadata_file
+from refusion_jax.export.jax_export import COLOURS, difference, export_fusion
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.pictures.ranges import RANGES
-from refusion_jax.weights import load_fusion_params, weights_file
+from refusion_jax.weights.store import load_fusion_params, weights_file
 
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "Run folder, .safetensors or .pth.", required=True
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
         rules = {"colour": _COLOUR.value, "output_range": _RANGE.value}
         started = time.perf_counter()
         if out.suffix == ".onnx":
-            from refusion_jax.export_onnx import export_onnx, load_onnx
+            from refusion_jax.export.onnx_export import export_onnx, load_onnx
 
             record = export_onnx(params, out, **rules, notes=notes)
             fuse = load_onnx(out).fuse

@@ -1,5 +1,6 @@
 """Shapes that recur in public signatures (jaxtyping; checked in tests only)."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float
@@ -12,6 +13,8 @@ RgbImage = Float[Array, "*batch height width 3"]
 Scalar = Float[Array, ""]
 # A tree of arrays, as Flax makes it.
 Params = Any
+# Shape of each leaf of a tree, by its path, such as "decoder/norm1/scale".
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class WeightMaps(NamedTuple):

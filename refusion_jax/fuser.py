@@ -26,7 +26,7 @@ from refusion_jax.pictures.photographs import (
     write_photograph,
 )
 from refusion_jax.pictures.ranges import check_range
-from refusion_jax.weights import load_any_weights, require_fusion, weights_file
+from refusion_jax.weights.store import load_any_weights, require_fusion, weights_file
 
 JOBS = 2
 

@@ -14,7 +14,7 @@ it. Between two fusions stands F's own output; the range rule comes once, at the
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import jax
@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.forward import fuse_luminance
 from refusion_jax.nets.precision import check_precision
@@ -35,7 +36,7 @@ from refusion_jax.pictures.photographs import (
     to_unit,
 )
 from refusion_jax.pictures.ranges import apply_range, check_range
-from refusion_jax.weights import load_fusion_params
+from refusion_jax.weights.store import load_fusion_params
 
 Picture = Float[np.ndarray, "height width *channels"]
 
@@ -57,8 +58,8 @@ def fuse(
         width, 1) or (height, width, 3): uint8, floats in [0, 1], or grey of uint16. In
         the order of training: infrared, visible; functional, MRI; near to far; under-
         to over-exposed.
-      weights: a weight file or run folder as `weights.load_fusion_params` takes it, or
-        the parameters that it returns.
+      weights: a weight file or run folder as `weights.store.load_fusion_params` takes
+        it, or the parameters that it returns.
       output_range: "stretch", "none" or "source", see `pictures.ranges`.
       align: what to do with two sizes, see `data.pairs.align_pair`; "none" refuses.
       levels: range rule of 16-bit grey, see `pictures.levels`.
@@ -222,7 +223,7 @@ def check_params(params: Params) -> None:
     Raises:
       ValueError: saying what was expected.
     """
-    if not isinstance(params, Mapping) or "tail1" not in params:
+    if not nets.is_fusion(params):
         raise ValueError(
             "expected a weight file, a run folder or the parameters of the fusion "
             f"network, got {type(params).__name__}; see weights.load_fusion_params."

@@ -24,7 +24,7 @@ from refusion_jax.pictures.codecs import write_picture
 from refusion_jax.program import Dispatch, Program, schedule
 from refusion_jax.reporting.panel import make_panel
 from refusion_jax.scalars import ScalarLog
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 _LOG = logging.getLogger(__name__)
 MAX_PANEL_SIDE = 512  # pixels; of larger pictures the centre is shown

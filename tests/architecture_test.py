@@ -9,12 +9,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "refusion_jax"
 FLOORS: tuple[set[str], ...] = (
-    {"array_types", "devices", "extras", "files", "pth", "spatial"},
-    {"exported", "losses", "metrics", "nets", "pictures", "reporting", "scalars"},
+    {"array_types", "devices", "extras", "files", "spatial"},
+    {"losses", "metrics", "nets", "pictures", "reporting", "scalars"},
     {"forward", "look", "meta", "weights"},
     {"checkpoint", "config", "data", "inference", "optim"},
-    {"evaluation", "export", "jobs", "loss_maps", "program"},
-    {"export_onnx", "fuser", "trainer"},
+    {"evaluation", "export", "loss_maps", "program"},
+    {"fuser", "trainer"},
     {"video"},
     {"commands"},
     {"cli"},

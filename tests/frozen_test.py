@@ -16,7 +16,7 @@ from refusion_jax import metrics, nets
 from refusion_jax.checkpoint import Checkpointer
 from refusion_jax.config import preset, to_flat
 from refusion_jax.data.sampler import Stage, draw_crops, epoch_order
-from refusion_jax.exported import FORMAT
+from refusion_jax.export.artefact import FORMAT
 from refusion_jax.meta.state import init_state
 from refusion_jax.nets import convolution, depthwise, primitives
 from refusion_jax.optim import make_optimizers

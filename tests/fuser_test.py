@@ -10,7 +10,7 @@ from PIL import Image
 import refusion_jax
 from refusion_jax import Fuser, fuse, inference, loss_maps, nets
 from refusion_jax.pictures.photographs import read_photograph
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 RNG = np.random.default_rng(0)
 GREY_A, GREY_B = RNG.integers(0, 256, (2, 6, 8), np.uint8)

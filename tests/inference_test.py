@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from refusion_jax import inference, nets
 from refusion_jax.fuser import Fuser
 from refusion_jax.inference import fuse, fuse_pictures
-from refusion_jax.weights import load_fusion_params, save_weights
+from refusion_jax.weights.store import load_fusion_params, save_weights
 
 HEIGHT, WIDTH = 11, 9
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 from refusion_jax import program
 from refusion_jax.config import preset, with_fields
 from refusion_jax.trainer import train
-from refusion_jax.weights import load_weights
+from refusion_jax.weights.store import load_weights
 
 pytest.importorskip("grain", reason="grain is in the extra `data`")
 

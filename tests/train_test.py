@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from refusion_jax.scalars import read_scalars
-from refusion_jax.weights import load_weights
+from refusion_jax.weights.store import load_weights
 
 ROOT = Path(__file__).parent.parent
 FLAGS = (

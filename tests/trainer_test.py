@@ -11,7 +11,7 @@ from refusion_jax.config import preset, with_fields
 from refusion_jax.program import schedule
 from refusion_jax.scalars import read_scalars
 from refusion_jax.trainer import NonFiniteError, split_pairs, train
-from refusion_jax.weights import load_weights
+from refusion_jax.weights.store import load_weights
 
 SETTINGS = {
     "crop_size": 16,

@@ -1,6 +1,6 @@
 """What contenders share through a folder, readable without JAX and without PyTorch.
 
-`weights.safetensors` has the three networks' parameters, named by their path, and
+`weights.store.safetensors` has the three networks' parameters, named by their path, and
 `inputs.npz` the pictures, NHWC and float32.
 """
 

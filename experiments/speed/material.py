@@ -7,7 +7,7 @@ import numpy as np
 from peers import files
 
 from refusion_jax import nets
-from refusion_jax.weights import load_fusion_params, save_weights
+from refusion_jax.weights.store import load_fusion_params, save_weights
 
 LEARNING_RATE = 1e-4
 
@@ -17,7 +17,7 @@ def write_weights(folder: Path, fusion_weights: str | None = None) -> None:
 
     Args:
       folder: that exists.
-      fusion_weights: as `weights.load_fusion_params` takes it.
+      fusion_weights: as `weights.store.load_fusion_params` takes it.
     """
     params = nets.init_params(jax.random.key(0))
     if fusion_weights:

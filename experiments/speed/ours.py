@@ -25,7 +25,7 @@ from refusion_jax.meta.objectives import Objectives
 from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
 from refusion_jax.meta.steps import Scalars, fusion_update, outer_update
 from refusion_jax.optim import make_optimizers
-from refusion_jax.weights import load_weights
+from refusion_jax.weights.store import load_weights
 
 # Adam's first moment after one step is this share of the gradient.
 FIRST_MOMENT_SHARE = 0.1

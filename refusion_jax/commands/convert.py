@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from refusion_jax.weights import Weights
+    from refusion_jax.weights.store import Weights
 
 EXAMPLES = """\
 examples:
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError: if weights cannot be read or written, or TO holds others.
     """
     from refusion_jax.files.checksums import sha256_of
-    from refusion_jax.weights import (
+    from refusion_jax.weights.store import (
         load_any_weights,
         parameter_count,
         save_weights,
@@ -84,7 +84,7 @@ def _holds(path: Path, weights: "Weights") -> bool:
     import numpy as np
     from flax.traverse_util import flatten_dict
 
-    from refusion_jax.weights import load_weights
+    from refusion_jax.weights.store import load_weights
 
     try:
         trees = load_weights(path).trees

@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     from refusion_jax.commands.batch import fuse_batch
-    from refusion_jax.jobs import plan_jobs
+    from refusion_jax.commands.jobs import plan_jobs
 
     jobs = plan_jobs(sources, arguments.output)
     set_up_jax(arguments)
@@ -202,7 +202,7 @@ def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":
 
 
 def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
-    from refusion_jax.jobs import check_exist
+    from refusion_jax.commands.jobs import check_exist
     from refusion_jax.video import check_video_output, fuse_videos, is_video
 
     for source in sources:

@@ -59,7 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.place.suffix in EXPORTS:
         return _print_export(arguments.place)
     from refusion_jax.files.checksums import sha256_of
-    from refusion_jax.weights import load_any_weights, parameter_count, weights_file
+    from refusion_jax.weights.store import (
+        load_any_weights,
+        parameter_count,
+        weights_file,
+    )
 
     if arguments.place.is_dir():
         _print_run(arguments.place)
@@ -99,7 +103,7 @@ def _print_checkpoint(folder: Path) -> int:
 
 def _print_export(path: Path) -> int:
     """The JSON beside it, once its checksum holds."""
-    from refusion_jax.exported import read_metadata
+    from refusion_jax.export.artefact import read_metadata
 
     print(f"export: {path}")
     for name, value in read_metadata(path).items():
@@ -109,10 +113,11 @@ def _print_export(path: Path) -> int:
 
 def _variant(fusion: Any) -> str:
     """Which of F's parts there are: the ablation switches."""
-    parts = {"interaction": "cross_attention", "gating": "refinement"}
+    from refusion_jax.nets import variant
+
     return ", ".join(
-        f"{'with' if part in fusion else 'without'} {name}"
-        for name, part in parts.items()
+        f"{'with' if is_there else 'without'} {name}"
+        for name, is_there in variant(fusion)._asdict().items()
     )
 
 

@@ -19,7 +19,7 @@ from refusion_jax.data.pairs import Pair, pictures_by_stem
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import to_8_bit
-from refusion_jax.weights import load_fusion_params
+from refusion_jax.weights.store import load_fusion_params
 
 Fused = UInt8[np.ndarray, "height width *channels"]
 ROUNDINGS = ("refusion", "authors")
@@ -88,7 +88,7 @@ class FromWeights:
         """Loads F.
 
         Args:
-          weights: a file or run folder, see `weights.load_fusion_params`.
+          weights: a file or run folder, see `weights.store.load_fusion_params`.
           rounding: "refusion" or "authors".
 
         Raises:

@@ -5,15 +5,18 @@ no AFM parameters, R's width is the shape of its first kernel), so nothing but t
 is needed to run one.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from collections.abc import Callable, Container, Mapping
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from refusion_jax.array_types import Image, Params, WeightMaps
+from refusion_jax.array_types import Image, Params, Shapes, WeightMaps
 from refusion_jax.devices.data_parallel import divided
 from refusion_jax.devices.mesh import device_mesh
 from refusion_jax.nets.fusion import FusionModule
@@ -31,6 +34,62 @@ class NetsParams(NamedTuple):
     proposal: Params
 
 
+class Variant(NamedTuple):
+    """Which parts F's fusion module has: the switches of ablations VI to VIII.
+
+    Attributes:
+      interaction: cross attention between the sources.
+      gating: gated refinement of the joint features.
+    """
+
+    interaction: bool
+    gating: bool
+
+
+def variant(fusion_params: Container[str]) -> Variant:
+    """Returns the variant that parameters of F belong to.
+
+    Args:
+      fusion_params: theta_F, or the names of its parts.
+    """
+    return Variant("cross_attention" in fusion_params, "refinement" in fusion_params)
+
+
+def is_fusion(params: object) -> bool:
+    """Returns whether a tree can be one of F, in any variant."""
+    return isinstance(params, Mapping) and "tail1" in params
+
+
+def shapes_of(name: str, leaves: Mapping[str, Any]) -> Shapes:
+    """Returns the shapes that a tree must have in the variant that its leaves announce.
+
+    Args:
+      name: "fusion", "reconstruction" or "proposal".
+      leaves: arrays by their paths, complete or not.
+
+    Returns:
+      Shape by path.
+    """
+    if name == "fusion":
+        return _shapes(
+            init_fusion, **variant({leaf.split("/")[0] for leaf in leaves})._asdict()
+        )
+    if name == "proposal":
+        return _shapes(init_proposal)
+    stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
+    # Other values are no variant; comparing with the default tells what is wrong.
+    if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
+        return _shapes(init_reconstruction, blocks=stack[1], width=stack[3])
+    return _shapes(init_reconstruction)
+
+
+@cache
+def _shapes(init: Callable[..., Params], **variant: Any) -> Shapes:
+    key = jax.eval_shape(jax.random.key, 0)
+    tree = jax.eval_shape(partial(init, **variant), key)
+    return flatten_dict(jax.tree.map(lambda leaf: leaf.shape, tree), sep="/")
+
+
 def fuse(
     params: Params, source_a: Image, source_b: Image, grid: Grid | None = None
 ) -> Image:
@@ -44,9 +103,7 @@ def fuse(
     Returns:
       The fused luminance in (0, 1), same shape, not rescaled.
     """
-    module = FusionModule(
-        interaction="cross_attention" in params, gating="refinement" in params
-    )
+    module = FusionModule(*variant(params))
     return cast(Image, module.apply({"params": params}, source_a, source_b, grid))
 
 
@@ -64,9 +121,7 @@ def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> tuple[Array, Arr
       the last features, see `nets.fusion.state_shape`, with a leading axis of devices:
       nobody reads them, but the next picture's may be written over them.
     """
-    module = FusionModule(
-        interaction="cross_attention" in params, gating="refinement" in params
-    )
+    module = FusionModule(*variant(params))
 
     def of_device(params: Params, tiles: Array, tiling: Tiling) -> tuple[Array, Array]:
         results = module.apply({"params": params}, tiles[0], tiling, method="on_tiles")

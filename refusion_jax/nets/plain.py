@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from refusion_jax.array_types import Image, Params
+from refusion_jax.nets import variant
 from refusion_jax.nets.fusion import LEAKY_SLOPE
 from refusion_jax.nets.restormer import LAYER_NORM_EPSILON, SQUARED_NORM_EPSILON, gated
 
@@ -32,10 +33,11 @@ def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
     features = []
     for image, encoder in zip(images, _unstack(params["encoders"]), strict=True):
         features.append(_blocks(_conv(image, encoder["project_in"]), encoder["body"]))
-    if "cross_attention" in params:
+    parts = variant(params)
+    if parts.interaction:
         features = _cross_attention(features, params["cross_attention"])
     joint = jnp.concatenate(features, axis=1)
-    if "refinement" in params:
+    if parts.gating:
         joint = _refinement(joint, features, params["refinement"])
     decoded = _conv(_blocks(joint, params["decoder"]), params["tail1"])
     decoded = jnp.maximum(decoded, LEAKY_SLOPE * decoded)

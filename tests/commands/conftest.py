@@ -3,7 +3,7 @@
 import pytest
 
 from refusion_jax import inference
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from refusion_jax.cli import main
-from refusion_jax.weights import convert_authors, load_weights, read_pth, save_weights
+from refusion_jax.weights.authors import convert_authors
+from refusion_jax.weights.store import load_weights, read_pth, save_weights
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from PIL import Image
 from refusion_jax import inference, loss_maps, nets
 from refusion_jax.cli import main
 from refusion_jax.pictures.codecs import read_picture
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 A = np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)
 B = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)

@@ -4,7 +4,7 @@ import pytest
 
 from refusion_jax import checkpoint
 from refusion_jax.cli import main
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from refusion_jax.evaluation.scoring import (
     score,
 )
 from refusion_jax.pictures.codecs import read_picture
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 KEYS = ("en", "sd")
 RNG = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 """Weights in files: our `.safetensors`, and the authors' released `.pth`."""
 
 import os
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.pth import existing_file, read_pth
+from refusion_jax.weights.authors import convert_authors
+from refusion_jax.weights.checks import check_leaves
+from refusion_jax.weights.pth import existing_file, read_pth
 
 RUN_WEIGHTS = "weights.safetensors"  # what a run folder exports at each save
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Weights(NamedTuple):
@@ -166,108 +166,6 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     return Weights({k: unflatten_dict(v, sep="/") for k, v in leaves.items()}, metadata)
 
 
-def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
-    """The authors' released weights as F's parameters.
-
-    Their files hold each convolution twice, as `x.weight` and `x.conv.weight`; F uses
-    the first. Kernels lose their axes of length one; sources and blocks are stacked.
-
-    Args:
-      state_dict: as `read_pth` returns it, 140 tensors of which 86 are distinct.
-
-    Returns:
-      theta_F, float32 numpy arrays.
-
-    Raises:
-      ValueError: if the tensors are not those of F, not finite, or two copies differ.
-    """
-    distinct = {}
-    for key, array in state_dict.items():
-        original = key.replace(".conv.weight", ".weight")
-        if original == key or original not in state_dict:
-            distinct[key] = np.asarray(array, np.float32)
-        elif not np.array_equal(array, state_dict[original], equal_nan=True):
-            raise ValueError(
-                f"expected {key} and {original} to be identical, got two different "
-                "tensors; use the authors' released file."
-            )
-    shapes = _network_shapes(nets.init_fusion)
-    parts = {leaf: _authors_tensors(leaf, shape) for leaf, shape in shapes.items()}
-    expected = {key: shape for part in parts.values() for key, shape in part.items()}
-    _check_leaves(expected, distinct, "the authors' weights of F")
-    leaves = {
-        leaf: np.stack([distinct[key] for key in part]).reshape(shapes[leaf])
-        for leaf, part in parts.items()
-    }
-    return unflatten_dict(leaves, sep="/")
-
-
-# Ours to theirs, replaced one after the other: longer names come before their parts.
-# {s} is the source, 1 or 2, and {i} the block, 0 or 1.
-_AUTHORS_NAMES = {
-    "encoders/project_in": "project_in_{s}",
-    "encoders/body": "encoder{s}.{i}",
-    "decoder": "decoder.{i}",
-    "tail1": "project_out_0",
-    "tail2": "project_out_1",
-    "cross_attention/qkv": "FM.qkv{s}",
-    "cross_attention/project_out": "FM.project_mid{s}",
-    "cross_attention/temperature": "FM.temperature{s}",
-    "gate_depthwise": "gate_d",
-    "expand_depthwise": "expand_d",
-    "refinement/gate": "FM.project_E",
-    "refinement/expand": "FM.project_E{s}",
-    "refinement/project_out": "FM.project_out{s}",
-    "depthwise": "dwconv",
-    "attention": "attn",
-    "feed_forward": "ffn",
-    "scale": "body.weight",
-    "bias": "body.bias",
-    "/": ".",
-}
-
-
-def _authors_tensors(leaf: str, shape: tuple[int, ...]) -> Shapes:
-    """`decoder.{0,1}.attn.qkv.weight` and their shape for `decoder/attention/qkv`."""
-    ending = "" if "temperature" in leaf or "norm" in leaf else ".weight"
-    for ours, theirs in _AUTHORS_NAMES.items():
-        leaf = leaf.replace(ours, theirs)
-    shape = shape[leaf.count("{") :]
-    if len(shape) == 3:  # a depthwise kernel
-        shape = (shape[0], 1, *shape[1:])
-    elif len(shape) == 2 or "temperature" in leaf:
-        shape = (*shape, 1, 1)
-    return {(leaf + ending).format(s=s, i=i): shape for s in (1, 2) for i in (0, 1)}
-
-
-@cache
-def _network_shapes(init: Callable[..., Params], **variant: Any) -> Shapes:
-    """Shapes of a network's tree by leaf; `variant` as `init` takes it."""
-    key = jax.eval_shape(jax.random.key, 0)
-    tree = jax.eval_shape(partial(init, **variant), key)
-    return flatten_dict(jax.tree.map(lambda leaf: leaf.shape, tree), sep="/")
-
-
-def _announced_shapes(name: str, leaves: Mapping[str, Any]) -> Shapes:
-    """Shapes that a tree must have in the variant that its leaves announce."""
-    if name == "fusion":
-        parts = {leaf.split("/")[0] for leaf in leaves}
-        return _network_shapes(
-            nets.init_fusion,
-            interaction="cross_attention" in parts,
-            gating="refinement" in parts,
-        )
-    if name == "proposal":
-        return _network_shapes(nets.init_proposal)
-    stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
-    # Other values are no variant; comparing with the default tells what is wrong.
-    if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
-        return _network_shapes(
-            nets.init_reconstruction, blocks=stack[1], width=stack[3]
-        )
-    return _network_shapes(nets.init_reconstruction)
-
-
 def parameter_count(tree: Params) -> int:
     """Counts the numbers in a parameter tree.
 
@@ -285,29 +183,5 @@ def _check_trees(trees: Mapping[str, Mapping[str, Any]], place: str) -> None:
             f"{', '.join(sorted(trees)) or 'none'}; choose from these."
         )
     for name, leaves in trees.items():
-        shapes = _announced_shapes(name, leaves)
-        _check_leaves(shapes, leaves, f"the weights of {name} for {place}")
-
-
-def _check_leaves(expected: Shapes, leaves: Mapping[str, Any], what: str) -> None:
-    """Refuses other names, other shapes, other number types and non-finite values."""
-    problems = []
-    for kind, names in (
-        ("missing", expected.keys() - leaves.keys()),
-        ("unexpected", leaves.keys() - expected.keys()),
-    ):
-        if names:
-            problems.append(f"{len(names)} {kind} (first {min(names)!r})")
-    for name in sorted(expected.keys() & leaves.keys()):
-        array = np.asarray(leaves[name])
-        if array.shape != expected[name]:
-            problems.append(f"{name!r} of shape {array.shape}, not {expected[name]}")
-        elif array.dtype != np.float32:
-            problems.append(f"{name!r} of type {array.dtype}, not float32")
-        elif not np.isfinite(array).all():
-            problems.append(f"non-finite values in {name!r}")
-    if problems:
-        raise ValueError(
-            f"expected {what} to be complete and finite, got "
-            f"{', '.join(problems[:4])}; use weights of this network."
-        )
+        shapes = nets.shapes_of(name, leaves)
+        check_leaves(shapes, leaves, f"the weights of {name} for {place}")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from refusion_jax import nets
-from refusion_jax.exported import metadata_file
+from refusion_jax.export.artefact import metadata_file
 from refusion_jax.inference import fuse_pictures
 
 WHY = "jax2onnx and onnxruntime have an environment of their own, see experiments/"
 pytest.importorskip("jax2onnx", reason=WHY)
 onnxruntime = pytest.importorskip("onnxruntime", reason=WHY)
-export_onnx = pytest.importorskip("refusion_jax.export_onnx")
+export_onnx = pytest.importorskip("refusion_jax.export.onnx_export")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of those two packages
 RNG = np.random.default_rng(0)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.array_types import Params
-from refusion_jax.export import channels_of, description, fusion_function
-from refusion_jax.exported import ExportedFusion, read_metadata, write_artefact
+from refusion_jax.export.artefact import ExportedFusion, read_metadata, write_artefact
+from refusion_jax.export.jax_export import channels_of, description, fusion_function
 from refusion_jax.nets.plain import fuse_plainly
 
 OPSET = 21
@@ -36,7 +36,7 @@ def export_onnx(
     Args:
       params: theta_F.
       path: ends in `.onnx`; an existing file is replaced. The JSON is `path` + ".json".
-      colour, output_range, notes: as for `export.export_fusion`.
+      colour, output_range, notes: as for `export.jax_export.export_fusion`.
 
     Returns:
       The content of the JSON.

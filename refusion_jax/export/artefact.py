@@ -110,7 +110,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def load_exported(path: str | os.PathLike[str]) -> ExportedFusion:
-    """Loads a `.jax` artefact that `export.export_fusion` has written.
+    """Loads a `.jax` artefact that `export.jax_export.export_fusion` has written.
 
     Args:
       path: of the artefact; the JSON must be beside it.

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from refusion_jax import pth
-from refusion_jax.pth import read_pth
+from refusion_jax.weights import pth
+from refusion_jax.weights.pth import read_pth
 
 # A writer of `.pth` files, instruction by instruction
 

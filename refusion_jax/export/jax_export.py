@@ -17,7 +17,7 @@ import numpy as np
 
 from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, RgbImage
-from refusion_jax.exported import require_flatbuffers, write_artefact
+from refusion_jax.export.artefact import require_flatbuffers, write_artefact
 from refusion_jax.extras import version_of
 from refusion_jax.forward import fuse_luminance
 from refusion_jax.inference import check_params, fuse_pictures
@@ -25,6 +25,7 @@ from refusion_jax.nets.precision import in_precision
 from refusion_jax.nets.strips import Grid
 from refusion_jax.pictures.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.pictures.ranges import apply_range, check_range
+from refusion_jax.weights.store import parameter_count
 
 COLOURS = ("inside", "outside")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -232,9 +233,8 @@ def description(params: Params, *, colour: str, output_range: str) -> dict[str, 
         "colour": colour,
         **({"output_range": output_range} if inside else {}),
         "network": {
-            "parameters": sum(x.size for x in jax.tree.leaves(params)),
-            "interaction": "cross_attention" in params,
-            "gating": "refinement" in params,
+            "parameters": parameter_count(params),
+            **nets.variant(params)._asdict(),
         },
         "versions": {"refusion_jax": version_of(), "jax": jax.__version__},
     }

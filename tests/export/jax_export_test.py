@@ -15,16 +15,16 @@ import pytest
 
 from refusion_jax import nets
 from refusion_jax.cli import main
-from refusion_jax.export import at_once, export_fusion
-from refusion_jax.exported import load_exported, metadata_file, write_artefact
+from refusion_jax.export.artefact import load_exported, metadata_file, write_artefact
+from refusion_jax.export.jax_export import at_once, export_fusion
 from refusion_jax.inference import fuse_pictures
-from refusion_jax.weights import save_weights
+from refusion_jax.weights.store import save_weights
 
 pytest.importorskip(
     "flatbuffers", reason="flatbuffers is not installed (the extra `export`)"
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # XLA would optimise longer than these pictures take.
 IN_A_HURRY = {"xla_backend_optimization_level": 0}
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}

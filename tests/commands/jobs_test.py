@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.jobs import Job, is_finished, plan_jobs
+from refusion_jax.commands.jobs import Job, is_finished, plan_jobs
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(6, 8)
 

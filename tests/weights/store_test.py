@@ -10,13 +10,9 @@ import safetensors.numpy
 from refusion_jax import inference, nets
 from refusion_jax.files import atomic
 from refusion_jax.pictures.codecs import read_picture
-from refusion_jax.pth import read_pth
-from refusion_jax.weights import (
-    convert_authors,
-    load_fusion_params,
-    load_weights,
-    save_weights,
-)
+from refusion_jax.weights.authors import convert_authors
+from refusion_jax.weights.pth import read_pth
+from refusion_jax.weights.store import load_fusion_params, load_weights, save_weights
 
 AUTHORS_FILES = [("ivif", "ReFusion_IVIF.pth"), ("mif", "ReFusion_MIF.pth")]
 

@@ -1,0 +1,1 @@
+"""Weights: files of ours and the authors', what they hold, how they are checked."""
