@@ -10,14 +10,12 @@ import numpy as np
 from jax import Array
 
 from refusion_jax.config import Config
-from refusion_jax.data.sampler import (
-    EpochOrder,
+from refusion_jax.data.crops import EpochOrder, Stage, epoch_order
+from refusion_jax.data.device_batches import (
     PairSet,
-    Stage,
     as_batch,
     crops_in_batch,
     draw_batch,
-    epoch_order,
     fits_on_device,
     pack,
 )
@@ -119,7 +117,7 @@ class Program:
         if fits_on_device(sizes_of(training), config.data.memory_budget):
             self._training_set = self._put(pack([*in_order(training)]))
         else:
-            from refusion_jax.data.pipeline import StageReader
+            from refusion_jax.data.streamed_batches import StageReader
 
             self._reader = StageReader(
                 training,

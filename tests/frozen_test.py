@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict
 from refusion_jax import metrics, nets
 from refusion_jax.checkpoint import Checkpointer
 from refusion_jax.config import preset, to_flat
-from refusion_jax.data.sampler import Stage, draw_crops, epoch_order
+from refusion_jax.data.crops import Stage, draw_crops, epoch_order
 from refusion_jax.export.artefact import FORMAT
 from refusion_jax.meta.state import init_state
 from refusion_jax.nets import convolution, depthwise, primitives

@@ -8,13 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.config import preset, with_fields
-from refusion_jax.data.sampler import (
-    Stage,
-    crops_in_batch,
-    draw_batch,
-    epoch_order,
-    pack,
-)
+from refusion_jax.data.crops import Stage, epoch_order
+from refusion_jax.data.device_batches import crops_in_batch, draw_batch, pack
 from refusion_jax.program import Dispatch, Program
 from speed.contest import time_here
 from speed.results import Row, Table
@@ -112,7 +107,7 @@ def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
 
 
 def _stream(pairs: list, crop_size: int) -> Callable[[], int]:
-    from refusion_jax.data.pipeline import StageReader
+    from refusion_jax.data.streamed_batches import StageReader
 
     key = jax.random.key(0)
     order = epoch_order(key, 0, len(pairs)).fusion

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from refusion_jax.data.sampler import fits_on_device
+from refusion_jax.data.device_batches import fits_on_device
 from refusion_jax.data.sources import ChosenPairs, fingerprint, in_order, sizes_of
 
 SIZES = [(3, 4), (5, 2), (4, 3)]

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.data import sampler
-from refusion_jax.data.sampler import Stage, draw_batch, epoch_order, pack
+from refusion_jax.data import device_batches
+from refusion_jax.data.crops import Stage, epoch_order
+from refusion_jax.data.device_batches import draw_batch, pack
 
 CROP = 4
 SIZES = [(8, 9), (6, 7), (4, 20), (7, 6)]
@@ -182,8 +183,8 @@ def test_a_set_without_pairs_is_refused():
 
 def test_more_pixels_than_can_be_indexed_are_refused(monkeypatch):
     total = sum(height * width for height, width in SIZES)
-    monkeypatch.setattr(sampler, "MAX_PIXELS", total)
+    monkeypatch.setattr(device_batches, "MAX_PIXELS", total)
     pack(PAIRS)
-    monkeypatch.setattr(sampler, "MAX_PIXELS", total - 1)
+    monkeypatch.setattr(device_batches, "MAX_PIXELS", total - 1)
     with pytest.raises(ValueError, match="has 236 pixels a source, more than the 235"):
         pack(PAIRS)

@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refusion_jax.data.crops import Crops, Stage, epoch_order
+from refusion_jax.data.device_batches import as_batch, crops_in_batch, draw_batch, pack
 from refusion_jax.data.layout import SplitFolders
-from refusion_jax.data.sampler import (
-    Crops,
-    Stage,
-    as_batch,
-    crops_in_batch,
-    draw_batch,
-    epoch_order,
-    pack,
-)
 
 pytest.importorskip("grain", reason="grain is in the extra `data`")
 # After the line above, which skips where it cannot be imported.
-from refusion_jax.data.pipeline import (
+from refusion_jax.data.streamed_batches import (
     StageReader,
     cut,
     iterate,

@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Array, Int, UInt8
 
-from refusion_jax.data.sampler import Crops, Stage, draw_crops
+from refusion_jax.data.crops import Crops, Stage, draw_crops
 from refusion_jax.data.sources import Luminances, PairSource, sizes_of
 from refusion_jax.extras import require
 

@@ -1,34 +1,24 @@
 """Batches drawn on the device: the whole set as bytes, crops cut inside jit.
 
 Everything here is a pure function of (set, key, epoch, step): the same call gives the
-same batch, before and after a restart. `data.pipeline` reads the same batches from the
-disk: which pairs and which crops a step has is decided here alone, by `draw_crops`.
+same batch, before and after a restart. `streamed_batches` reads the same batches from the
+disk: which pairs and which crops a step has is decided in `crops` alone.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
+from refusion_jax.data.crops import Crops, Stage, draw_crops
 from refusion_jax.meta.state import Batch, add_swapped_copies, make_batch
 
 # Positions are int32, the widest index that JAX has without float64 mode.
 MAX_PIXELS = 2**31 - 1
-
-
-class Stage(IntEnum):
-    """What a draw is for; each has a random stream of its own."""
-
-    ORDER = 0
-    META_TRAIN = 1
-    META_TEST = 2
-    FUSION = 3
-    VALIDATION = 4
 
 
 class PairSet(NamedTuple):
@@ -45,33 +35,6 @@ class PairSet(NamedTuple):
     offsets: Int[Array, " pairs"]
     heights: Int[Array, " pairs"]
     widths: Int[Array, " pairs"]
-
-
-class EpochOrder(NamedTuple):
-    """Which pair comes when in one epoch; meta-train and meta-test are disjoint."""
-
-    meta_train: Int[Array, " half"]
-    meta_test: Int[Array, " other_half"]
-    fusion: Int[Array, " pairs"]
-
-
-class Crops(NamedTuple):
-    """Where the crops of a batch lie, and how they are turned.
-
-    A crop is transposed first, then its rows and columns are flipped.
-
-    Attributes:
-      pair: index of the pair.
-      top, left: of the crop's first pixel.
-      flip_rows, flip_columns, transpose: which of them are done.
-    """
-
-    pair: Int[Array, " crops"]
-    top: Int[Array, " crops"]
-    left: Int[Array, " crops"]
-    flip_rows: Bool[Array, " crops"]
-    flip_columns: Bool[Array, " crops"]
-    transpose: Bool[Array, " crops"]
 
 
 def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:
@@ -115,27 +78,6 @@ def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
         offsets=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
         heights=jnp.asarray(sizes[:, 0], jnp.int32),
         widths=jnp.asarray(sizes[:, 1], jnp.int32),
-    )
-
-
-def epoch_order(key: Array, epoch: int | Array, count: int) -> EpochOrder:
-    """Shuffles the pairs for one epoch.
-
-    Args:
-      key: the run's key.
-      epoch: from 0.
-      count: number of pairs, at least 2.
-
-    Returns:
-      Two disjoint halves for the meta steps, all pairs for the fusion steps.
-    """
-    key = _stream(key, epoch, Stage.ORDER)
-    meta_key, fusion_key = jax.random.split(key)
-    order = jax.random.permutation(meta_key, count)
-    return EpochOrder(
-        meta_train=order[: count // 2],
-        meta_test=order[count // 2 :],
-        fusion=jax.random.permutation(fusion_key, count),
     )
 
 
@@ -187,46 +129,6 @@ def draw_batch(
     return as_batch(pair_set.pixels_a[where], pair_set.pixels_b[where], swap=swap)
 
 
-def draw_crops(
-    heights: Int[Array, " pairs"],
-    widths: Int[Array, " pairs"],
-    key: Array,
-    *,
-    stage: Stage,
-    epoch: int | Array,
-    step: int | Array,
-    order: Int[Array, " chosen"],
-    count: int,
-    crop_size: int,
-    augment: bool,
-) -> Crops:
-    """Which crops a step has, without reading a pixel.
-
-    Args:
-      heights, widths: of the pairs.
-      key, stage, epoch, step, order, crop_size, augment: as for `draw_batch`.
-      count: number of crops.
-
-    Returns:
-      The crops, in the order of the batch.
-    """
-    positions = (step * count + jnp.arange(count)) % order.shape[0]
-    keys = jax.random.split(jax.random.fold_in(_stream(key, epoch, stage), step), count)
-
-    def draw(pair: Array, key: Array) -> Crops:
-        top_key, left_key, turn_key = jax.random.split(key, 3)
-        # Two flips and a transposition make all eight symmetries of the square.
-        turns = jax.random.bernoulli(turn_key, shape=(3,)) & augment
-        return Crops(
-            pair,
-            jax.random.randint(top_key, (), 0, heights[pair] - crop_size + 1),
-            jax.random.randint(left_key, (), 0, widths[pair] - crop_size + 1),
-            *turns,
-        )
-
-    return jax.vmap(draw)(order[positions], keys)
-
-
 def crops_in_batch(batch_size: int, swap: bool) -> int:
     """How many crops are drawn for a batch: with swapped copies, half of it."""
     return batch_size // 2 if swap else batch_size
@@ -249,10 +151,6 @@ def as_batch(
     """
     batch = make_batch(_to_unit_range(pixels_a), _to_unit_range(pixels_b))
     return add_swapped_copies(batch) if swap else batch
-
-
-def _stream(key: Array, epoch: int | Array, stage: Stage) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(key, epoch), int(stage))
 
 
 def _pixel_positions(
