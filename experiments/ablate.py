@@ -23,15 +23,15 @@ from absl import app, flags
 from absl import logging as absl_logging
 from configs.demo import SCALE
 
-from refusion_jax.config import Config, preset, to_flat, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
-from refusion_jax.inference import fuse
+from refusion_jax.fusing.inference import fuse
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
-from refusion_jax.scalars import read_scalars
-from refusion_jax.trainer import Interrupted, NonFiniteError, train
+from refusion_jax.training.config import Config, preset, to_flat, with_fields
+from refusion_jax.training.scalars import read_scalars
+from refusion_jax.training.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs.", required=True)
 _VARIANTS = flags.DEFINE_multi_string(

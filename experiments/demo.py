@@ -15,20 +15,20 @@ from absl import app, flags
 from absl import logging as absl_logging
 from configs.demo import SETTINGS
 
-from refusion_jax.config import preset, with_fields
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
-from refusion_jax.inference import fuse
-from refusion_jax.look import look
-from refusion_jax.meta.state import TrainState
+from refusion_jax.fusing.inference import fuse
+from refusion_jax.methods.refusion.maps import look
+from refusion_jax.methods.refusion.state import TrainState
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.reporting.curves import plot_curves
 from refusion_jax.reporting.page import Section, write_report
-from refusion_jax.scalars import read_scalars
-from refusion_jax.trainer import Interrupted, NonFiniteError, train
+from refusion_jax.training.config import preset, with_fields
+from refusion_jax.training.scalars import read_scalars
+from refusion_jax.training.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the demo.")
 

@@ -4,8 +4,8 @@
     python experiments/train.py --workdir=runs/ivif --preset=paper \
         --source_a=DATA/infrared --source_b=DATA/visible
 
-Every field of `refusion_jax.config.Config` is a flag; a flag that is not given keeps
-the preset's value. The same command again goes on from the newest checkpoint.
+Every field of `training.config.Config` is a flag; a flag that is not given keeps the
+preset's value. The same command again goes on from the newest checkpoint.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
-from refusion_jax.config import PRESETS, Config, preset, to_flat, with_fields
 from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
-from refusion_jax.trainer import Interrupted, NonFiniteError, train
+from refusion_jax.training.config import PRESETS, Config, preset, to_flat, with_fields
+from refusion_jax.training.trainer import Interrupted, NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _PRESET = flags.DEFINE_enum(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from refusion_jax.devices.cores import use_all_cores
     from refusion_jax.evaluation.scoring import evaluate
-    from refusion_jax.fuser import Fuser
-    from refusion_jax.inference import fuse
+    from refusion_jax.fusing.fuser import Fuser
+    from refusion_jax.fusing.inference import fuse
 
     __version__: str
 
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
 
         return version_of()
     if name == "fuse":
-        from refusion_jax.inference import fuse
+        from refusion_jax.fusing.inference import fuse
 
         return fuse
     if name == "evaluate":
@@ -35,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
         return evaluate
     if name == "Fuser":
-        from refusion_jax.fuser import Fuser
+        from refusion_jax.fusing.fuser import Fuser
 
         return Fuser
     if name == "use_all_cores":

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax import nets
 from refusion_jax.array_types import WeightMaps
-from refusion_jax.nets import Nets
+from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.methods.refusion.nets.networks import Nets
 
 # Tests compile much and compute little: LLVM need not optimise. Before jax starts, and
 # for child processes too.
@@ -64,7 +64,7 @@ def tree_of():
         rng = np.random.default_rng(5)
         return jax.tree.map(
             lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
-            getattr(jax.eval_shape(nets.init_params, jax.random.key(0)), name),
+            getattr(jax.eval_shape(networks.init_params, jax.random.key(0)), name),
         )
 
     return tree

@@ -12,14 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from refusion_jax import metrics, nets
-from refusion_jax.checkpoint import Checkpointer
-from refusion_jax.config import preset, to_flat
+from refusion_jax import metrics
 from refusion_jax.data.crops import Stage, draw_crops, epoch_order
 from refusion_jax.export.artefact import FORMAT
-from refusion_jax.meta.state import init_state
-from refusion_jax.nets import convolution, depthwise, primitives
-from refusion_jax.optim import make_optimizers
+from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.methods.refusion.nets.networks import (
+    convolution,
+    depthwise,
+    primitives,
+)
+from refusion_jax.methods.refusion.optimizers import make_optimizers
+from refusion_jax.methods.refusion.state import init_state
+from refusion_jax.training.checkpoint import Checkpointer
+from refusion_jax.training.config import preset, to_flat
 
 TENSORS = {  # tree -> leaves, SHA-256 (its start) of the sorted lines "path shape"
     "fusion": (34, "6f0e3ad990c7117413bd"),
@@ -55,7 +60,7 @@ CROPS = [[0, 3], [18, 38], [63, 18], [True, False], [False, True], [False, False
 
 
 def test_tensors_keep_their_paths_and_shapes():
-    trees = jax.eval_shape(nets.init_params, jax.random.key(0))._asdict()
+    trees = jax.eval_shape(networks.init_params, jax.random.key(0))._asdict()
     for name, (count, digest) in TENSORS.items():
         leaves = flatten_dict(trees[name], sep="/")
         lines = "".join(f"{path} {leaves[path].shape}\n" for path in sorted(leaves))
@@ -65,7 +70,9 @@ def test_tensors_keep_their_paths_and_shapes():
 
 
 def test_checkpoints_keep_their_items(tmp_path):
-    params = nets.NetsParams({"f": np.ones(1)}, {"r": np.ones(1)}, {"p": np.ones(1)})
+    params = networks.NetsParams(
+        {"f": np.ones(1)}, {"r": np.ones(1)}, {"p": np.ones(1)}
+    )
     optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
     state = init_state(params, optimizers, jax.random.key(0))
     with Checkpointer(tmp_path / "checkpoints", 1) as saver:

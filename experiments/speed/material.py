@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from peers import files
 
-from refusion_jax import nets
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.store import load_fusion_params, save_weights
 
 LEARNING_RATE = 1e-4
@@ -19,7 +19,7 @@ def write_weights(folder: Path, fusion_weights: str | None = None) -> None:
       folder: that exists.
       fusion_weights: as `weights.store.load_fusion_params` takes it.
     """
-    params = nets.init_params(jax.random.key(0))
+    params = networks.init_params(jax.random.key(0))
     if fusion_weights:
         params = params._replace(fusion=load_fusion_params(fusion_weights))
     save_weights(folder / files.WEIGHTS, params)

@@ -11,7 +11,6 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from peers import files
 
-from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.devices.cores import (
     largest_divisor,
@@ -20,21 +19,28 @@ from refusion_jax.devices.cores import (
     use_all_cores,
 )
 from refusion_jax.devices.data_parallel import batch_mesh, replicated
-from refusion_jax.forward import fuse_luminance, place
-from refusion_jax.meta.objectives import Objectives
-from refusion_jax.meta.state import Batch, Rates, TrainState, init_state, make_batch
-from refusion_jax.meta.steps import Scalars, fusion_update, outer_update
-from refusion_jax.optim import make_optimizers
+from refusion_jax.methods.refusion.forward import fuse_luminance, place
+from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.methods.refusion.objectives import Objectives
+from refusion_jax.methods.refusion.optimizers import make_optimizers
+from refusion_jax.methods.refusion.state import (
+    Batch,
+    Rates,
+    TrainState,
+    init_state,
+    make_batch,
+)
+from refusion_jax.methods.refusion.steps import Scalars, fusion_update, outer_update
 from refusion_jax.weights.store import load_weights
 
 # Adam's first moment after one step is this share of the gradient.
 FIRST_MOMENT_SHARE = 0.1
 
 
-def read_params(folder: str) -> nets.NetsParams:
+def read_params(folder: str) -> networks.NetsParams:
     """The folder's parameters on the device."""
     trees = load_weights(f"{folder}/{files.WEIGHTS}").trees
-    return jax.tree.map(jnp.asarray, nets.NetsParams(**trees))
+    return jax.tree.map(jnp.asarray, networks.NetsParams(**trees))
 
 
 class Inference:
@@ -77,7 +83,7 @@ class Forward(Inference):
         return [_forward(self._params, *self._sources)]
 
 
-_forward = jax.jit(nets.fuse)
+_forward = jax.jit(networks.fuse)
 
 
 class Training:
@@ -96,7 +102,7 @@ class Training:
           folder: as `peers.files` describes it.
           step: "fusion" or "meta".
           divided: cores count as devices, and all devices share the batch.
-          **options: of `meta.steps.outer_update`.
+          **options: of `steps.outer_update`.
         """
         inputs = files.read_inputs(folder)
         pictures = len(inputs["inner_a"])
@@ -104,13 +110,13 @@ class Training:
             split_cpu(pictures)
         device_count = largest_divisor(pictures, jax.device_count() if divided else 1)
         mesh = batch_mesh(device_count)
-        networks = nets.Nets()
+        nets = networks.Nets()
         if device_count > 1:
-            networks = networks.divided(mesh)
+            nets = nets.divided(mesh)
         rate = float(inputs["learning_rate"])
         optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
         common = {
-            "objectives": Objectives(nets=networks),
+            "objectives": Objectives(nets=nets),
             "optimizers": optimizers,
             "rates": Rates(rate, rate, rate, 1.0),
         }
@@ -213,7 +219,7 @@ def compile_forward(height: int, width: int) -> dict[str, float]:
     Returns:
       As `compile_step`.
     """
-    params = nets.init_params(jax.random.key(0)).fusion
+    params = networks.init_params(jax.random.key(0)).fusion
     image = jax.ShapeDtypeStruct((1, height, width, 1), jnp.float32)
-    seconds, temporaries = _compile(jax.jit(nets.fuse), params, image, image)
+    seconds, temporaries = _compile(jax.jit(networks.fuse), params, image, image)
     return {"seconds": seconds, "temporaries": temporaries}

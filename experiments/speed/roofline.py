@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from peers import files
 
-from refusion_jax import nets
+from refusion_jax.methods.refusion.nets import networks
 from speed import material
 from speed.contest import HUGE_PAGES, one_worker
 from speed.counting import count
@@ -147,7 +147,7 @@ def forward(folder: str, rounds: int) -> dict[str, float]:
     inputs = files.read_inputs(folder)
     sources = (jnp.asarray(inputs[x]) for x in ("source_a", "source_b"))
     return of_program(
-        jax.jit(nets.fuse), (read_params(folder).fusion, *sources), rounds
+        jax.jit(networks.fuse), (read_params(folder).fusion, *sources), rounds
     )
 
 

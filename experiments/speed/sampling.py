@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.config import preset, with_fields
 from refusion_jax.data.crops import Stage, epoch_order
 from refusion_jax.data.device_batches import crops_in_batch, draw_batch, pack
-from refusion_jax.program import Dispatch, Program
+from refusion_jax.training.config import preset, with_fields
+from refusion_jax.training.program import Dispatch, Program
 from speed.contest import time_here
 from speed.results import Row, Table
 from speed.settings import Settings

@@ -11,8 +11,8 @@ from refusion_jax.commands.jobs import Job, is_finished
 from refusion_jax.commands.messages import complain
 from refusion_jax.files.atomic import remove_abandoned
 from refusion_jax.files.conveyor import convey
-from refusion_jax.fuser import Fuser
-from refusion_jax.loss_maps import write_maps
+from refusion_jax.fusing.fuser import Fuser
+from refusion_jax.fusing.loss_maps import write_maps
 from refusion_jax.pictures.photographs import (
     Photograph,
     read_photograph,

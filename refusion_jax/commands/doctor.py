@@ -87,12 +87,12 @@ def _fuse() -> float:
     import jax
     import numpy as np
 
-    from refusion_jax import nets
-    from refusion_jax.inference import fuse
+    from refusion_jax.fusing.inference import fuse
+    from refusion_jax.methods.refusion.nets import networks
 
     start = time.monotonic()
     generator = np.random.default_rng(0)
-    shapes = jax.eval_shape(nets.init_params, jax.random.key(0)).fusion
+    shapes = jax.eval_shape(networks.init_params, jax.random.key(0)).fusion
     # Not `init_params` itself, which compiles for longer than a doctor should take.
     params = jax.tree.map(
         lambda leaf: generator.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), shapes

@@ -11,7 +11,7 @@ from refusion_jax.commands.messages import complain
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 
 if TYPE_CHECKING:
-    from refusion_jax.fuser import Fuser
+    from refusion_jax.fusing.fuser import Fuser
 
 EXAMPLES = """\
 examples:
@@ -134,8 +134,8 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError, ImportError: what is wrong with all of it.
     """
     # jax takes a second to import; help and typing errors should not wait for it.
+    from refusion_jax.fusing.video import is_video
     from refusion_jax.pictures.levels import check_rule
-    from refusion_jax.video import is_video
 
     check_rule(arguments.levels)
     if arguments.jobs < 1:
@@ -190,7 +190,7 @@ def _limit_of_pixels(limit: int | None) -> Iterator[None]:
 
 
 def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":
-    from refusion_jax.fuser import Fuser
+    from refusion_jax.fusing.fuser import Fuser
 
     return Fuser(
         arguments.weights,
@@ -203,7 +203,7 @@ def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":
 
 def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     from refusion_jax.commands.jobs import check_exist
-    from refusion_jax.video import check_video_output, fuse_videos, is_video
+    from refusion_jax.fusing.video import check_video_output, fuse_videos, is_video
 
     for source in sources:
         if not is_video(source):

@@ -113,7 +113,7 @@ def _print_export(path: Path) -> int:
 
 def _variant(fusion: Any) -> str:
     """Which of F's parts there are: the ablation switches."""
-    from refusion_jax.nets import variant
+    from refusion_jax.methods.refusion.nets.networks import variant
 
     return ", ".join(
         f"{'with' if is_there else 'without'} {name}"

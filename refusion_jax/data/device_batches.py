@@ -1,8 +1,8 @@
 """Batches drawn on the device: the whole set as bytes, crops cut inside jit.
 
 Everything here is a pure function of (set, key, epoch, step): the same call gives the
-same batch, before and after a restart. `streamed_batches` reads the same batches from the
-disk: which pairs and which crops a step has is decided in `crops` alone.
+same batch, before and after a restart. `streamed_batches` reads the same batches from
+the disk: which pairs and which crops a step has is decided in `crops` alone.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from refusion_jax.data.crops import Crops, Stage, draw_crops
-from refusion_jax.meta.state import Batch, add_swapped_copies, make_batch
+from refusion_jax.methods.refusion.state import Batch, add_swapped_copies, make_batch
 
 # Positions are int32, the widest index that JAX has without float64 mode.
 MAX_PIXELS = 2**31 - 1

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from refusion_jax import inference
 from refusion_jax.data.pairs import Pair, pictures_by_stem
+from refusion_jax.fusing import inference
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import to_8_bit
@@ -118,7 +118,7 @@ class FromWeights:
           uint8, (height, width) or (height, width, 3).
 
         Raises:
-          FileNotFoundError, ValueError: as `inference.fuse`.
+          FileNotFoundError, ValueError: as `fusing.inference.fuse`.
         """
         if self.rounding == "refusion":
             fused = inference.fuse(pair.path_a, pair.path_b, weights=self.params)

@@ -15,14 +15,14 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax import nets
 from refusion_jax.array_types import Image, Params, RgbImage
 from refusion_jax.export.artefact import require_flatbuffers, write_artefact
 from refusion_jax.extras import version_of
-from refusion_jax.forward import fuse_luminance
-from refusion_jax.inference import check_params, fuse_pictures
-from refusion_jax.nets.precision import in_precision
-from refusion_jax.nets.strips import Grid
+from refusion_jax.fusing.inference import check_params, fuse_pictures
+from refusion_jax.methods.precision import in_precision
+from refusion_jax.methods.refusion.forward import fuse_luminance
+from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.methods.refusion.nets.strips import Grid
 from refusion_jax.pictures.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.pictures.ranges import apply_range, check_range
 from refusion_jax.weights.store import parameter_count
@@ -139,13 +139,13 @@ def by_platform(params: Params, source_a: Image, source_b: Image) -> Image:
       source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
 
     Returns:
-      As `nets.fuse` does.
+      As `nets.networks.fuse` does.
     """
 
     def in_strips(source_a: Image, source_b: Image) -> Image:
         batch, height, width, _ = source_a.shape
         grid = Grid(batch, height, width, ROWS, sequential=True)
-        return nets.fuse(params, source_a, source_b, grid)
+        return networks.fuse(params, source_a, source_b, grid)
 
     def whole(source_a: Image, source_b: Image) -> Image:
         return at_once(params, source_a, source_b)
@@ -161,11 +161,11 @@ def at_once(params: Params, source_a: Image, source_b: Image) -> Image:
       source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
 
     Returns:
-      As `nets.fuse` does.
+      As `nets.networks.fuse` does.
     """
     batch, height, width, _ = source_a.shape
     grid = Grid(batch, height, width, height, sequential=False)
-    return nets.fuse(params, source_a, source_b, grid)
+    return networks.fuse(params, source_a, source_b, grid)
 
 
 def difference(
@@ -234,7 +234,7 @@ def description(params: Params, *, colour: str, output_range: str) -> dict[str, 
         **({"output_range": output_range} if inside else {}),
         "network": {
             "parameters": parameter_count(params),
-            **nets.variant(params)._asdict(),
+            **networks.variant(params)._asdict(),
         },
         "versions": {"refusion_jax": version_of(), "jax": jax.__version__},
     }

@@ -18,7 +18,7 @@ import numpy as np
 from refusion_jax.array_types import Params
 from refusion_jax.export.artefact import ExportedFusion, read_metadata, write_artefact
 from refusion_jax.export.jax_export import channels_of, description, fusion_function
-from refusion_jax.nets.plain import fuse_plainly
+from refusion_jax.methods.refusion.nets.plain import fuse_plainly
 
 OPSET = 21
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from refusion_jax import nets
 from refusion_jax.array_types import Params, Shapes
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.checks import check_leaves
 
 
@@ -35,7 +35,7 @@ def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
                 f"expected {key} and {original} to be identical, got two different "
                 "tensors; use the authors' released file."
             )
-    shapes = nets.shapes_of("fusion", {"cross_attention": None, "refinement": None})
+    shapes = networks.shapes_of("fusion", {"cross_attention": None, "refinement": None})
     parts = {leaf: _authors_tensors(leaf, shape) for leaf, shape in shapes.items()}
     expected = {key: shape for part in parts.values() for key, shape in part.items()}
     check_leaves(expected, distinct, "the authors' weights of F")

@@ -11,9 +11,9 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from refusion_jax import nets
 from refusion_jax.array_types import Params
 from refusion_jax.files.atomic import replace_file
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.authors import convert_authors
 from refusion_jax.weights.checks import check_leaves
 from refusion_jax.weights.pth import existing_file, read_pth
@@ -110,7 +110,7 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
 
 def save_weights(
     path: str | os.PathLike[str],
-    trees: Mapping[str, Params] | nets.NetsParams,
+    trees: Mapping[str, Params] | networks.NetsParams,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Writes parameter trees; the file appears complete or not at all.
@@ -128,7 +128,7 @@ def save_weights(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"expected a name ending in .safetensors, got {path}.")
-    if isinstance(trees, nets.NetsParams):
+    if isinstance(trees, networks.NetsParams):
         trees = trees._asdict()
     leaves = {name: flatten_dict(tree, sep="/") for name, tree in trees.items()}
     _check_trees(leaves, str(path))
@@ -176,12 +176,12 @@ def parameter_count(tree: Params) -> int:
 
 
 def _check_trees(trees: Mapping[str, Mapping[str, Any]], place: str) -> None:
-    known = nets.NetsParams._fields
+    known = networks.NetsParams._fields
     if not trees or not set(trees) <= set(known):
         raise ValueError(
             f"expected any of the trees {', '.join(known)} for {place}, got "
             f"{', '.join(sorted(trees)) or 'none'}; choose from these."
         )
     for name, leaves in trees.items():
-        shapes = nets.shapes_of(name, leaves)
+        shapes = networks.shapes_of(name, leaves)
         check_leaves(shapes, leaves, f"the weights of {name} for {place}")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax import inference
 from refusion_jax.cli import main
+from refusion_jax.fusing import inference
 from refusion_jax.pictures.codecs import read_picture
 
 RNG = np.random.default_rng(0)
@@ -103,7 +103,8 @@ def test_ctrl_c_says_how_far_it_came(workplace, pairs, capsys, monkeypatch):
 # A command with a slow network that compiles at once.
 SLOW_COMMAND = """
 import sys, time
-from refusion_jax import cli, inference
+from refusion_jax import cli
+from refusion_jax.fusing import inference
 
 def slow_mean(params, a, b, **_):
     time.sleep(0.02)

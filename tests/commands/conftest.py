@@ -2,7 +2,7 @@
 
 import pytest
 
-from refusion_jax import inference
+from refusion_jax.fusing import inference
 from refusion_jax.weights.store import save_weights
 
 

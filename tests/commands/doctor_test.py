@@ -4,8 +4,8 @@ from importlib import metadata
 import jax
 import pytest
 
-from refusion_jax import inference
 from refusion_jax.cli import main
+from refusion_jax.fusing import inference
 
 
 def doctor(capsys):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax import inference, loss_maps, nets
 from refusion_jax.cli import main
+from refusion_jax.fusing import inference, loss_maps
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.weights.store import save_weights
 
@@ -201,7 +202,7 @@ def test_maps_are_written_beside_the_picture(run, tree_of, params, monkeypatch):
     def prefer_brighter(params, a, b):
         pair = np.float32(a > b)
         maps = np.concatenate([pair, 1 - pair], axis=-1)
-        return nets.WeightMaps(maps, 1 - maps)
+        return networks.WeightMaps(maps, 1 - maps)
 
     monkeypatch.setattr(loss_maps, "_propose", prefer_brighter)
     trees = {"fusion": params, "proposal": tree_of("proposal")}

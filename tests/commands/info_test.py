@@ -2,8 +2,8 @@ import hashlib
 
 import pytest
 
-from refusion_jax import checkpoint
 from refusion_jax.cli import main
+from refusion_jax.training import checkpoint
 from refusion_jax.weights.store import save_weights
 
 

@@ -160,7 +160,7 @@ def test_a_record_that_holds_no_picture_is_a_damaged_shard(prepared, monkeypatch
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     code = """
-import sys, refusion_jax, refusion_jax.trainer
+import sys, refusion_jax, refusion_jax.training.trainer
 import refusion_jax.data.prepared, refusion_jax.data.catalogue
 heavy = {"tensorflow_datasets", "array_record", "grain", "skimage", "tensorflow"}
 print(sorted(heavy & set(sys.modules)))

@@ -29,7 +29,7 @@ PROGRAM = """
 import argparse, sys
 import jax, jax.numpy as jnp
 before = dict(jax.config.values)
-import refusion_jax, refusion_jax.fuser, refusion_jax.cli
+import refusion_jax, refusion_jax.fusing.fuser, refusion_jax.cli
 assert before == dict(jax.config.values), "an import has changed JAX's settings"
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jnp.sin(jnp.arange(3.0)).block_until_ready()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax import inference, metrics, nets
+from refusion_jax import metrics
 from refusion_jax.cli import main
 from refusion_jax.data.pairs import Pair
 from refusion_jax.evaluation.candidates import BASELINES, FromFolder, FromWeights
@@ -20,6 +20,8 @@ from refusion_jax.evaluation.scoring import (
     evaluate,
     score,
 )
+from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.weights.store import save_weights
 
@@ -54,7 +56,7 @@ def weights(folders, monkeypatch):
     )
     params = jax.tree.map(
         lambda leaf: RNG.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
-        jax.eval_shape(nets.init_params, jax.random.key(0)).fusion,
+        jax.eval_shape(networks.init_params, jax.random.key(0)).fusion,
     )
     save_weights(folders / "w.safetensors", {"fusion": params})
     return folders / "w.safetensors"

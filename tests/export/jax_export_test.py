@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax import nets
 from refusion_jax.cli import main
 from refusion_jax.export.artefact import load_exported, metadata_file, write_artefact
 from refusion_jax.export.jax_export import at_once, export_fusion
-from refusion_jax.inference import fuse_pictures
+from refusion_jax.fusing.inference import fuse_pictures
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.store import save_weights
 
 pytest.importorskip(
@@ -113,7 +113,7 @@ def run_alone(artefact, folder, pairs):
 
 @functools.partial(jax.jit, compiler_options=IN_A_HURRY)
 def network(params, source_a, source_b):
-    return nets.fuse(params, source_a, source_b)
+    return networks.fuse(params, source_a, source_b)
 
 
 def test_alone_it_gives_what_the_network_gives_at_any_size(outside, params, tmp_path):

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from refusion_jax import nets
 from refusion_jax.export.artefact import metadata_file
-from refusion_jax.inference import fuse_pictures
+from refusion_jax.fusing.inference import fuse_pictures
+from refusion_jax.methods.refusion.nets import networks
 
 WHY = "jax2onnx and onnxruntime have an environment of their own, see experiments/"
 pytest.importorskip("jax2onnx", reason=WHY)
@@ -39,7 +39,7 @@ def test_onnx_runtime_gives_what_the_network_gives_at_any_size(outside, params, 
     feeds = dict(zip(("source_a", "source_b"), pair, strict=True))
     fused = session.run(["fused"], feeds)[0]
     expected = jax.jit(
-        nets.fuse, compiler_options={"xla_backend_optimization_level": 0}
+        networks.fuse, compiler_options={"xla_backend_optimization_level": 0}
     )(params, *pair)
     np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-4)
 

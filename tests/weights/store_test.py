@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from refusion_jax import inference, nets
 from refusion_jax.files import atomic
+from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.weights.authors import convert_authors
 from refusion_jax.weights.pth import read_pth
@@ -30,7 +31,7 @@ def test_a_missing_file_is_named(tmp_path):
 def fresh(interaction=True, gating=True, width=16, blocks=2):
     """Trees of the right shapes with any numbers: `init_params` compiles for long."""
     init = partial(
-        nets.init_params,
+        networks.init_params,
         interaction=interaction,
         gating=gating,
         reconstruction_width=width,

@@ -1,0 +1,1 @@
+"""Fusing: pictures in, picture out; files, stacks and videos."""

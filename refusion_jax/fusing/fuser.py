@@ -1,0 +1,211 @@
+"""An object that loads weights once and fuses many pictures."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from refusion_jax.array_types import Params
+from refusion_jax.devices.compilation_cache import use_compilation_cache
+from refusion_jax.files.conveyor import Outcome, convey
+from refusion_jax.fusing.inference import check_params, fuse_photographs
+from refusion_jax.fusing.loss_maps import propose_maps
+from refusion_jax.methods.precision import check_precision
+from refusion_jax.methods.refusion.forward import fuse_luminance, place
+from refusion_jax.pictures.alignment import check_alignment
+from refusion_jax.pictures.codecs import check_writable
+from refusion_jax.pictures.levels import check_rule
+from refusion_jax.pictures.photographs import (
+    Photograph,
+    Source,
+    as_photograph,
+    write_photograph,
+)
+from refusion_jax.pictures.ranges import check_range
+from refusion_jax.weights.store import load_any_weights, require_fusion, weights_file
+
+JOBS = 2
+
+
+class Fuser:
+    """Fuses pictures with one set of weights and rules; safe to share among threads.
+
+    Threads read and write files side by side; one picture at a time is on the device,
+    so that memory is that of one. Call `refusion_jax.use_all_cores` first, and the
+    cores of a CPU share that picture.
+
+    >>> fuser = Fuser("runs/msrs")              # doctest: +SKIP
+    >>> fused = fuser.fuse("infrared.png", "visible.png")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | Params,
+        *,
+        output_range: str = "stretch",
+        align: str = "none",
+        levels: str = "full",
+        precision: str = "float32",
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Loads the weights onto the device.
+
+        Args:
+          weights, output_range, align, levels, precision: as for `inference.fuse`.
+          cache: a folder for compiled programs, see `devices.compilation_cache`; a
+            setting of the whole process, which None leaves alone.
+
+        Raises:
+          FileNotFoundError, ValueError: if the weights or a rule cannot be used.
+        """
+        check_range(output_range)
+        check_alignment(align)
+        check_rule(levels)
+        check_precision(precision)
+        if cache is not None:
+            use_compilation_cache(cache)
+        trees = {"fusion": weights}
+        self._place = "parameters of the fusion network"
+        if isinstance(weights, str | os.PathLike):
+            self._place = str(weights_file(weights))
+            trees = require_fusion(load_any_weights(weights).trees, self._place)
+        check_params(trees["fusion"])
+        self._params = place(trees["fusion"])
+        self._proposal = jax.device_put(trees.get("proposal"))
+        self._rules = {
+            "output_range": output_range,
+            "align": align,
+            "levels": levels,
+            "precision": precision,
+        }
+        self._device = threading.Lock()
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Compiles the network for one size of picture, which takes seconds.
+
+        Args:
+          height, width: in pixels.
+        """
+        black = jnp.zeros((height, width, 1), jnp.float32)
+        with self._device:
+            fuse_luminance(
+                self._params, black, black, precision=self._rules["precision"]
+            ).block_until_ready()
+
+    def fuse(self, source_a: Source, source_b: Source, *more: Source) -> np.ndarray:
+        """Fuses two or more pictures of one scene.
+
+        Args:
+          source_a, source_b, *more: as for `inference.fuse`.
+
+        Returns:
+          As `inference.fuse` does.
+
+        Raises:
+          FileNotFoundError, ValueError: as `inference.fuse` does.
+        """
+        return self.fuse_photograph(source_a, source_b, *more).pixels
+
+    def fuse_photograph(self, *sources: Source | Photograph) -> Photograph:
+        """`fuse` with what belongs to the pictures: transparency, profile, EXIF.
+
+        Args:
+          *sources: two or more; only files and photographs have more than pixels.
+
+        Returns:
+          The fused picture, see `pictures.photographs` for what it takes over.
+
+        Raises:
+          FileNotFoundError, ValueError: as `inference.fuse` does.
+        """
+        photographs = [as_photograph(source) for source in sources]
+        with self._device:
+            return fuse_photographs(self._params, photographs, **self._rules)
+
+    def loss_maps(
+        self, source_a: Source | Photograph, source_b: Source | Photograph
+    ) -> dict[str, np.ndarray]:
+        """What the learned loss prefers at every pixel of a pair.
+
+        Args:
+          source_a, source_b: as for `inference.fuse`.
+
+        Returns:
+          w_a, w_b, v_a, v_b, see `loss_maps.propose_maps`.
+
+        Raises:
+          FileNotFoundError, ValueError: as `inference.fuse` does, or if the weights
+            hold no loss proposal module, as the authors' do not.
+        """
+        params = self.proposal_params
+        photographs = [as_photograph(source) for source in (source_a, source_b)]
+        with self._device:
+            return propose_maps(
+                params,
+                photographs,
+                align=self._rules["align"],
+                levels=self._rules["levels"],
+            )
+
+    @property
+    def proposal_params(self) -> Params:
+        """theta_P; a ValueError where the weights have none."""
+        if self._proposal is None:
+            raise ValueError(
+                "expected weights with the loss proposal module P, got "
+                f"{self._place} without; name a run folder of train.py."
+            )
+        return self._proposal
+
+    def fuse_file(
+        self, output: str | os.PathLike[str], *sources: Source | Photograph
+    ) -> Photograph:
+        """Fuses pictures and writes the result, which appears complete or not at all.
+
+        Args:
+          output: its ending chooses the format, see `pictures.codecs.write_picture`.
+          *sources: two or more.
+
+        Returns:
+          What was written.
+
+        Raises:
+          FileNotFoundError, ValueError: as `inference.fuse` does, or if the output
+            cannot be written.
+        """
+        check_writable(Path(output))
+        fused = self.fuse_photograph(*sources)
+        write_photograph(output, fused)
+        return fused
+
+    def fuse_many(
+        self, groups: Iterable[Sequence[Source]], *, jobs: int = JOBS
+    ) -> Iterator[Outcome[Sequence[Source], np.ndarray]]:
+        """Fuses any number of groups, reading ahead while the device works.
+
+        Args:
+          groups: the sources of each picture, two or more.
+          jobs: number of threads that read, and of groups read ahead.
+
+        Yields:
+          One outcome a group, in order: the group, and the fused picture or the error.
+          One bad picture does not stop the rest.
+
+        Raises:
+          ValueError: if jobs is below 1.
+        """
+
+        def load(group: Sequence[Source]) -> list[Photograph]:
+            return [as_photograph(source) for source in group]
+
+        def work(photographs: list[Photograph]) -> np.ndarray:
+            return self.fuse_photograph(*photographs).pixels
+
+        def store(group: Sequence[Source], fused: np.ndarray) -> np.ndarray:
+            return fused
+
+        return convey(groups, load=load, work=work, store=store, jobs=jobs)

@@ -1,0 +1,188 @@
+"""Videos in, video out, by PyAV (the extra `video`).
+
+Frames are fused one by one, as pictures are. They are taken together by their number,
+so the videos must start at the same moment and run at one frame rate. Sound is left
+out.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refusion_jax.extras import require
+from refusion_jax.files.atomic import replacing
+from refusion_jax.fusing.fuser import Fuser
+
+# Endings of the videos that are written, and PyAV's name of their format.
+FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+ENDINGS = frozenset({*FORMATS, ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
+QUALITY = {
+    "crf": "16"
+}  # of x264: 0 loses nothing, 51 is worst; 16 looks like the source
+
+# FFmpeg's numbers of colour matrices, and of the range 16..235.
+RGB, UNTAGGED = 0, 2
+LIMITED_RANGE = 1
+
+
+class FusedVideo(NamedTuple):
+    """What was written.
+
+    Attributes:
+      width, height: in pixels.
+      frame_count: frames written, as many as the shortest source has.
+      is_cut: whether a source has more.
+    """
+
+    width: int
+    height: int
+    frame_count: int
+    is_cut: bool
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file's ending is a video's.
+
+    Args:
+      path: of any file.
+    """
+    return path.suffix.lower() in ENDINGS
+
+
+def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVideo:
+    """Fuses videos frame by frame; the file appears complete or not at all.
+
+    Args:
+      fuser: its output range should be "source" or "none": "stretch" flickers.
+      sources: video files, two or more.
+      output: ends in .mp4, .mkv or .mov.
+
+    Returns:
+      What was written.
+
+    Raises:
+      FileNotFoundError: if a file is missing.
+      ImportError: if PyAV is missing.
+      ValueError: if a video cannot be read, or their sizes or frame rates differ.
+    """
+    av = _import_av()
+    check_video_output(output)
+    with ExitStack() as stack:
+        try:
+            inputs = [stack.enter_context(av.open(str(path))) for path in sources]
+            streams = [
+                _stream(x, path) for x, path in zip(inputs, sources, strict=True)
+            ]
+            _check_rates([_frame_rate(stream) for stream in streams], sources)
+            with replacing(output) as temporary:
+                container_format = FORMATS[output.suffix.lower()]
+                with av.open(str(temporary), "w", format=container_format) as target:
+                    return _fuse_frames(fuser, inputs, streams, target)
+        except av.FFmpegError as error:
+            raise ValueError(
+                f"expected readable videos, got {', '.join(map(str, sources))} "
+                f"({error}); replace or convert them."
+            ) from error
+
+
+def check_video_output(output: Path) -> None:
+    """Refuses file names whose ending `fuse_videos` does not write.
+
+    Args:
+      output: where a video is to be written.
+
+    Raises:
+      ValueError: listing the endings.
+    """
+    if output.suffix.lower() not in FORMATS:
+        raise ValueError(
+            f"expected a video name ending in one of {', '.join(FORMATS)}, got "
+            f"{output}; choose one of these."
+        )
+
+
+def _import_av() -> Any:
+    return require("av", extra="video", why="to read and write videos")
+
+
+def _stream(container: Any, path: Path) -> Any:
+    if not container.streams.video:
+        raise ValueError(f"expected a video, got no pictures in {path}; name another.")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"  # decode in several threads
+    return stream
+
+
+def _frame_rate(stream: Any) -> Fraction | None:
+    # From PyAV 19 on a rational type of its own, which prints 10 as 10/1.
+    rate = stream.average_rate
+    return rate and Fraction(rate.numerator, rate.denominator)
+
+
+def _check_rates(rates: Sequence[Fraction | None], sources: Sequence[Path]) -> None:
+    for rate, path in zip(rates, sources, strict=True):
+        if rate != rates[0]:
+            raise ValueError(
+                f"expected videos of one frame rate, got {rates[0]} in {sources[0]} "
+                f"and {rate} in {path}; convert one of them first."
+            )
+
+
+def _fuse_frames(
+    fuser: Fuser, inputs: Sequence[Any], streams: Sequence[Any], target: Any
+) -> FusedVideo:
+    import av
+
+    decoded = [x.decode(s) for x, s in zip(inputs, streams, strict=True)]
+    stream, frame_count, frames = None, 0, list[Any]()
+    while True:
+        frames = [next(video, None) for video in decoded]
+        if None in frames:
+            break
+        fused = fuser.fuse(*(_pixels(frame) for frame in frames))
+        if stream is None:
+            stream = _add_stream(target, fused, streams[0], frames)
+        kind = "gray" if fused.ndim == 2 else "rgb24"
+        made = av.VideoFrame.from_ndarray(np.ascontiguousarray(fused), format=kind)
+        if stream.codec_context.colorspace != UNTAGGED:
+            matrix = stream.codec_context.colorspace
+            made = made.reformat(format=stream.pix_fmt, dst_colorspace=matrix)
+        made.pts, made.time_base = frames[0].pts, frames[0].time_base
+        target.mux(stream.encode(made))
+        frame_count += 1
+    if stream is None:
+        raise ValueError("expected videos with frames, got none; name others.")
+    target.mux(stream.encode(None))
+    is_cut = any(frame is not None for frame in frames)
+    return FusedVideo(stream.width, stream.height, frame_count, is_cut)
+
+
+def _pixels(frame: Any) -> np.ndarray:
+    is_grey = frame.format.name.startswith("gray")
+    return np.asarray(frame.to_ndarray(format="gray" if is_grey else "rgb24"))
+
+
+def _add_stream(
+    target: Any, fused: np.ndarray, like: Any, frames: Sequence[Any]
+) -> Any:
+    height, width = fused.shape[:2]
+    stream = target.add_stream("libx264", rate=like.average_rate, options=QUALITY)
+    stream.width, stream.height = width, height
+    # Halved chroma needs even sides.
+    is_even = height % 2 == 0 and width % 2 == 0
+    stream.pix_fmt = "yuv420p" if is_even else "yuv444p"
+    context = stream.codec_context
+    context.time_base = like.time_base  # frames keep their times
+    # RGB is turned into the matrix of luminance and chroma that a source says it has;
+    # where none does, players guess for the result as they guess for the sources.
+    tagged = [x for x in frames if x.colorspace not in (RGB, UNTAGGED)]
+    if tagged:
+        context.colorspace = tagged[0].colorspace
+        context.color_primaries = tagged[0].color_primaries
+        context.color_trc = tagged[0].color_trc
+        context.color_range = LIMITED_RANGE
+    return stream

@@ -1,1 +1,0 @@
-"""Meta-learning of the fusion loss: state, objectives, meta-gradients, updates."""

@@ -1,0 +1,319 @@
+"""The meta-gradient dL_r / dtheta_P of Eqs. 9 and 10, in all its modes.
+
+theta_P acts on L_r only through the inner step of F,
+
+    theta_F' = theta_F - eta * dL_f(inner batch; theta_F, theta_P) / dtheta_F,      (7)
+
+so with v = dL_r(outer batch; theta_F', theta_R') / dtheta_F'                       (10)
+
+    dL_r / dtheta_P = -eta * d/dtheta_P < v, dL_f / dtheta_F >,    v held fixed.
+
+L_f depends on theta_P only through the weight maps. Swapping the two derivatives of
+the mixed term therefore leaves one forward-mode pass of F in direction v and one
+reverse-mode pass of P: mode `exact`. The other modes are its oracle (`reverse`) and
+its approximations.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from refusion_jax.array_types import Image, Params, WeightMaps
+from refusion_jax.methods.refusion.losses import Loss
+from refusion_jax.methods.refusion.nets.networks import NetsParams
+from refusion_jax.methods.refusion.objectives import Objectives
+from refusion_jax.methods.refusion.state import Batch
+
+# Relative size of the probe theta_F +- eps v of `finite_difference`: eps |v| is this
+# times |theta_F|. Larger errs by curvature, smaller by float32 rounding.
+PROBE_SIZE = 1e-3
+
+
+class Adapted(NamedTuple):
+    """theta_F' and theta_R', the parameters after the inner update."""
+
+    fusion: Params
+    reconstruction: Params
+
+
+class InnerResult(NamedTuple):
+    """What the inner update leaves behind.
+
+    Attributes:
+      adapted: theta_F', theta_R'.
+      fused: F's output on the inner batch before the update.
+      fusion_loss: L_f there.
+    """
+
+    adapted: Adapted
+    fused: Image
+    fusion_loss: Loss
+
+
+class MetaGradient(NamedTuple):
+    """A meta-gradient and what was seen on the way.
+
+    Attributes:
+      meta_grads: dL_r / dtheta_P.
+      fusion_loss: L_f on the inner batch, before the inner update.
+      reconstruction_loss: L_r on the outer batch, after it.
+      weights: the weight maps that P proposed for the inner batch.
+    """
+
+    meta_grads: Params
+    fusion_loss: Loss
+    reconstruction_loss: Loss
+    weights: WeightMaps
+
+
+def inner_update(
+    params: NetsParams,
+    weights: WeightMaps,
+    batch: Batch,
+    *,
+    objectives: Objectives,
+    learning_rate: float | Array,
+) -> InnerResult:
+    """One SGD step of F under the proposed loss, and one of R (Eqs. 7 and 8).
+
+    theta_F' <- theta_F - eta dL_f / dtheta_F
+    theta_R' <- theta_R - eta dL_r / dtheta_R, rebuilding from F's (not F's adapted) I_f
+
+    Args:
+      params: theta_F and theta_R are read.
+      weights: P's proposal for this batch.
+      batch: the meta-train batch.
+      objectives: L_f and L_r.
+      learning_rate: eta.
+
+    Returns:
+      The adapted parameters; differentiable in `params.fusion` and `weights`.
+    """
+    # One forward pass of F serves both gradients.
+    fused, pull_back = jax.vjp(
+        lambda theta: objectives.fuse(theta, batch), params.fusion
+    )
+
+    def loss_of_fused(image: Image) -> tuple[Array, Loss]:
+        loss = objectives.fusion_loss(image, weights, batch)
+        return loss.total, loss
+
+    fused_grad, loss = jax.grad(loss_of_fused, has_aux=True)(fused)
+    (fusion_grads,) = pull_back(fused_grad)
+    reconstruction_grads = jax.grad(
+        lambda theta: objectives.reconstruction(theta, fused, batch).total
+    )(params.reconstruction)
+    return InnerResult(
+        adapted=Adapted(
+            fusion=_descend(params.fusion, fusion_grads, learning_rate),
+            reconstruction=_descend(
+                params.reconstruction, reconstruction_grads, learning_rate
+            ),
+        ),
+        fused=fused,
+        fusion_loss=loss,
+    )
+
+
+def outer_loss(
+    adapted: Adapted, batch: Batch, *, objectives: Objectives
+) -> tuple[Array, Loss]:
+    """L_r on the meta-test batch after the inner update, as total and parts (Eq. 9)."""
+    fused = objectives.fuse(adapted.fusion, batch)
+    loss = objectives.reconstruction(adapted.reconstruction, fused, batch)
+    return loss.total, loss
+
+
+def _descend(params: Params, grads: Params, learning_rate: float | Array) -> Params:
+    return jax.tree.map(lambda p, g: p - learning_rate * g, params, grads)
+
+
+def _through_mixed_term(
+    params: NetsParams,
+    inner_batch: Batch,
+    outer_batch: Batch,
+    *,
+    objectives: Objectives,
+    learning_rate: float | Array,
+    adapt_fusion: bool,
+    mixed_term: Callable[..., WeightMaps],
+) -> MetaGradient:
+    """Eq. 10, with `mixed_term` for how L_f's weight gradient changes along v."""
+    weights, pull_back_proposal = jax.vjp(
+        lambda theta: objectives.propose(theta, inner_batch), params.proposal
+    )
+    inner = inner_update(
+        params,
+        weights,
+        inner_batch,
+        objectives=objectives,
+        learning_rate=learning_rate,
+    )
+    adapted = inner.adapted
+    if not adapt_fusion:
+        adapted = adapted._replace(fusion=params.fusion)
+    v, loss = jax.grad(
+        lambda theta: outer_loss(
+            adapted._replace(fusion=theta), outer_batch, objectives=objectives
+        ),
+        has_aux=True,
+    )(adapted.fusion)
+
+    def weight_grads(theta: Params) -> WeightMaps:
+        fused = objectives.fuse(theta, inner_batch)
+        return jax.grad(
+            lambda maps: objectives.fusion_loss(fused, maps, inner_batch).total
+        )(weights)
+
+    cotangent = jax.tree.map(
+        lambda x: -learning_rate * x, mixed_term(weight_grads, params.fusion, v)
+    )
+    (meta_grads,) = pull_back_proposal(cotangent)
+    return MetaGradient(meta_grads, inner.fusion_loss, loss, weights)
+
+
+def _jvp_term(
+    weight_grads: Callable[[Params], WeightMaps], theta: Params, v: Params
+) -> WeightMaps:
+    return jax.jvp(weight_grads, (theta,), (v,))[1]
+
+
+def _central_difference_term(
+    weight_grads: Callable[[Params], WeightMaps], theta: Params, v: Params
+) -> WeightMaps:
+    v_norm = optax.tree.norm(v)
+    # v = 0 has no direction to probe and a zero derivative: any finite step will do.
+    safe_norm = jnp.where(v_norm > 0, v_norm, 1)
+    step = PROBE_SIZE * optax.tree.norm(theta) / safe_norm
+    ahead = weight_grads(_descend(theta, v, -step))
+    behind = weight_grads(_descend(theta, v, step))
+    return jax.tree.map(lambda x, y: (x - y) / (2 * step), ahead, behind)
+
+
+def _through_inner_steps(
+    params: NetsParams,
+    inner_batch: Batch,
+    outer_batch: Batch,
+    *,
+    objectives: Objectives,
+    learning_rate: float | Array,
+    inner_steps: int,
+    stop_inner_gradient: bool,
+) -> MetaGradient:
+    """jax.grad through the whole inner update, as the paper writes it."""
+
+    def outer_of_proposal(theta: Params) -> tuple[Array, MetaGradient]:
+        weights = objectives.propose(theta, inner_batch)
+
+        def step(adapted: Adapted, _: None) -> tuple[Adapted, Loss]:
+            inner = inner_update(
+                params._replace(
+                    fusion=adapted.fusion, reconstruction=adapted.reconstruction
+                ),
+                weights,
+                inner_batch,
+                objectives=objectives,
+                learning_rate=learning_rate,
+            )
+            return inner.adapted, inner.fusion_loss
+
+        if inner_steps > 1:
+            # Kept between the steps are parameters only, not what happens within them.
+            step = jax.checkpoint(step, prevent_cse=False)
+        # A loop, so that XLA compiles one step however many there are.
+        adapted, losses = jax.lax.scan(
+            step, Adapted(params.fusion, params.reconstruction), length=inner_steps
+        )
+        first_loss = jax.tree.map(lambda x: x[0], losses)
+        if stop_inner_gradient:
+            adapted = jax.lax.stop_gradient(adapted)
+        total, loss = outer_loss(adapted, outer_batch, objectives=objectives)
+        return total, MetaGradient(None, first_loss, loss, weights)
+
+    meta_grads, seen = jax.grad(outer_of_proposal, has_aux=True)(params.proposal)
+    return seen._replace(meta_grads=meta_grads)
+
+
+_SINGLE_STEP_MODES = {
+    "exact": partial(_through_mixed_term, adapt_fusion=True, mixed_term=_jvp_term),
+    "first_order": partial(
+        _through_mixed_term, adapt_fusion=False, mixed_term=_jvp_term
+    ),
+    "finite_difference": partial(
+        _through_mixed_term, adapt_fusion=True, mixed_term=_central_difference_term
+    ),
+}
+MODES = (*_SINGLE_STEP_MODES, "reverse", "stopped")
+
+
+def meta_gradient(
+    params: NetsParams,
+    inner_batch: Batch,
+    outer_batch: Batch,
+    *,
+    objectives: Objectives,
+    learning_rate: float | Array,
+    mode: str = "exact",
+    inner_steps: int = 1,
+) -> MetaGradient:
+    """dL_r(outer batch, after the inner update on the inner batch) / dtheta_P (Eq. 9).
+
+    Modes:
+      exact: Eq. 10 by one JVP of F and one VJP of P. The default.
+      reverse: reverse mode through the inner update; the same value to rounding, more
+        time and memory. The only mode for inner_steps > 1.
+      first_order: v taken at theta_F instead of theta_F': drops how v changes along
+        the step, an error that vanishes with eta.
+      finite_difference: the mixed term from first-order gradients at theta_F +- eps v;
+        exact up to O(eps^2) and the rounding of a difference (about 1% in float32).
+      stopped: MAML's first-order trick, the inner gradient held constant. theta_P
+        reaches L_r only through that gradient, so this is exactly zero.
+
+    Args:
+      params: theta_F, theta_R, theta_P.
+      inner_batch: meta-train pairs.
+      outer_batch: meta-test pairs.
+      objectives: L_f and L_r.
+      learning_rate: eta of the inner update.
+      mode: one of `MODES`.
+      inner_steps: SGD steps on the inner batch; the paper takes one.
+
+    Returns:
+      The meta-gradient, both losses and the proposed weight maps.
+
+    Raises:
+      ValueError: for an unknown mode, or more inner steps than the mode supports.
+    """
+    if mode not in MODES:
+        raise ValueError(
+            f"Unknown meta-gradient mode {mode!r}. Choose from: {', '.join(MODES)}."
+        )
+    if inner_steps < 1:
+        raise ValueError(f"inner_steps must be at least 1, got {inner_steps}.")
+    if mode in _SINGLE_STEP_MODES:
+        if inner_steps > 1:
+            raise ValueError(
+                f"Mode {mode!r} supports one inner step, got {inner_steps}; "
+                "use mode 'reverse' for more."
+            )
+        return _SINGLE_STEP_MODES[mode](
+            params,
+            inner_batch,
+            outer_batch,
+            objectives=objectives,
+            learning_rate=learning_rate,
+        )
+    return _through_inner_steps(
+        params,
+        inner_batch,
+        outer_batch,
+        objectives=objectives,
+        learning_rate=learning_rate,
+        inner_steps=inner_steps,
+        stop_inner_gradient=mode == "stopped",
+    )

@@ -1,0 +1,140 @@
+"""Equations 1 to 6 of the paper as pure functions of arrays.
+
+I_a, I_b are the sources, I_f the fused image, I^_a, I^_b the reconstructions, and
+"grad" the Sobel gradient of `methods.sobel.sobel_gradient`. All images are luminance in
+[0, 1]; every loss is a mean over batch and pixels, in squared luminance.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from refusion_jax.array_types import Image, PairMap, Scalar, WeightMaps
+from refusion_jax.methods.sobel import sobel_gradient
+
+
+class Loss(NamedTuple):
+    """A loss and the two terms it is made of.
+
+    Attributes:
+      total: intensity + alpha * gradient.
+      intensity: the term on luminance.
+      gradient: the term on Sobel gradients, before alpha.
+    """
+
+    total: Scalar
+    intensity: Scalar
+    gradient: Scalar
+
+
+class SquaredErrors(NamedTuple):
+    """Squared distance of one or two images to each source, before any weight.
+
+    Attributes:
+      intensity: (I_k - J_k)^2, channel 0 for source a.
+      gradient: (grad I_k - grad J_k)^2, channel 0 for source a.
+    """
+
+    intensity: PairMap
+    gradient: PairMap
+
+
+def squared_errors(
+    image_a: Image, image_b: Image, source_a: Image, source_b: Image
+) -> SquaredErrors:
+    """Per-pixel squared distances that Eqs. 2, 3, 5 and 6 share.
+
+    Args:
+      image_a, image_b: what is compared with each source: the fused image twice
+        (Eqs. 2, 3) or the two reconstructions (Eqs. 5, 6).
+      source_a, source_b: the sources.
+
+    Returns:
+      Intensity and gradient maps, batch x height x width x 2.
+    """
+    images = jnp.concatenate([image_a, image_b], axis=-1)
+    sources = jnp.concatenate([source_a, source_b], axis=-1)
+    return SquaredErrors(
+        intensity=jnp.square(sources - images),
+        gradient=jnp.square(sobel_gradient(sources) - sobel_gradient(images)),
+    )
+
+
+def fusion_loss(
+    fused: Image,
+    source_a: Image,
+    source_b: Image,
+    weights: WeightMaps,
+    *,
+    alpha: float | Scalar = 1.0,
+    weight_power: int = 1,
+) -> Loss:
+    """The learnable fusion loss L_f of Eqs. 1 to 3.
+
+    L_f = mean[w_a^p (I_a - I_f)^2 + w_b^p (I_b - I_f)^2]
+        + alpha * mean[v_a^p (grad I_a - grad I_f)^2 + v_b^p (grad I_b - grad I_f)^2]
+
+    Args:
+      fused, source_a, source_b: luminance in [0, 1].
+      weights: w and v, as `propose` or `equal_weights` makes them.
+      alpha: alpha_1 of Eq. 1.
+      weight_power: p; 1 is the paper, 2 the authors' code, whose optimum in the
+        weights is interior instead of a hard choice of one source.
+
+    Returns:
+      The loss and its two terms.
+    """
+    errors = squared_errors(fused, fused, source_a, source_b)
+    intensity_weights = weights.intensity**weight_power
+    gradient_weights = weights.gradient**weight_power
+    intensity = jnp.sum(intensity_weights * errors.intensity, axis=-1).mean()
+    gradient = jnp.sum(gradient_weights * errors.gradient, axis=-1).mean()
+    return Loss(intensity + alpha * gradient, intensity, gradient)
+
+
+def reconstruction_loss(
+    recon_a: Image,
+    recon_b: Image,
+    source_a: Image,
+    source_b: Image,
+    *,
+    alpha: float | Scalar = 1.0,
+    reduction: str = "max",
+) -> Loss:
+    """The reconstruction loss L_r of Eqs. 4 to 6.
+
+    L_r = mean[max_k (I_k - I^_k)^2] + alpha * mean[max_k (grad I_k - grad I^_k)^2]
+
+    Args:
+      recon_a, recon_b: R's reconstructions, in [0, 1].
+      source_a, source_b: what they should equal, in [0, 1].
+      alpha: alpha_2 of Eq. 4.
+      reduction: "max" over the two sources (the paper) or "sum" (ablation IV).
+
+    Returns:
+      The loss and its two terms.
+
+    Raises:
+      ValueError: if the reduction has another name.
+    """
+    errors = squared_errors(recon_a, recon_b, source_a, source_b)
+    if reduction == "max":
+        intensity, gradient = (error.max(axis=-1).mean() for error in errors)
+    elif reduction == "sum":
+        intensity, gradient = (error.sum(axis=-1).mean() for error in errors)
+    else:
+        raise ValueError(f"Unknown reduction {reduction!r}. Choose from: max, sum.")
+    return Loss(intensity + alpha * gradient, intensity, gradient)
+
+
+def equal_weights(source: Image) -> WeightMaps:
+    """The fixed loss of ablation I: w = v = 1/2 everywhere.
+
+    Args:
+      source: an image of the batch, for its shape and type.
+
+    Returns:
+      Weight maps of constant 1/2.
+    """
+    half = jnp.full((*source.shape[:-1], 2), 0.5, source.dtype)
+    return WeightMaps(intensity=half, gradient=half)

@@ -1,0 +1,99 @@
+"""How F and P begin: one encoder a source, unshared, and the strips' way in and out."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from refusion_jax.array_types import Image
+from refusion_jax.methods.precision import at_least_float32
+from refusion_jax.methods.refusion.nets.convolution import conv3x3, uniform_fan_in
+from refusion_jax.methods.refusion.nets.in_place import InPlace, fill
+from refusion_jax.methods.refusion.nets.passes import Walk, replace
+from refusion_jax.methods.refusion.nets.restormer import stack_blocks
+from refusion_jax.methods.refusion.nets.strips import (
+    Grid,
+    Strips,
+    join,
+    make_grid,
+    split,
+)
+from refusion_jax.methods.refusion.nets.tiles import Tiling
+
+
+def grid_of(image: Image) -> Grid:
+    """The grid that a batch of images is cut by."""
+    return make_grid(*image.shape[:3])
+
+
+def to_strips(image: Image, grid: Grid) -> Strips:
+    """An NHWC image of one channel as strips."""
+    return split(image[:, None, :, :, 0], grid)
+
+
+def to_image(strips: Strips, grid: Grid) -> Float[Array, "batch height width channels"]:
+    """Strips as an NHWC image, in no fewer digits than float32: a result."""
+    return at_least_float32(jnp.moveaxis(join(strips, grid), 1, -1))
+
+
+class Encoder(nn.Module):
+    """3x3 convolution from one channel, then transformer blocks."""
+
+    width: int
+    blocks: int
+
+    def setup(self) -> None:
+        """Declares the convolution and the blocks."""
+        self.project_in = self.param(
+            "project_in", uniform_fan_in, (self.width, 1, 3, 3)
+        )
+        self.body = stack_blocks(self.width, self.blocks)
+
+    def __call__(
+        self, carry: InPlace | None, image: Array, walk: Walk
+    ) -> tuple[InPlace | None, Strips | None]:
+        """One source's features, as `nn.scan` over the sources asks for them.
+
+        Args:
+          carry: None on strips; on tiles where this source's features go.
+          image: of one channel; on tiles with halo.
+          walk: grid or tiling.
+
+        Returns:
+          None and the features; on tiles the place of the next source's, and None.
+        """
+
+        def project_in(extended: Array, mask: Array) -> Array:
+            return conv3x3(self.project_in, extended, mask, walk.stride)
+
+        if isinstance(walk, Tiling):
+            assert carry is not None
+            features = fill(project_in, image, carry, walk)
+            features, _ = self.body(features, walk)
+            after = features.first + features.channels
+            return dataclasses.replace(features, first=after), None
+        features, _ = self.body(replace(project_in, image, walk), walk)
+        return carry, features
+
+
+def stack_encoders(width: int, blocks: int) -> nn.Module:
+    """Two encoders with stacked parameters, one for each source.
+
+    Args:
+      width: channels.
+      blocks: transformer blocks of each.
+
+    Returns:
+      A module: (carry, images, walk) -> (carry, features), where images and features
+      have a leading axis of sources; see `Encoder`.
+    """
+    scanned = nn.scan(
+        Encoder,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        check_constancy_invariants=False,  # which would trace everything twice
+        in_axes=(0, nn.broadcast),
+        length=2,
+    )
+    return scanned(width, blocks)

@@ -1,0 +1,142 @@
+"""F in standard convolutions on whole pictures, for converters to other formats.
+
+The networks of this package work on flat strips and with primitives of their own, which
+converters do not know, and which have no place in runtimes whose convolutions are fast.
+Here is F once more, as it is usually written: NCHW, and no sizes but batch, height and
+width. A test holds both to each other.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from refusion_jax.array_types import Image, Params
+from refusion_jax.methods.refusion.nets.fusion import LEAKY_SLOPE
+from refusion_jax.methods.refusion.nets.networks import variant
+from refusion_jax.methods.refusion.nets.restormer import (
+    LAYER_NORM_EPSILON,
+    SQUARED_NORM_EPSILON,
+    gated,
+)
+
+
+def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
+    """What `nets.networks.fuse` computes.
+
+    Args:
+      params: theta_F, numpy arrays: what depends on them alone becomes a constant.
+      source_a, source_b: luminance in [0, 1], any or symbolic sizes.
+
+    Returns:
+      The fused luminance in (0, 1), same shape, not rescaled.
+    """
+    images = [jnp.transpose(x, (0, 3, 1, 2)) for x in (source_a, source_b)]
+    features = []
+    for image, encoder in zip(images, _unstack(params["encoders"]), strict=True):
+        features.append(_blocks(_conv(image, encoder["project_in"]), encoder["body"]))
+    parts = variant(params)
+    if parts.interaction:
+        features = _cross_attention(features, params["cross_attention"])
+    joint = jnp.concatenate(features, axis=1)
+    if parts.gating:
+        joint = _refinement(joint, features, params["refinement"])
+    decoded = _conv(_blocks(joint, params["decoder"]), params["tail1"])
+    decoded = jnp.maximum(decoded, LEAKY_SLOPE * decoded)
+    fused = jax.nn.sigmoid(_conv(decoded, params["tail2"]))
+    return jnp.transpose(fused, (0, 2, 3, 1))
+
+
+def _unstack(stacked: Params) -> list[Params]:
+    length = len(jax.tree.leaves(stacked)[0])
+    return [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(length)]
+
+
+def _conv(x: Array, kernel: Any, groups: int = 1) -> Array:
+    """1x1 with a kernel of two axes, else 3x3 with zero padding."""
+    if kernel.ndim == 2:
+        kernel = kernel[:, :, None, None]
+    margin = kernel.shape[-1] // 2
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), [(margin, margin)] * 2, feature_group_count=groups
+    )
+
+
+def _conv_pair(x: Array, pointwise: np.ndarray, depthwise: np.ndarray) -> Array:
+    """1x1 over all channels, then 3x3 of each channel by itself."""
+    return _conv(_conv(x, pointwise), depthwise[:, None], groups=len(depthwise))
+
+
+def _parts(x: Array, params: Params, name: str, count: int) -> list[Array]:
+    """The convolutions of `name` and `name_depthwise`, by equal parts of the output."""
+    kernels = (np.split(params[x], count) for x in (name, f"{name}_depthwise"))
+    return [_conv_pair(x, *pair) for pair in zip(*kernels, strict=True)]
+
+
+def _blocks(x: Array, stacked: Params) -> Array:
+    """Transformer blocks one after the other."""
+    for block in _unstack(stacked):
+        attention, feed_forward = block["attention"], block["feed_forward"]
+        query, key, value = _parts(_layer_norm(x, block["norm1"]), attention, "qkv", 3)
+        temperature, out = attention["temperature"], attention["project_out"]
+        x = x + _attend(query, key, value, temperature, out)
+        kernels = {
+            "in": feed_forward["project_in"],
+            "in_depthwise": feed_forward["depthwise"],
+        }
+        gate, content = _parts(_layer_norm(x, block["norm2"]), kernels, "in", 2)
+        x = x + _conv(gated(gate, content), feed_forward["project_out"])
+    return x
+
+
+def _layer_norm(x: Array, params: Params) -> Array:
+    """Over the channels of each pixel."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    variance = jnp.square(centred).mean(axis=1, keepdims=True)
+    scale, bias = (params[name][None, :, None, None] for name in ("scale", "bias"))
+    return centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON) * scale + bias
+
+
+def _attend(
+    query: Array, key: Array, value: Array, temperature: np.ndarray, out: np.ndarray
+) -> Array:
+    """Attention between channels, and the projection of the result."""
+    batch, channels, height, width = query.shape
+    heads = len(temperature)
+
+    def by_head(x: Array) -> Array:
+        return x.reshape(batch, heads, channels // heads, height * width)
+
+    def unit(x: Array) -> Array:
+        squares = jnp.square(x).sum(axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(squares + SQUARED_NORM_EPSILON)
+
+    unit_key = jnp.swapaxes(unit(by_head(key)), -1, -2)
+    cosine = jnp.matmul(unit(by_head(query)), unit_key)
+    weights = jax.nn.softmax(cosine * temperature[None, :, None, None], axis=-1)
+    attended = jnp.matmul(weights, by_head(value))
+    return _conv(attended.reshape(batch, channels, height, width), out)
+
+
+def _cross_attention(features: list[Array], params: Params) -> list[Array]:
+    """Each source attended by the other's queries."""
+    sources = _unstack(params)
+    (query_a, key_a, value_a), (query_b, key_b, value_b) = (
+        _parts(x, source, "qkv", 3) for x, source in zip(features, sources, strict=True)
+    )
+    out_a, out_b = ((x["temperature"], x["project_out"]) for x in sources)
+    return [
+        features[0] + _attend(query_b, key_a, value_a, *out_a),
+        features[1] + _attend(query_a, key_b, value_b, *out_b),
+    ]
+
+
+def _refinement(joint: Array, features: list[Array], params: Params) -> Array:
+    """Gates from both sources weigh each source's features."""
+    gates = _parts(joint, params, "gate", 2)
+    for i, (x, gate) in enumerate(zip(features, gates, strict=True)):
+        content = _conv_pair(x, params["expand"][i], params["expand_depthwise"][i])
+        joint = joint + _conv(gated(gate, content), params["project_out"][i])
+    return joint

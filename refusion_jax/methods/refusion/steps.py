@@ -1,0 +1,210 @@
+"""The paper's updates as pure functions: (state, batch...) -> (state, scalars).
+
+| paper                     | here                                                     |
+|---------------------------|----------------------------------------------------------|
+| theta_F, theta_R, theta_P | state.params.fusion, .reconstruction, .proposal          |
+| Eqs. 7, 8  inner update   | gradients.inner_update: theta_F', theta_R' = adapted     |
+| Eqs. 9, 10 outer update   | outer_update: moves theta_P, nothing else                |
+| Eqs. 11, 12               | fusion_update: moves theta_F and theta_R, nothing else   |
+| Algorithm 1               | M times outer_update, then N times fusion_update         |
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from refusion_jax.array_types import Image, PairMap, Params
+from refusion_jax.methods.refusion.gradients import meta_gradient
+from refusion_jax.methods.refusion.losses import Loss
+from refusion_jax.methods.refusion.objectives import Objectives
+from refusion_jax.methods.refusion.state import Batch, Optimizers, Rates, TrainState
+
+Scalars = dict[str, Array]
+
+
+def outer_update(
+    state: TrainState,
+    inner_batch: Batch,
+    outer_batch: Batch,
+    *,
+    objectives: Objectives,
+    optimizers: Optimizers,
+    rates: Rates,
+    mode: str = "exact",
+    inner_steps: int = 1,
+) -> tuple[TrainState, Scalars]:
+    """Moves P so that its loss makes F keep what R needs (Eqs. 7 to 10).
+
+    theta_P <- theta_P - eta_P dL_r(R_theta_R'(F_theta_F'(outer batch))) / dtheta_P
+
+    P's optimiser is handed the meta-gradient divided by eta, whose size does not depend
+    on eta: at eta = 1e-4 the meta-gradient itself is so small (1e-8 to 1e-5) that SGD
+    would not move P and Adam's epsilon would swamp it.
+
+    Args:
+      state: the run; only its P, P's optimiser state and its step change.
+      inner_batch: meta-train pairs.
+      outer_batch: meta-test pairs.
+      objectives: L_f and L_r; alpha_fusion is replaced by the rate's.
+      optimizers: `optimizers.proposal` is used.
+      rates: `inner`, `proposal`, `alpha_fusion` are used.
+      mode, inner_steps: see `gradients.meta_gradient`.
+
+    Returns:
+      The new state and scalars: both losses with their parts, |meta-grads|, the
+      relative update of P, the entropies of w and v in bits.
+    """
+    result = meta_gradient(
+        state.params,
+        inner_batch,
+        outer_batch,
+        objectives=objectives._replace(alpha_fusion=rates.alpha_fusion),
+        learning_rate=rates.inner,
+        mode=mode,
+        inner_steps=inner_steps,
+    )
+    scale_free_grads = optax.tree.scale(1 / rates.inner, result.meta_grads)
+    proposal, opt_state, update_norm = _apply(
+        optimizers.proposal,
+        scale_free_grads,
+        state.opt_states.proposal,
+        state.params.proposal,
+        rates.proposal,
+    )
+    scalars = {
+        **_named("fusion_loss", result.fusion_loss),
+        **_named("reconstruction_loss", result.reconstruction_loss),
+        "meta_grads_norm": optax.tree.norm(result.meta_grads),
+        "proposal_relative_update": update_norm
+        / optax.tree.norm(state.params.proposal),
+        "intensity_weights_entropy": binary_entropy(result.weights.intensity),
+        "gradient_weights_entropy": binary_entropy(result.weights.gradient),
+    }
+    return (
+        state._replace(
+            params=state.params._replace(proposal=proposal),
+            opt_states=state.opt_states._replace(proposal=opt_state),
+            step=state.step + 1,
+        ),
+        scalars,
+    )
+
+
+def fusion_update(
+    state: TrainState,
+    batch: Batch,
+    *,
+    objectives: Objectives,
+    optimizers: Optimizers,
+    rates: Rates,
+) -> tuple[TrainState, Scalars]:
+    """Moves F under the learned loss and R under the reconstruction loss (Eqs. 11, 12).
+
+    theta_F <- Adam(theta_F, dL_f / dtheta_F),  P held fixed
+    theta_R <- Adam(theta_R, dL_r / dtheta_R),  I_f held fixed
+
+    Args:
+      state: the run; its P does not change.
+      batch: fusion-train pairs.
+      objectives: L_f and L_r; alpha_fusion is replaced by the rate's.
+      optimizers: `optimizers.fusion` and `optimizers.reconstruction` are used.
+      rates: `fusion` and `alpha_fusion` are used.
+
+    Returns:
+      The new state and scalars: both losses with their parts, both gradients' norms.
+    """
+    objectives = objectives._replace(alpha_fusion=rates.alpha_fusion)
+    params, opt_states = state.params, state.opt_states
+    weights = objectives.propose(params.proposal, batch)
+
+    def fusion_objective(theta: Params) -> tuple[Array, tuple[Loss, Image]]:
+        fused = objectives.fuse(theta, batch)
+        loss = objectives.fusion_loss(fused, weights, batch)
+        return loss.total, (loss, fused)
+
+    fusion_grads, (fusion_loss, fused) = jax.grad(fusion_objective, has_aux=True)(
+        params.fusion
+    )
+
+    def reconstruction_objective(theta: Params) -> tuple[Array, Loss]:
+        loss = objectives.reconstruction(theta, fused, batch)
+        return loss.total, loss
+
+    reconstruction_grads, reconstruction_loss = jax.grad(
+        reconstruction_objective, has_aux=True
+    )(params.reconstruction)
+    fusion, fusion_opt_state, _ = _apply(
+        optimizers.fusion, fusion_grads, opt_states.fusion, params.fusion, rates.fusion
+    )
+    reconstruction, reconstruction_opt_state, _ = _apply(
+        optimizers.reconstruction,
+        reconstruction_grads,
+        opt_states.reconstruction,
+        params.reconstruction,
+        rates.fusion,
+    )
+    scalars = {
+        **_named("fusion_loss", fusion_loss),
+        **_named("reconstruction_loss", reconstruction_loss),
+        "fusion_grads_norm": optax.tree.norm(fusion_grads),
+        "reconstruction_grads_norm": optax.tree.norm(reconstruction_grads),
+    }
+    return (
+        state._replace(
+            params=params._replace(fusion=fusion, reconstruction=reconstruction),
+            opt_states=opt_states._replace(
+                fusion=fusion_opt_state, reconstruction=reconstruction_opt_state
+            ),
+            step=state.step + 1,
+        ),
+        scalars,
+    )
+
+
+def scan_steps(
+    step: Callable[[TrainState, Array], tuple[TrainState, Scalars]],
+    state: TrainState,
+    indices: Array,
+) -> tuple[TrainState, Scalars]:
+    """Runs one step for each index, in one dispatch.
+
+    Args:
+      step: (state, index) -> (state, scalars); draws its batch from the index.
+      state: the run; donate it when this is jitted.
+      indices: numbers of the steps within the epoch.
+
+    Returns:
+      The last state and the scalars of every step, stacked.
+    """
+    return jax.lax.scan(step, state, indices)
+
+
+def binary_entropy(weights: PairMap) -> Array:
+    """Mean entropy of weight pairs in bits: 1 is indifference, 0 a hard choice."""
+    # xlogy is 0 at 0, where log would be infinite.
+    nats = -jax.scipy.special.xlogy(weights, weights).sum(axis=-1).mean()
+    return nats / jnp.log(jnp.asarray(2, weights.dtype))
+
+
+def _apply(
+    optimizer: optax.GradientTransformation,
+    grads: Params,
+    opt_state: optax.OptState,
+    params: Params,
+    learning_rate: float | Array,
+) -> tuple[Params, optax.OptState, Array]:
+    """New parameters, new optimiser state, norm of the update."""
+    direction, opt_state = optimizer.update(grads, opt_state, params)
+    updates = optax.tree.scale(-learning_rate, direction)
+    return optax.apply_updates(params, updates), opt_state, optax.tree.norm(updates)
+
+
+def _named(name: str, loss: Loss) -> Scalars:
+    return {
+        name: loss.total,
+        f"{name}_intensity": loss.intensity,
+        f"{name}_gradient": loss.gradient,
+    }

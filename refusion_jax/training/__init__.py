@@ -1,0 +1,1 @@
+"""Training: settings, schedule, compiled program, loop, checkpoints, logs."""

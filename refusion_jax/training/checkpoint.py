@@ -1,0 +1,209 @@
+"""Saving and restoring a run: the only Orbax import.
+
+Orbax writes in the background and atomically, but restores a file with a flipped bit
+without noticing. So each checkpoint carries a SHA-256 of every item, verified on
+restore; a checkpoint that fails is named and the one before is used.
+"""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from refusion_jax.methods.refusion.nets.networks import NetsParams
+from refusion_jax.methods.refusion.state import OptimizerStates, TrainState
+
+_LOG = logging.getLogger(__name__)
+_RECORD = "record"
+_METRIC = "validation"
+
+
+class Restored(NamedTuple):
+    """A verified checkpoint.
+
+    Attributes:
+      state: the run as it was saved.
+      record: the JSON notes saved with it.
+    """
+
+    state: TrainState
+    record: dict[str, Any]
+
+
+class Checkpointer:
+    """Keeps the newest checkpoints and the best; a context manager.
+
+    Leaving the context waits for the last save: without that it would be lost.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        """Opens or creates a folder of checkpoints.
+
+        Args:
+          folder: the place; half-written checkpoints in it are removed.
+          keep: how many of the newest to keep; the best is kept besides.
+        """
+        policies = ocp.checkpoint_managers
+        self._folder = folder.resolve()
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(
+                            get_metric_fn=lambda metrics: metrics[_METRIC],
+                            reverse=True,
+                            n=1,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                    ]
+                ),
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def __enter__(self) -> Self:
+        """Nothing to open: the folder is ready."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Waits for the save in progress."""
+        self._manager.close()
+
+    def save(
+        self,
+        state: TrainState,
+        *,
+        record: Mapping[str, Any],
+        validation: float | None = None,
+    ) -> None:
+        """Saves in the background; returns once the state is copied.
+
+        Args:
+          state: the run; may be donated or changed as soon as this returns.
+          record: JSON notes: config, data fingerprint.
+          validation: what "best" means, lower is better; None is never best.
+        """
+        # Real copies: on CPUs device_get may hand out views of buffers that the next
+        # step, to which the state is donated, overwrites while Orbax still reads them.
+        items = jax.tree.map(lambda x: np.array(x, copy=True), _to_items(state))
+        checksums = {name: _checksum(item) for name, item in items.items()}
+        self._manager.save(
+            int(state.step),
+            args=ocp.args.Composite(
+                **{name: ocp.args.StandardSave(item) for name, item in items.items()},
+                **{_RECORD: ocp.args.JsonSave({**record, "sha256": checksums})},
+            ),
+            metrics=None if validation is None else {_METRIC: validation},
+            force=True,
+        )
+
+    def restore_newest(self, like: TrainState) -> Restored | None:
+        """The newest checkpoint whose checksums hold.
+
+        Newer ones that are damaged are reported in the log with what is wrong with
+        them, and moved to `damaged/` beside the folder: the resumed run will save
+        those steps again.
+
+        Args:
+          like: a state of the same structure, for shapes, types and devices.
+
+        Returns:
+          The restored run; None where nothing has been saved yet.
+
+        Raises:
+          ValueError: if there are checkpoints and none of them is usable.
+        """
+        template = _to_items(like)
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                restored = self._restore(step, template)
+            # A damaged file can fail anywhere in the storage layers, as anything.
+            except Exception as error:
+                damaged[step] = str(error).strip().split("\n")[0]
+                _LOG.warning("Checkpoint %d is damaged: %s.", step, damaged[step])
+                continue
+            self._move_aside(damaged)
+            return restored
+        if damaged:
+            reasons = "; ".join(f"{step}: {why}" for step, why in damaged.items())
+            raise ValueError(
+                f"Expected a usable checkpoint in {self._folder}, got damaged ones "
+                f"({reasons}); use another workdir to start afresh."
+            )
+        return None
+
+    def _move_aside(self, steps: Iterable[int]) -> None:
+        target = self._folder.parent / "damaged"
+        for step in steps:
+            target.mkdir(exist_ok=True)
+            shutil.rmtree(target / str(step), ignore_errors=True)
+            (self._folder / str(step)).rename(target / str(step))
+            _LOG.warning("Moved checkpoint %d to %s.", step, target / str(step))
+        self._manager.reload()
+
+    def _restore(self, step: int, template: dict[str, Any]) -> Restored:
+        abstract = {
+            name: jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+                item,
+            )
+            for name, item in template.items()
+        }
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                **{n: ocp.args.StandardRestore(item) for n, item in abstract.items()},
+                **{_RECORD: ocp.args.JsonRestore()},
+            ),
+        )
+        record = dict(restored[_RECORD])
+        checksums = record.pop("sha256")
+        for name in template:
+            if _checksum(restored[name]) != checksums[name]:
+                raise ValueError(f"the SHA-256 of {name!r} does not match")
+        return Restored(_from_items({n: restored[n] for n in template}), record)
+
+
+def _to_items(state: TrainState) -> dict[str, Any]:
+    """The separately stored parts of a state; plain arrays only."""
+    return {
+        **{f"params_{k}": v for k, v in state.params._asdict().items()},
+        **{f"optimizer_{k}": v for k, v in state.opt_states._asdict().items()},
+        "progress": {"step": state.step, "key": jax.random.key_data(state.key)},
+    }
+
+
+def _from_items(items: dict[str, Any]) -> TrainState:
+    return TrainState(
+        params=NetsParams(*(items[f"params_{k}"] for k in NetsParams._fields)),
+        opt_states=OptimizerStates(
+            *(items[f"optimizer_{k}"] for k in OptimizerStates._fields)
+        ),
+        step=items["progress"]["step"],
+        key=jax.random.wrap_key_data(items["progress"]["key"]),
+    )
+
+
+def _checksum(tree: Any) -> str:
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf)
+        label = f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}"
+        digest.update(label.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

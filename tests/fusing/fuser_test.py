@@ -1,0 +1,167 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import refusion_jax
+from refusion_jax import Fuser, fuse
+from refusion_jax.fusing import inference, loss_maps
+from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.pictures.photographs import read_photograph
+from refusion_jax.weights.store import save_weights
+
+RNG = np.random.default_rng(0)
+GREY_A, GREY_B = RNG.integers(0, 256, (2, 6, 8), np.uint8)
+RGB = RNG.integers(0, 256, (6, 8, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """Trees with any numbers: `init_params` compiles for long."""
+    rng = np.random.default_rng(5)
+    shapes = jax.eval_shape(networks.init_params, jax.random.key(0))._asdict()
+    return jax.tree.map(
+        lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), shapes
+    )
+
+
+@pytest.fixture
+def mean(monkeypatch):
+    """A network that compiles at once, and counts how many of it run at a time."""
+    running, most = [], []
+
+    def mean(params, a, b, **_):
+        running.append(1)
+        most.append(len(running))
+        threading.Event().wait(0.002)
+        running.pop()
+        return (a + b) / 2
+
+    monkeypatch.setattr(inference, "fuse_luminance", mean)
+    return most
+
+
+@pytest.fixture
+def files(tmp_path):
+    image = Image.fromarray(RGB)
+    image.putalpha(Image.fromarray(GREY_A))
+    image.save(tmp_path / "rgb.png")
+    Image.fromarray(GREY_B).save(tmp_path / "grey.png")
+    return tmp_path
+
+
+def test_a_fuser_gives_what_fuse_gives(mean, trees):
+    rules = {"output_range": "none", "align": "crop", "levels": "min-max"}
+    fuser = Fuser(trees["fusion"], **rules)
+    deep = GREY_A.astype(np.uint16) * 100
+    for sources in ((GREY_A, RGB), (deep, GREY_B), (GREY_A, GREY_B[1:], RGB)):
+        expected = fuse(*sources, weights=trees["fusion"], **rules)
+        np.testing.assert_array_equal(fuser.fuse(*sources), expected)
+        assert fuser.fuse(*sources).dtype == expected.dtype
+
+
+def test_weights_are_loaded_once(mean, trees, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {"fusion": trees["fusion"]})
+    fuser = Fuser(path)
+    path.unlink()
+    expected = fuse(GREY_A, GREY_B, weights=trees["fusion"])
+    np.testing.assert_array_equal(fuser.fuse(GREY_A, GREY_B), expected)
+
+
+def test_a_file_is_written_with_what_belongs_to_it(mean, trees, files):
+    fuser = Fuser(trees["fusion"])
+    made = fuser.fuse_file(files / "out.png", files / "grey.png", files / "rgb.png")
+    read = read_photograph(files / "out.png")
+    np.testing.assert_array_equal(read.pixels, fuser.fuse(GREY_B, RGB))
+    for pixels in (read.alpha, made.alpha):
+        np.testing.assert_array_equal(pixels, GREY_A)
+    with pytest.raises(ValueError, match=r"got '\.gif'"):
+        fuser.fuse_file(files / "out.gif", files / "grey.png", files / "rgb.png")
+
+
+def test_many_are_fused_in_order_and_a_bad_one_is_an_outcome(mean, trees, files):
+    (files / "bad.png").write_bytes(b"no picture")
+    groups = [
+        (files / "grey.png", files / "rgb.png"),
+        (files / "grey.png", files / "bad.png"),
+        (GREY_A, GREY_B, RGB),
+        (GREY_A, GREY_B.T),
+    ]
+    fuser = Fuser(trees["fusion"])
+    outcomes = list(fuser.fuse_many(groups, jobs=3))
+    assert [outcome.item for outcome in outcomes] == groups
+    for i in (0, 2):
+        np.testing.assert_array_equal(outcomes[i].result, fuser.fuse(*groups[i]))
+        assert outcomes[i].error is None
+    assert "bad.png" in str(outcomes[1].error) and outcomes[1].result is None
+    assert "source 2 of 6x8" in str(outcomes[3].error)
+
+
+def test_threads_share_a_fuser_and_one_is_on_the_device_at_a_time(mean, trees):
+    fuser = Fuser(trees["fusion"])
+    pairs = RNG.integers(0, 256, (24, 2, 6, 8), np.uint8)
+    expected = [fuser.fuse(*pair) for pair in pairs]
+    with ThreadPoolExecutor(6) as pool:
+        for one, other in zip(
+            expected, pool.map(lambda pair: fuser.fuse(*pair), pairs), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    assert set(mean) == {1}
+
+
+def test_warming_up_traces_the_size_that_is_fused_later(trees, monkeypatch):
+    fuser = Fuser(trees["fusion"])
+    fuser.warm_up(6, 8)
+    monkeypatch.setattr(networks, "fuse_tiles", None)  # whoever traces F again fails
+    fuser.fuse(GREY_A, GREY_B)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"output_range": "wide"}, "expected an output range of stretch"),
+        ({"align": "rotate"}, "expected align to be one of none, crop"),
+        ({"levels": "warm"}, "expected a range rule"),
+    ],
+)
+def test_rules_that_do_not_exist_are_refused_at_once(trees, rules, message):
+    with pytest.raises(ValueError, match=message):
+        Fuser(trees["fusion"], **rules)
+
+
+@pytest.mark.parametrize("weights", [{}, {"fusion": {}}, "none.pth"])
+def test_weights_of_another_kind_are_refused_at_once(weights):
+    with pytest.raises((ValueError, FileNotFoundError), match="expected"):
+        Fuser(weights)
+
+
+def test_loss_maps_need_the_loss_proposal_module(trees, tmp_path, monkeypatch):
+    def left(params, a, b):
+        pair = jnp.broadcast_to(jnp.asarray([1.0, 0.0]), (*a.shape[:3], 2))
+        return networks.WeightMaps(pair * a, pair * b)
+
+    monkeypatch.setattr(loss_maps, "_propose", left)
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {name: trees[name] for name in ("fusion", "proposal")})
+    maps = Fuser(path).loss_maps(GREY_A, RGB)
+    np.testing.assert_allclose(maps["w_a"], GREY_A / 255, atol=1e-7)
+    np.testing.assert_allclose(
+        maps["v_a"], RGB @ [0.299, 0.587, 0.114] / 255, atol=1e-6
+    )
+    assert not maps["w_b"].any() and not maps["v_b"].any()
+    save_weights(path, {"fusion": trees["fusion"]})
+    for weights in (path, trees["fusion"]):
+        with pytest.raises(ValueError, match=r"loss proposal module P, got .* without"):
+            Fuser(weights).loss_maps(GREY_A, GREY_B)
+
+
+def test_the_package_offers_the_fuser_at_its_front_door():
+    names = {"Fuser", "__version__", "evaluate", "fuse", "use_all_cores"}
+    assert set(refusion_jax.__all__) == names
+    with pytest.raises(AttributeError, match="no attribute 'melt'"):
+        refusion_jax.melt  # noqa: B018

@@ -1,0 +1,200 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refusion_jax.array_types import WeightMaps
+from refusion_jax.methods.refusion.nets.networks import Nets, init_params
+from refusion_jax.methods.refusion.objectives import Objectives
+from refusion_jax.methods.refusion.optimizers import make_optimizers
+from refusion_jax.methods.refusion.state import (
+    Rates,
+    add_swapped_copies,
+    init_state,
+    make_batch,
+)
+from refusion_jax.methods.refusion.steps import (
+    binary_entropy,
+    fusion_update,
+    outer_update,
+    scan_steps,
+)
+
+RATES = Rates(inner=1e-4, proposal=1e-4, fusion=1e-4, alpha_fusion=1.0)
+SIZE = 16
+
+
+def random_batch(seed):
+    images = jax.random.uniform(jax.random.key(seed), (2, 2, SIZE, SIZE, 1))
+    return make_batch(*images)
+
+
+@pytest.fixture(scope="module", params=["adam", "max_norm"])
+def after_outer(request, light_nets):
+    # Compiling the real networks once is enough: optimisers see trees, not networks.
+    nets = Nets() if request.param == "adam" else light_nets
+    optimizers = make_optimizers(proposal_optimizer=request.param, accumulate=1)
+    state = init_state(init_params(jax.random.key(0)), optimizers, jax.random.key(1))
+    step = jax.jit(
+        lambda state, inner, outer: outer_update(
+            state,
+            inner,
+            outer,
+            objectives=Objectives(nets=nets),
+            optimizers=optimizers,
+            rates=RATES,
+        )
+    )
+    return state, *step(state, random_batch(2), random_batch(3))
+
+
+@pytest.fixture(scope="module")
+def after_fusion():
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    state = init_state(init_params(jax.random.key(0)), optimizers, jax.random.key(1))
+    step = jax.jit(
+        lambda state, batch: fusion_update(
+            state, batch, objectives=Objectives(), optimizers=optimizers, rates=RATES
+        )
+    )
+    return state, *step(state, random_batch(4))
+
+
+def identical(tree, other):
+    return jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), tree, other))
+
+
+def share_that_moved(tree, other):
+    moved = [
+        np.ravel(x != y)
+        for x, y in zip(*map(jax.tree.leaves, (tree, other)), strict=True)
+    ]
+    return np.concatenate(moved).mean()
+
+
+def test_outer_update_moves_p_and_nothing_else(after_outer):
+    before, after, scalars = after_outer
+    # Gradients of 1e-8 must not be lost to an optimiser's epsilon. Under max_norm the
+    # smallest entries move by less than float32 resolves, so not all of them change.
+    assert share_that_moved(before.params.proposal, after.params.proposal) > 0.7
+    assert scalars["proposal_relative_update"] > 1e-6
+    assert identical(before.params.fusion, after.params.fusion)
+    assert identical(before.params.reconstruction, after.params.reconstruction)
+    assert after.step == before.step + 1
+
+
+def test_outer_update_reports_every_number_that_training_is_judged_by(after_outer):
+    *_, scalars = after_outer
+    assert set(scalars) == {
+        "fusion_loss",
+        "fusion_loss_intensity",
+        "fusion_loss_gradient",
+        "reconstruction_loss",
+        "reconstruction_loss_intensity",
+        "reconstruction_loss_gradient",
+        "meta_grads_norm",
+        "proposal_relative_update",
+        "intensity_weights_entropy",
+        "gradient_weights_entropy",
+    }
+    assert 0 < scalars["meta_grads_norm"] < 1e-3
+
+
+def test_fusion_update_leaves_p_bit_identical(after_fusion):
+    before, after, _ = after_fusion
+    assert identical(before.params.proposal, after.params.proposal)
+    assert share_that_moved(before.params.fusion, after.params.fusion) > 0.9
+    assert (
+        share_that_moved(before.params.reconstruction, after.params.reconstruction)
+        > 0.9
+    )
+    assert after.step == before.step + 1
+
+
+def test_first_adam_step_has_the_size_of_the_learning_rate(after_fusion):
+    """Adam's first update is lr * g / (|g| + eps): lr wherever |g| >> eps."""
+    before, after, _ = after_fusion
+    moves = jax.tree.map(
+        lambda x, y: jnp.abs(x - y), before.params.fusion, after.params.fusion
+    )
+    sizes = np.concatenate([np.ravel(x) for x in jax.tree.leaves(moves)])
+    np.testing.assert_allclose(np.median(sizes), RATES.fusion, rtol=1e-2)
+
+
+# One weight each: F outputs theta, R adds theta, P proposes (theta, 1 - theta).
+TOY = Objectives(
+    nets=Nets(
+        fuse=lambda theta, a, b: theta * jnp.ones_like(a),
+        reconstruct=lambda theta, fused: (fused + theta, fused + theta),
+        propose=lambda theta, a, b: WeightMaps(
+            *[jnp.concatenate([theta + 0 * a, 1 - theta + 0 * b], axis=-1)] * 2
+        ),
+    )
+)
+
+
+def toy_state(optimizers):
+    from refusion_jax.methods.refusion.nets.networks import NetsParams
+
+    params = NetsParams(*(jnp.asarray(x) for x in (0.4, 0.1, 0.3)))
+    return init_state(params, optimizers, jax.random.key(0))
+
+
+def test_accumulated_outer_updates_move_p_once_by_the_mean():
+    batches = [random_batch(seed) for seed in range(4)]
+    update = dict(objectives=TOY, rates=RATES)
+    single = make_optimizers(proposal_optimizer="max_norm", accumulate=1)
+    double = make_optimizers(proposal_optimizer="max_norm", accumulate=2)
+    state = toy_state(double)
+    half_way, _ = outer_update(state, *batches[:2], optimizers=double, **update)
+    assert half_way.params.proposal == state.params.proposal
+    done, _ = outer_update(half_way, *batches[2:], optimizers=double, **update)
+    # max_norm of one number is its sign: each move has the size of the rate.
+    moved = abs(done.params.proposal - state.params.proposal)
+    np.testing.assert_allclose(moved, RATES.proposal, rtol=1e-2)
+    at_once, _ = outer_update(
+        toy_state(single), *batches[:2], optimizers=single, **update
+    )
+    assert at_once.params.proposal != state.params.proposal
+
+
+def test_scanned_steps_equal_a_loop_and_stack_their_scalars():
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    batches = [random_batch(seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *batches)
+
+    def step(state, index):
+        batch = jax.tree.map(lambda x: x[index], stacked)
+        return fusion_update(
+            state, batch, objectives=TOY, optimizers=optimizers, rates=RATES
+        )
+
+    scanned, scalars = scan_steps(step, toy_state(optimizers), jnp.arange(3))
+    state = toy_state(optimizers)
+    for i in range(3):
+        state, expected = step(state, i)
+        np.testing.assert_allclose(
+            scalars["fusion_loss"][i], expected["fusion_loss"], rtol=1e-5
+        )
+    np.testing.assert_allclose(scanned.params.fusion, state.params.fusion, rtol=1e-6)
+    assert scanned.step == 3
+
+
+def test_swapped_copies_exchange_sources_and_keep_targets():
+    batch = random_batch(0)
+    doubled = add_swapped_copies(batch)
+    np.testing.assert_array_equal(doubled.source_a[2:], batch.source_b)
+    np.testing.assert_array_equal(doubled.source_b[2:], batch.source_a)
+    for half in (slice(0, 2), slice(2, 4)):
+        np.testing.assert_array_equal(doubled.target_a[half], batch.source_a)
+        np.testing.assert_array_equal(doubled.target_b[half], batch.source_b)
+
+
+def test_entropy_is_one_bit_for_indifference_and_zero_for_a_hard_choice():
+    indifferent = jnp.full((1, 2, 2, 2), 0.5)
+    hard = jnp.zeros((1, 2, 2, 2)).at[..., 0].set(1)
+    np.testing.assert_allclose(binary_entropy(indifferent), 1, rtol=1e-6)
+    assert binary_entropy(hard) == 0
+    quarter = jnp.stack([jnp.full((1, 1, 1), 0.25), jnp.full((1, 1, 1), 0.75)], -1)
+    expected = -0.25 * np.log2(0.25) - 0.75 * np.log2(0.75)
+    np.testing.assert_allclose(binary_entropy(quarter), expected, rtol=1e-6)

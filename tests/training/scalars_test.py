@@ -1,0 +1,87 @@
+import json
+import sys
+
+import pytest
+
+from refusion_jax.training.scalars import ScalarLog, read_scalars
+
+STEPS = (0, 10, 20, 30)
+
+
+def open_log(path, resume_step, tensorboard=False):
+    return ScalarLog(path, resume_step=resume_step, tensorboard=tensorboard)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A log of four lines."""
+    path = tmp_path / "scalars.jsonl"
+    with open_log(path, 0) as log:
+        for step in STEPS:
+            log.write(step, "fusion", {"loss": 0.1 * step})
+    return path
+
+
+def steps(path):
+    return [line["step"] for line in read_scalars(path)]
+
+
+def test_each_write_is_one_json_object_a_line(path):
+    lines = path.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"step": step, "stage": "fusion", "loss": 0.1 * step} for step in STEPS
+    ]
+    assert read_scalars(path) == [json.loads(line) for line in lines]
+
+
+def test_a_line_is_in_the_file_as_soon_as_it_is_written(tmp_path):
+    path = tmp_path / "scalars.jsonl"
+    with open_log(path, 0) as log:
+        for count in (1, 2):
+            log.write(count, "meta", {"loss": 1.0})
+            assert len(read_scalars(path)) == count
+
+
+def test_a_resumed_log_drops_the_steps_that_will_be_repeated(path):
+    with open_log(path, 20) as log:
+        log.write(30, "fusion", {"loss": 7.0})
+    assert steps(path) == [0, 10, 20, 30]
+    assert read_scalars(path)[-1]["loss"] == 7.0
+
+
+def test_a_log_that_starts_at_zero_is_empty(path):
+    with open_log(path, 0):
+        pass
+    assert steps(path) == []
+
+
+@pytest.mark.parametrize("kept", [1, 5, -2, -1])
+def test_a_last_line_that_was_cut_off_is_dropped(path, kept):
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]) + lines[-1][:kept])
+    assert steps(path) == [0, 10, 20]
+    with open_log(path, 30) as log:
+        log.write(40, "fusion", {})
+    assert steps(path) == [0, 10, 20, 40]
+
+
+def test_a_log_that_does_not_exist_has_no_lines(tmp_path):
+    assert read_scalars(tmp_path / "none.jsonl") == []
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    with open_log(tmp_path / "scalars.jsonl", 0, tensorboard=True) as log:
+        log.write(3, "meta", {"loss": 0.5})
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert b"meta/loss" in content
+    assert b"\x00\x00\x00\x3f" in content  # 0.5 as a little-endian float
+
+
+def test_missing_tensorboard_says_how_to_install_it_and_keeps_the_log(
+    path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r"pip install 'refusion-jax\[tensorboard\]'"):
+        open_log(path, 0, tensorboard=True)
+    assert steps(path) == [*STEPS]

@@ -1,0 +1,188 @@
+"""The loop on a schedule of a few steps; train_test.py runs it with real networks."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from refusion_jax.training import program, trainer
+from refusion_jax.training.config import preset, with_fields
+from refusion_jax.training.program import schedule
+from refusion_jax.training.scalars import read_scalars
+from refusion_jax.training.trainer import NonFiniteError, split_pairs, train
+from refusion_jax.weights.store import load_weights
+
+SETTINGS = {
+    "crop_size": 16,
+    "batch_size": 1,
+    "reconstruction_blocks": 1,
+    "epochs": 2,
+    "meta_steps": 1,
+    "fusion_steps": 2,
+    "steps_per_dispatch": 2,
+    "learning_rate": 1e-2,
+    "holdout_pairs": 1,
+}
+
+
+def config_with(**values):
+    return with_fields(preset("paper"), {**SETTINGS, **values})
+
+
+def random_pairs(count=4, size=(24, 20)):
+    generator = np.random.default_rng(0)
+    return [
+        tuple(generator.integers(0, 256, (2, *size), np.uint8)) for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_networks(light_nets):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "Nets", lambda: light_nets)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, without_networks):
+    workdir = tmp_path_factory.mktemp("run")
+    state = train(config_with(), random_pairs(), workdir, progress=False)
+    return workdir, state
+
+
+def test_schedule_alternates_m_outer_and_n_fusion_updates():
+    config = config_with(meta_steps=4, fusion_steps=3, steps_per_dispatch=2)
+    plan = [(d.epoch, d.stage, d.start, d.length, d.end_step) for d in schedule(config)]
+    one_epoch = [
+        ("meta", 0, 2, 2),
+        ("meta", 2, 2, 4),
+        ("fusion", 0, 1, 5),
+        ("fusion", 1, 1, 6),
+        ("fusion", 2, 1, 7),
+    ]
+    assert plan == [
+        (epoch, stage, start, length, end + 7 * epoch)
+        for epoch in range(2)
+        for stage, start, length, end in one_epoch
+    ]
+
+
+def test_run_leaves_every_promised_file(finished):
+    workdir, state = finished
+    assert int(state.step) == 6
+    assert json.loads((workdir / "config.json").read_text())["config"]["epochs"] == 2
+    pictures = sorted(path.name for path in (workdir / "pictures").iterdir())
+    assert pictures == ["epoch_0000.png", "epoch_0001.png", "epoch_0002.png"]
+    saved = load_weights(workdir / "weights.safetensors")
+    assert set(saved.trees) == {"fusion", "reconstruction", "proposal"}
+    np.testing.assert_array_equal(
+        saved.trees["fusion"]["tail2"], state.params.fusion["tail2"]
+    )
+
+
+def test_scalars_hold_every_dispatch_and_validation(finished):
+    workdir, _ = finished
+    lines = read_scalars(workdir / "scalars.jsonl")
+    assert [(line["step"], line["stage"]) for line in lines] == [
+        (0, "validation"),
+        (1, "meta"),
+        (3, "fusion"),
+        (3, "validation"),
+        (4, "meta"),
+        (6, "fusion"),
+        (6, "validation"),
+    ]
+    assert all(np.isfinite(v) for x in lines for k, v in x.items() if k != "stage")
+    assert all(x["steps_per_second"] > 0 for x in lines if x["stage"] != "validation")
+
+
+def test_finished_run_is_not_trained_further(finished):
+    workdir, state = finished
+    before = (workdir / "scalars.jsonl").read_text()
+    again = train(config_with(), random_pairs(), workdir, progress=False)
+    assert int(again.step) == 6
+    np.testing.assert_array_equal(
+        again.params.fusion["tail2"], state.params.fusion["tail2"]
+    )
+    assert (workdir / "scalars.jsonl").read_text() == before
+
+
+def test_other_settings_in_the_same_workdir_are_refused(finished):
+    workdir, _ = finished
+    with pytest.raises(
+        ValueError, match=r"holds a run with seed=0, got 7; use the same"
+    ):
+        train(config_with(seed=7), random_pairs(), workdir, progress=False)
+
+
+def test_other_pairs_in_the_same_workdir_are_refused(finished):
+    workdir, _ = finished
+    with pytest.raises(ValueError, match="holds a run on other pairs; use another"):
+        train(config_with(), random_pairs(5), workdir, progress=False)
+
+
+def test_loss_that_is_not_finite_names_step_and_term_and_spares_the_checkpoint(
+    tmp_path, monkeypatch
+):
+    config = config_with(meta_steps=0)
+    train(with_epochs(config, 1), random_pairs(), tmp_path, progress=False)
+    checkpoints = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    (tmp_path / "config.json").unlink()  # the longer run is the same run here
+    real_run = trainer.Program.run
+
+    def broken_run(self, state, dispatch):
+        state, scalars = real_run(self, state, dispatch)
+        return state, scalars | {"fusion_loss_gradient": np.array([0.1, np.nan])}
+
+    monkeypatch.setattr(trainer.Program, "run", broken_run)
+    with pytest.raises(
+        NonFiniteError,
+        match=r"fusion_loss_gradient is nan at step 4 \(fusion step 2 of epoch 2\)",
+    ):
+        train(config, random_pairs(), tmp_path, progress=False)
+    assert sorted(x.name for x in (tmp_path / "checkpoints").iterdir()) == checkpoints
+
+
+def with_epochs(config, epochs):
+    return dataclasses.replace(
+        config, run=dataclasses.replace(config.run, epochs=epochs)
+    )
+
+
+def test_precision_of_fusion_steps_is_theirs_alone():
+    config = config_with(fusion_precision="bfloat16")
+    pairs = random_pairs()
+    first = {}
+    for name, settings in (("rounded", config), ("exact", config_with())):
+        made = program.Program(settings, pairs[1:], pairs[:1])
+        for dispatch in list(schedule(settings))[:2]:
+            _, scalars = made.run(made.init_state(), dispatch)
+            first[name, dispatch.stage] = scalars["fusion_loss"][0]
+    assert first["rounded", "meta"] == first["exact", "meta"]
+    assert first["rounded", "fusion"] != first["exact", "fusion"]
+    assert first["rounded", "fusion"] == pytest.approx(
+        first["exact", "fusion"], rel=0.02
+    )
+
+
+def test_both_stages_are_compiled_as_training_asks_for(monkeypatch):
+    monkeypatch.setattr(program, "training_options", lambda: {"no_such_option": 1})
+    pairs = random_pairs()
+    made = program.Program(config_with(), pairs[1:], pairs[:1])
+    for dispatch in list(schedule(config_with()))[:2]:
+        with pytest.raises(Exception, match="no_such_option"):
+            made.run(made.init_state(), dispatch)
+
+
+def test_held_out_pairs_are_not_trained_on():
+    pairs = random_pairs(5)
+    training, held_out = split_pairs(config_with(holdout_pairs=2), pairs)
+    assert len(training) == 3 and len(held_out) == 2
+    everything = [id(pair) for pair in (*training, *held_out)]
+    assert sorted(everything) == sorted(id(pair) for pair in pairs)
+
+
+def test_too_few_pairs_say_how_many_are_needed():
+    with pytest.raises(ValueError, match=r"Expected at least 3 pairs .*got 2"):
+        split_pairs(config_with(), random_pairs(2))
