@@ -31,7 +31,8 @@ from refusion_jax.fusing.inference import fuse
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
 from refusion_jax.training.config import Config, preset, to_flat, with_fields
 from refusion_jax.training.scalars import read_scalars
-from refusion_jax.training.trainer import Interrupted, NonFiniteError, train
+from refusion_jax.training.signals import Interrupted
+from refusion_jax.training.trainer import NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs.", required=True)
 _VARIANTS = flags.DEFINE_multi_string(

@@ -11,6 +11,7 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags
 from absl import logging as absl_logging
 from configs.demo import SETTINGS
@@ -20,15 +21,16 @@ from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.fusing.inference import fuse
+from refusion_jax.methods.protocol import TrainState
 from refusion_jax.methods.refusion.maps import look
-from refusion_jax.methods.refusion.state import TrainState
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.reporting.curves import plot_curves
 from refusion_jax.reporting.page import Section, write_report
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.scalars import read_scalars
-from refusion_jax.training.trainer import Interrupted, NonFiniteError, train
+from refusion_jax.training.signals import Interrupted
+from refusion_jax.training.trainer import NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the demo.")
 
@@ -110,7 +112,8 @@ def _scene(pair: Pair, state: TrainState, workdir: Path) -> Section:
     fused = fuse(pair.path_a, pair.path_b, weights=state.params.fusion)
     write_picture(workdir / f"{pair.stem}.png", fused)
     sources = [read_picture(path) for path in (pair.path_a, pair.path_b)]
-    made = look(state.params, *(to_luminance(source) for source in sources))
+    luminances = (to_luminance(source) / np.float32(255) for source in sources)
+    made = look(state.params, *(x[None, ..., None] for x in luminances))
     maps = {
         f"{name[0]} of source {name[2]}: where the "
         f"{'brightness' if name[0] == 'w' else 'edges'} of {name[2]} should be kept "

@@ -20,7 +20,7 @@ from refusion_jax.export.artefact import load_exported, metadata_file
 from refusion_jax.export.jax_export import COLOURS, difference, export_fusion
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.pictures.ranges import RANGES
-from refusion_jax.weights.store import load_fusion_params, weights_file
+from refusion_jax.weights.store import load_model, weights_file
 
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "Run folder, .safetensors or .pth.", required=True
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     out, weights = Path(_OUT.value), weights_file(_WEIGHTS.value)
     try:
-        params = load_fusion_params(weights)
+        model = load_model(weights)
         name = Path(_WEIGHTS.value).resolve().name
         notes = {"weights": {"name": name, "sha256": sha256_of(weights)}}
         if _TASK.value is not None:
@@ -65,13 +65,13 @@ def main(argv: list[str]) -> int:
         if out.suffix == ".onnx":
             from refusion_jax.export.onnx_export import export_onnx, load_onnx
 
-            record = export_onnx(params, out, **rules, notes=notes)
+            record = export_onnx(model, out, **rules, notes=notes)
             fuse = load_onnx(out).fuse
         else:
-            record = export_fusion(params, out, **rules, notes=notes)
+            record = export_fusion(model, out, **rules, notes=notes)
             fuse = load_exported(out).fuse
         seconds = time.perf_counter() - started
-        error = difference(params, fuse, **rules)
+        error = difference(model, fuse, **rules)
     except (ValueError, OSError, ImportError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 1

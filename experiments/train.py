@@ -8,7 +8,6 @@ Every field of `training.config.Config` is a flag; a flag that is not given keep
 preset's value. The same command again goes on from the newest checkpoint.
 """
 
-import dataclasses
 import logging
 import sys
 from pathlib import Path
@@ -19,12 +18,14 @@ from absl import logging as absl_logging
 from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
-from refusion_jax.training.config import PRESETS, Config, preset, to_flat, with_fields
-from refusion_jax.training.trainer import Interrupted, NonFiniteError, train
+from refusion_jax.methods.registry import DEFAULT
+from refusion_jax.training.config import all_fields, preset, with_fields
+from refusion_jax.training.signals import Interrupted
+from refusion_jax.training.trainer import NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-_PRESET = flags.DEFINE_enum(
-    "preset", "default", list(PRESETS), "Where flags start from."
+_PRESET = flags.DEFINE_string(
+    "preset", "default", "Where flags start from: a preset of the method."
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events.")
 
@@ -36,11 +37,12 @@ def _define_config_flags() -> None:
         float: flags.DEFINE_float,
         str: flags.DEFINE_string,
     }
-    for section in dataclasses.fields(Config):
-        for field in dataclasses.fields(getattr(Config(), section.name)):
-            definers[field.type](
-                field.name, None, f"Overrides the preset's {field.name}."
-            )
+    for name, field in all_fields().items():
+        choices = ", ".join(str(choice) for choice in field.metadata["choices"])
+        among = f" One of {choices}." if choices else ""
+        definers[type(field.default)](
+            name, None, f"{field.metadata['help']}{among} Paper: {field.default!r}."
+        )
 
 
 _define_config_flags()
@@ -61,11 +63,11 @@ def main(argv: list[str]) -> int:
     # absl would show what every library has to say; we speak for ourselves only.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("refusion_jax").setLevel(logging.INFO)
-    given = {name: flags.FLAGS[name].value for name in to_flat(Config())}
+    given = {name: flags.FLAGS[name].value for name in all_fields()}
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        config = with_fields(
-            preset(_PRESET.value), {k: v for k, v in given.items() if v is not None}
-        )
+        base = preset(_PRESET.value, given.get("method", DEFAULT))
+        config = with_fields(base, given)
         split_cpu(config.data.batch_size)
         data = config.data
         pairs = open_training_pairs(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 # Luminance, NHWC with one channel, in [0, 1] unless a docstring says otherwise.
 Image = Float[Array, "batch height width 1"]
@@ -17,13 +17,14 @@ Params = Any
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class WeightMaps(NamedTuple):
-    """What P proposes: per-pixel preferences of the fusion loss, Eqs. 2 and 3.
+class Batch(NamedTuple):
+    """Pairs that a step is given, and what belongs to them.
 
     Attributes:
-      intensity: w_a, w_b in [0, 1]; they sum to 1 at every pixel.
-      gradient: v_a, v_b in [0, 1]; they sum to 1 at every pixel.
+      source_a, source_b: luminance in [0, 1].
+      third: uint8 labels or a mask of each pair; None where the data has none.
     """
 
-    intensity: PairMap
-    gradient: PairMap
+    source_a: Image
+    source_b: Image
+    third: UInt8[Array, "batch height width"] | None = None

@@ -22,7 +22,15 @@ MOST_FILES, MOST_LINES = 15, 400
 PURE_ROOMS = {"methods", "metrics"}
 PURE_IMPORTS = {
     *("jax", "flax", "optax", "numpy", "jaxtyping", "refusion_jax"),
-    *("collections", "concurrent", "dataclasses", "enum", "functools", "itertools"),
+    *(
+        "collections",
+        "concurrent",
+        "dataclasses",
+        "enum",
+        "functools",
+        "importlib",
+        "itertools",
+    ),
     *("math", "threading", "types", "typing"),
 }
 

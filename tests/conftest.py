@@ -1,14 +1,20 @@
 """Settings and fixtures of all tests."""
 
+import dataclasses
 import os
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.array_types import WeightMaps
+from refusion_jax.methods import registry
+from refusion_jax.methods.refusion.learner import ReFusionLearner
+from refusion_jax.methods.refusion.losses import WeightMaps
+from refusion_jax.methods.refusion.method import METHOD
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.nets.networks import Nets
 
@@ -75,6 +81,38 @@ def params(tree_of):
     return tree_of("fusion")
 
 
+class HandModel:
+    """A `FusionModel` of plain functions: its pictures can be computed by hand."""
+
+    method = "by hand"
+    facts: ClassVar = {"parameters": 0}
+
+    def __init__(self, fuse=lambda a, b: (a + b) / 2, maps=None):
+        self._fuse, self._maps = fuse, maps
+
+    def fuse(self, luminance_a, luminance_b, *, precision):
+        return self._fuse(luminance_a, luminance_b)
+
+    def batched(self, source_a, source_b):
+        return self._fuse(source_a, source_b)
+
+    plainly = batched
+
+    def require_maps(self):
+        if self._maps is None:
+            raise ValueError("expected weights with maps, got some without.")
+
+    def maps(self, luminance_a, luminance_b):
+        self.require_maps()
+        return self._maps(luminance_a, luminance_b)
+
+
+@pytest.fixture(scope="session")
+def hand_model():
+    """The class `HandModel`: call it with a function of two luminances."""
+    return HandModel
+
+
 def _mixes(params, count):
     """A few numbers that every entry of a tree has a share in."""
     means = jnp.stack([leaf.mean() for leaf in jax.tree.leaves(params)])
@@ -104,3 +142,14 @@ def light_nets():
     Differentiable in every entry of the real parameter trees, and compiled in a moment.
     """
     return Nets(fuse=_blend, reconstruct=_rebuild, propose=_weigh)
+
+
+@pytest.fixture(scope="session")
+def light_method(light_nets):
+    """ReFusion with `light_nets`, registered under the name "light"."""
+    method = dataclasses.replace(
+        METHOD, name="light", learner=partial(ReFusionLearner, nets=light_nets)
+    )
+    if method.name not in registry.names():
+        registry.register(method)
+    return method

@@ -7,7 +7,7 @@ import numpy as np
 from peers import files
 
 from refusion_jax.methods.refusion.nets import networks
-from refusion_jax.weights.store import load_fusion_params, save_weights
+from refusion_jax.weights.store import load_any_weights, save_weights
 
 LEARNING_RATE = 1e-4
 
@@ -17,11 +17,13 @@ def write_weights(folder: Path, fusion_weights: str | None = None) -> None:
 
     Args:
       folder: that exists.
-      fusion_weights: as `weights.store.load_fusion_params` takes it.
+      fusion_weights: as `weights.store.load_any_weights` takes it.
     """
     params = networks.init_params(jax.random.key(0))
     if fusion_weights:
-        params = params._replace(fusion=load_fusion_params(fusion_weights))
+        params = params._replace(
+            fusion=load_any_weights(fusion_weights).trees["fusion"]
+        )
     save_weights(folder / files.WEIGHTS, params)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from peers import files
 
-from refusion_jax.array_types import Params
+from refusion_jax.array_types import Batch, Params
 from refusion_jax.devices.cores import (
     largest_divisor,
     split_cpu,
@@ -24,11 +24,10 @@ from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.state import (
-    Batch,
     Rates,
     TrainState,
     init_state,
-    make_batch,
+    pairs_of,
 )
 from refusion_jax.methods.refusion.steps import Scalars, fusion_update, outer_update
 from refusion_jax.weights.store import load_weights
@@ -133,7 +132,7 @@ class Training:
         )
         self._batches = jax.device_put(
             [
-                make_batch(inputs[f"{x}_a"], inputs[f"{x}_b"])
+                pairs_of(Batch(inputs[f"{x}_a"], inputs[f"{x}_b"]))
                 for x in ("inner", "outer")
             ],
             everywhere,

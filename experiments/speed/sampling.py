@@ -7,16 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.data.crops import Stage, epoch_order
-from refusion_jax.data.device_batches import crops_in_batch, draw_batch, pack
+from refusion_jax.data.crops import epoch_order
+from refusion_jax.data.device_batches import draw_batch, pack
 from refusion_jax.training.config import preset, with_fields
-from refusion_jax.training.program import Dispatch, Program
+from refusion_jax.training.program import Program, make_learner
+from refusion_jax.training.schedule import Dispatch
 from speed.contest import time_here
 from speed.results import Row, Table
 from speed.settings import Settings
 
 PAIRS, HEIGHT, WIDTH = 64, 480, 640
 SAMPLER_STEPS = 100
+STREAM = 3  # of fusion steps
 TRAINING_STEPS = 2
 
 
@@ -35,14 +37,17 @@ def measure(settings: Settings) -> list[Table]:
         for _ in range(PAIRS)
     ]
     config = with_fields(preset("paper"), {"meta_steps": 2, "fusion_steps": 2})
-    program = Program(config, pairs, pairs[:1])
+    learner, mesh = make_learner(config)
+    program = Program(learner, config, mesh, pairs, pairs[:1])
+    stages = {stage.name: stage for stage in learner.stages}
     # Run on a copy each time: a step takes the memory of the state that it is given.
     state = program.init_state()
 
     def train(stage: str) -> Callable[[], int]:
         def run() -> int:
             copy = jax.tree.map(jnp.copy, state)
-            program.run(copy, Dispatch(0, stage, 0, TRAINING_STEPS, TRAINING_STEPS))
+            dispatch = Dispatch(0, stages[stage], 0, TRAINING_STEPS, TRAINING_STEPS)
+            program.run(copy, dispatch)
             return TRAINING_STEPS
 
         return run
@@ -79,7 +84,7 @@ def measure(settings: Settings) -> list[Table]:
 def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
     pair_set = pack(pairs)
     key = jax.random.key(0)
-    order = epoch_order(key, 0, len(pairs)).fusion
+    order = epoch_order(key, 0, len(pairs)).all
 
     @jax.jit
     def draw_all(pair_set: object, order: object) -> object:
@@ -87,11 +92,11 @@ def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
             batch = draw_batch(
                 pair_set,
                 key,
-                stage=Stage.FUSION,
+                stream=STREAM,
                 epoch=0,
                 step=step,
                 order=order,
-                batch_size=4,
+                count=4,
                 crop_size=crop_size,
             )
             # Something of every pixel must leave the loop, or nothing is drawn.
@@ -110,25 +115,25 @@ def _stream(pairs: list, crop_size: int) -> Callable[[], int]:
     from refusion_jax.data.streamed_batches import StageReader
 
     key = jax.random.key(0)
-    order = epoch_order(key, 0, len(pairs)).fusion
+    order = epoch_order(key, 0, len(pairs)).all
 
     def run() -> int:
         reader = StageReader(
             pairs,
-            crops_in_step=crops_in_batch(4, False),
+            crops_in_step=4,
             crop_size=crop_size,
             augment=True,
         )
         reader.read(
             key,
-            stage=Stage.FUSION,
+            stream=STREAM,
             epoch=0,
             order=order,
             steps=SAMPLER_STEPS,
             start=0,
             length=SAMPLER_STEPS,
         )
-        reader.close(Stage.FUSION)
+        reader.close(STREAM)
         return SAMPLER_STEPS
 
     return run

@@ -16,7 +16,7 @@ class Settings(NamedTuple):
     Attributes:
       rounds: timed turns of each contender.
       only: pattern of the contenders' names; the first of a contest stays anyway.
-      weights: F's, as `weights.store.load_fusion_params` takes them; None: fresh ones.
+      weights: F's, as `weights.store.load_model` takes them; None: fresh ones.
       source_a, source_b: folders of pictures for `precision`.
       sizes: (height, width) of the pictures of `inference` and `memory`.
       max_megapixels, max_batch: where `scale` ends.

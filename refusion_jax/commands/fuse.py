@@ -160,7 +160,7 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
             "module weighs one against the other."
         )
     if arguments.maps:
-        _ = fuser.proposal_params  # or an error, before anything is written
+        fuser.require_maps()  # before anything is written
     is_batch = arguments.a.is_dir()
     if is_batch:
         arguments.output.mkdir(parents=True, exist_ok=True)

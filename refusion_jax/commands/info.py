@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 EXAMPLES = """\
 examples:
@@ -72,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"weights: {file} ({file.stat().st_size:,} bytes)")
     print(f"sha256: {sha256_of(file)}")
     for name, tree in weights.trees.items():
-        parts = "" if name != "fusion" else f" ({_variant(tree)})"
+        remark = weights.method.remark(name, tree)
+        parts = f" ({remark})" if remark else ""
         print(f"{name}: {parameter_count(tree):,} parameters{parts}")
     for name, text in sorted(weights.metadata.items()):
         _print_note(name, text)
@@ -109,16 +109,6 @@ def _print_export(path: Path) -> int:
     for name, value in read_metadata(path).items():
         _print_note(name, value if isinstance(value, str) else json.dumps(value))
     return 0
-
-
-def _variant(fusion: Any) -> str:
-    """Which of F's parts there are: the ablation switches."""
-    from refusion_jax.methods.refusion.nets.networks import variant
-
-    return ", ".join(
-        f"{'with' if is_there else 'without'} {name}"
-        for name, is_there in variant(fusion)._asdict().items()
-    )
 
 
 def _print_note(name: str, text: str) -> None:

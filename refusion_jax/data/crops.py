@@ -4,30 +4,43 @@ The same call gives the same crops, before and after a restart, whether their pi
 on the device (`device_batches`) or are read from the disk (`streamed_batches`).
 """
 
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+# Random streams of our own; those of a method's draws are its own, see `Draw`.
+ORDER, VALIDATION = 0, 4
 
-class Stage(IntEnum):
-    """What a draw is for; each has a random stream of its own."""
 
-    ORDER = 0
-    META_TRAIN = 1
-    META_TEST = 2
-    FUSION = 3
-    VALIDATION = 4
+@dataclass(frozen=True)
+class Cutting:
+    """How the crops of a batch are cut.
+
+    Attributes:
+      count: crops per batch.
+      size: their side, in pixels.
+      augment: whether they are flipped and turned.
+    """
+
+    count: int
+    size: int
+    augment: bool
 
 
 class EpochOrder(NamedTuple):
-    """Which pair comes when in one epoch; meta-train and meta-test are disjoint."""
+    """Which pair comes when in one epoch.
 
-    meta_train: Int[Array, " half"]
-    meta_test: Int[Array, " other_half"]
-    fusion: Int[Array, " pairs"]
+    Attributes:
+      first_half, second_half: disjoint.
+      all: every pair, in an order of its own.
+    """
+
+    first_half: Int[Array, " half"]
+    second_half: Int[Array, " other_half"]
+    all: Int[Array, " pairs"]
 
 
 class Crops(NamedTuple):
@@ -58,15 +71,15 @@ def epoch_order(key: Array, epoch: int | Array, count: int) -> EpochOrder:
       count: number of pairs, at least 2.
 
     Returns:
-      Two disjoint halves for the meta steps, all pairs for the fusion steps.
+      Two disjoint halves of the pairs, and all of them in another order.
     """
-    key = _stream(key, epoch, Stage.ORDER)
+    key = _stream(key, epoch, ORDER)
     meta_key, fusion_key = jax.random.split(key)
     order = jax.random.permutation(meta_key, count)
     return EpochOrder(
-        meta_train=order[: count // 2],
-        meta_test=order[count // 2 :],
-        fusion=jax.random.permutation(fusion_key, count),
+        first_half=order[: count // 2],
+        second_half=order[count // 2 :],
+        all=jax.random.permutation(fusion_key, count),
     )
 
 
@@ -75,7 +88,7 @@ def draw_crops(
     widths: Int[Array, " pairs"],
     key: Array,
     *,
-    stage: Stage,
+    stream: int,
     epoch: int | Array,
     step: int | Array,
     order: Int[Array, " chosen"],
@@ -87,14 +100,22 @@ def draw_crops(
 
     Args:
       heights, widths: of the pairs.
-      key, stage, epoch, step, order, crop_size, augment: as for `draw_batch`.
+      key: the run's key.
+      stream: number of the random stream: what the batch is for.
+      epoch, step: step counts from 0 within the epoch and stage.
+      order: indices of pairs; they come in this order, again from its start when it
+        ends. Where in a picture, and how it is turned, is drawn again each time.
       count: number of crops.
+      crop_size: side, in pixels; none of the pictures is smaller.
+      augment: flips and quarter turns, the same for both sources.
 
     Returns:
       The crops, in the order of the batch.
     """
     positions = (step * count + jnp.arange(count)) % order.shape[0]
-    keys = jax.random.split(jax.random.fold_in(_stream(key, epoch, stage), step), count)
+    keys = jax.random.split(
+        jax.random.fold_in(_stream(key, epoch, stream), step), count
+    )
 
     def draw(pair: Array, key: Array) -> Crops:
         top_key, left_key, turn_key = jax.random.split(key, 3)
@@ -110,5 +131,5 @@ def draw_crops(
     return jax.vmap(draw)(order[positions], keys)
 
 
-def _stream(key: Array, epoch: int | Array, stage: Stage) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(key, epoch), int(stage))
+def _stream(key: Array, epoch: int | Array, stream: int) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(key, epoch), stream)

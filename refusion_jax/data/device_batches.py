@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from refusion_jax.data.crops import Crops, Stage, draw_crops
-from refusion_jax.methods.refusion.state import Batch, add_swapped_copies, make_batch
+from refusion_jax.array_types import Batch
+from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops
+from refusion_jax.methods.protocol import Draw, Stage
 
 # Positions are int32, the widest index that JAX has without float64 mode.
 MAX_PIXELS = 2**31 - 1
@@ -38,7 +39,7 @@ class PairSet(NamedTuple):
 
 
 def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:
-    """Whether a set is to live on the device, or to be streamed by `data.pipeline`.
+    """Whether a set is to live on the device, or to be streamed from the disk.
 
     Args:
       sizes: (height, width) of each pair.
@@ -64,13 +65,13 @@ def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
       ValueError: if there is none, or more pixels than can be indexed.
     """
     if not pairs:
-        raise ValueError("Expected at least one pair to train on, got none.")
+        raise ValueError("expected at least one pair to train on, got none; add pairs.")
     sizes = np.array([a.shape for a, _ in pairs], np.int64)
     counts = sizes.prod(axis=1)
     if counts.sum() > MAX_PIXELS:
         raise ValueError(
-            f"The set has {counts.sum():,} pixels a source, more than the "
-            f"{MAX_PIXELS:,} that fit on the device; use fewer or smaller pictures."
+            f"expected at most {MAX_PIXELS:,} pixels per source on the device, got "
+            f"{counts.sum():,}; use fewer or smaller pictures."
         )
     return PairSet(
         pixels_a=jnp.asarray(np.concatenate([a.ravel() for a, _ in pairs])),
@@ -85,72 +86,98 @@ def draw_batch(
     pair_set: PairSet,
     key: Array,
     *,
-    stage: Stage,
+    stream: int,
     epoch: int | Array,
     step: int | Array,
     order: Int[Array, " pairs"],
-    batch_size: int,
+    count: int,
     crop_size: int,
     augment: bool = True,
-    swap: bool = False,
 ) -> Batch:
-    """The batch of one step.
-
-    Pairs come in the given order, again from its start when it ends; where in a
-    picture, and how it is turned, is drawn anew each time.
+    """Cuts the batch of one step.
 
     Args:
       pair_set: the pairs; none smaller than the crop.
-      key: the run's key.
-      stage: what the batch is for.
-      epoch, step: step counts from 0 within the epoch and stage.
-      order: indices of pairs.
-      batch_size: pairs in the batch, swapped copies included.
-      crop_size: pixels.
-      augment: flips and quarter turns, the same for both sources.
-      swap: draw half as many pairs and add copies with exchanged sources.
+      key, stream, epoch, step, order, count, crop_size, augment: see
+        `crops.draw_crops`.
 
     Returns:
-      Luminance in [0, 1], batch_size x crop_size x crop_size x 1.
+      Luminance in [0, 1], count x crop_size x crop_size x 1.
     """
     crops = draw_crops(
         pair_set.heights,
         pair_set.widths,
         key,
-        stage=stage,
+        stream=stream,
         epoch=epoch,
         step=step,
         order=order,
-        count=crops_in_batch(batch_size, swap),
+        count=count,
         crop_size=crop_size,
         augment=augment,
     )
     where = jax.vmap(partial(_pixel_positions, pair_set, crop_size))(crops)
-    return as_batch(pair_set.pixels_a[where], pair_set.pixels_b[where], swap=swap)
+    return as_batch(pair_set.pixels_a[where], pair_set.pixels_b[where])
 
 
-def crops_in_batch(batch_size: int, swap: bool) -> int:
-    """How many crops are drawn for a batch: with swapped copies, half of it."""
-    return batch_size // 2 if swap else batch_size
+class DeviceBatches:
+    """`Batches` (see `data.batches`) of a set that lives on the device."""
+
+    def __init__(self, pair_set: PairSet, cutting: Cutting) -> None:
+        """Remembers the set.
+
+        Args:
+          pair_set: of `pack`.
+          cutting: how crops are cut.
+        """
+        self._pair_set, self._cutting = pair_set, cutting
+
+    def pixels(
+        self, key: Array, stage: Stage, *, epoch: int, start: int, length: int
+    ) -> PairSet:
+        """Returns the whole set."""
+        del key, stage, epoch, start, length
+        return self._pair_set
+
+    def draw(
+        self,
+        pixels: PairSet,
+        key: Array,
+        draw: Draw,
+        *,
+        order: EpochOrder,
+        epoch: Array,
+        step: Array,
+        first: Array,
+    ) -> Batch:
+        """Cuts one batch out of the set."""
+        del first
+        return draw_batch(
+            pixels,
+            key,
+            stream=draw.stream,
+            epoch=epoch,
+            step=step,
+            order=getattr(order, draw.part),
+            count=self._cutting.count,
+            crop_size=self._cutting.size,
+            augment=self._cutting.augment,
+        )
 
 
 def as_batch(
     pixels_a: UInt8[Array, "crops height width"],
     pixels_b: UInt8[Array, "crops height width"],
-    *,
-    swap: bool = False,
 ) -> Batch:
-    """The batch of some crops' bytes.
+    """Returns the batch of some crops' bytes.
 
     Args:
       pixels_a, pixels_b: luminance, 0 to 255.
-      swap: add copies with exchanged sources.
 
     Returns:
       Luminance in [0, 1], with one channel.
     """
-    batch = make_batch(_to_unit_range(pixels_a), _to_unit_range(pixels_b))
-    return add_swapped_copies(batch) if swap else batch
+    return Batch(_to_unit_range(pixels_a), _to_unit_range(pixels_b))
 
 
 def _pixel_positions(

@@ -1,11 +1,11 @@
 """Batches read from the disk, for sets that do not fit on the device.
 
-The same batches, bit for bit, that `sampler.draw_batch` cuts on the device: which crops
-a step has comes from the same `sampler.draw_crops`, for a whole stage of an epoch at
-once. What is left is reading and cutting, without a random number or a state: batch
-number n is `stream[n]`, in whichever process and after however many interruptions.
+The same batches, bit for bit, that `device_batches.draw_batch` cuts on the device:
+which crops a step has comes from the same `crops.draw_crops`, for a whole stage of an
+epoch at once. What is left is reading and cutting, without a random number or a state:
+batch n is `stream[n]`, in whichever process and after however many interruptions.
 
-    crops = plan(pairs.sizes, key, stage=Stage.FUSION, epoch=0, steps=1600, ...)
+    crops = plan(pairs.sizes, key, stream=3, epoch=0, steps=1600, ...)
     stream = stream_crops(pairs, crops, crop_size=128, crops_in_step=4)
     for pixels_a, pixels_b in iterate(stream, start=step):
         batch = as_batch(pixels_a, pixels_b)      # inside jit
@@ -22,9 +22,12 @@ import numpy as np
 from absl import flags
 from jaxtyping import Array, Int, UInt8
 
-from refusion_jax.data.crops import Crops, Stage, draw_crops
+from refusion_jax.array_types import Batch
+from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops, epoch_order
+from refusion_jax.data.device_batches import as_batch
 from refusion_jax.data.sources import Luminances, PairSource, sizes_of
 from refusion_jax.extras import require
+from refusion_jax.methods.protocol import Draw, Stage
 
 if TYPE_CHECKING:
     import grain
@@ -40,7 +43,7 @@ def plan(
     sizes: Sequence[tuple[int, int]],
     key: Array,
     *,
-    stage: Stage,
+    stream: int,
     epoch: int,
     steps: int,
     order: Int[Array, " chosen"],
@@ -52,7 +55,7 @@ def plan(
 
     Args:
       sizes: (height, width) of each pair.
-      key, stage, epoch, order, crop_size, augment: as for `sampler.draw_batch`.
+      key, stream, epoch, order, crop_size, augment: as for `device_batches.draw_batch`.
       steps: in the stage.
       crops_in_step: as `sampler.crops_in_batch` counts them.
 
@@ -66,7 +69,7 @@ def plan(
         key,
         jnp.asarray(epoch, jnp.int32),
         order,
-        stage=stage,
+        stream=stream,
         steps=steps,
         count=crops_in_step,
         crop_size=crop_size,
@@ -75,7 +78,7 @@ def plan(
     return jax.tree.map(lambda each: np.asarray(each).reshape(-1), crops)
 
 
-@partial(jax.jit, static_argnames=("stage", "steps", "count", "crop_size", "augment"))
+@partial(jax.jit, static_argnames=("stream", "steps", "count", "crop_size", "augment"))
 def _draw_stage(
     heights: Array,
     widths: Array,
@@ -194,14 +197,14 @@ class StageReader:
         self._pairs, self._worker_count = pairs, worker_count
         self._crops_in_step, self._crop_size = crops_in_step, crop_size
         self._augment = augment
-        self._next_step: dict[Stage, tuple[int, int]] = {}
-        self._batches: dict[Stage, Generator[Pixels]] = {}
+        self._next_step: dict[int, tuple[int, int]] = {}
+        self._batches: dict[int, Generator[Pixels]] = {}
 
     def read(
         self,
         key: Array,
         *,
-        stage: Stage,
+        stream: int,
         epoch: int,
         order: Int[Array, " chosen"],
         steps: int,
@@ -211,7 +214,7 @@ class StageReader:
         """The pixels of some steps.
 
         Args:
-          key, stage, epoch, order: as for `sampler.draw_batch`.
+          key, stream, epoch, order: as for `device_batches.draw_batch`.
           steps: in the whole stage.
           start: the first step that is wanted; anywhere, for example after a restart.
           length: how many are wanted.
@@ -219,12 +222,12 @@ class StageReader:
         Returns:
           uint8 of a and of b, (length, crops_in_step, crop_size, crop_size).
         """
-        if self._next_step.get(stage) != (epoch, start):
-            self.close(stage)
+        if self._next_step.get(stream) != (epoch, start):
+            self.close(stream)
             crops = plan(
                 sizes_of(self._pairs),
                 key,
-                stage=stage,
+                stream=stream,
                 epoch=epoch,
                 steps=steps,
                 order=order,
@@ -238,20 +241,77 @@ class StageReader:
                 crop_size=self._crop_size,
                 crops_in_step=self._crops_in_step,
             )
-            self._batches[stage] = iterate(
+            self._batches[stream] = iterate(
                 stream, start=start, worker_count=self._worker_count
             )
-        batches = list(islice(self._batches[stage], length))
-        self._next_step[stage] = (epoch, start + length)
+        batches = list(islice(self._batches[stream], length))
+        self._next_step[stream] = (epoch, start + length)
         side_a, side_b = zip(*batches, strict=True)
         return np.stack(side_a), np.stack(side_b)
 
-    def close(self, stage: Stage | None = None) -> None:
-        """Stops reading ahead, for one stage or for all."""
-        for each in list(self._batches) if stage is None else [stage]:
+    def close(self, stream: int | None = None) -> None:
+        """Stops reading ahead, for one stream or for all."""
+        for each in list(self._batches) if stream is None else [stream]:
             self._next_step.pop(each, None)
             if (batches := self._batches.pop(each, None)) is not None:
                 batches.close()
+
+
+class StreamedBatches:
+    """`Batches` (see `data.batches`) of a set that is read while it is trained on."""
+
+    def __init__(
+        self, pairs: PairSource, cutting: Cutting, *, worker_count: int = 0
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+          pairs: to cut from.
+          cutting: how crops are cut.
+          worker_count: as for `iterate`.
+        """
+        self._count = len(pairs)
+        self._reader = StageReader(
+            pairs,
+            crops_in_step=cutting.count,
+            crop_size=cutting.size,
+            augment=cutting.augment,
+            worker_count=worker_count,
+        )
+
+    def pixels(
+        self, key: Array, stage: Stage, *, epoch: int, start: int, length: int
+    ) -> dict[str, Pixels]:
+        """Reads the crops of a dispatch's steps, by the names of the draws."""
+        order = epoch_order(key, jnp.asarray(epoch, jnp.int32), self._count)
+        return {
+            draw.name: self._reader.read(
+                key,
+                stream=draw.stream,
+                epoch=epoch,
+                order=getattr(order, draw.part),
+                steps=stage.steps,
+                start=start,
+                length=length,
+            )
+            for draw in stage.draws
+        }
+
+    def draw(
+        self,
+        pixels: dict[str, tuple[Array, Array]],
+        key: Array,
+        draw: Draw,
+        *,
+        order: EpochOrder,
+        epoch: Array,
+        step: Array,
+        first: Array,
+    ) -> Batch:
+        """Takes one batch out of the crops that were read."""
+        del key, order, epoch
+        pixels_a, pixels_b = pixels[draw.name]
+        return as_batch(pixels_a[step - first], pixels_b[step - first])
 
 
 class _CropReader:

@@ -16,10 +16,11 @@ from jaxtyping import UInt8
 
 from refusion_jax.data.pairs import Pair, pictures_by_stem
 from refusion_jax.fusing import inference
+from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import to_8_bit
-from refusion_jax.weights.store import load_fusion_params
+from refusion_jax.weights.store import as_model
 
 Fused = UInt8[np.ndarray, "height width *channels"]
 ROUNDINGS = ("refusion", "authors")
@@ -83,12 +84,15 @@ class FromWeights:
     """
 
     def __init__(
-        self, weights: str | os.PathLike[str], *, rounding: str = "refusion"
+        self,
+        weights: str | os.PathLike[str] | FusionModel,
+        *,
+        rounding: str = "refusion",
     ) -> None:
-        """Loads F.
+        """Loads the model.
 
         Args:
-          weights: a file or run folder, see `weights.store.load_fusion_params`.
+          weights: a file or run folder, see `weights.store.as_model`.
           rounding: "refusion" or "authors".
 
         Raises:
@@ -100,13 +104,18 @@ class FromWeights:
                 f"expected rounding to be one of {', '.join(ROUNDINGS)}, got "
                 f"{rounding!r}; choose one of these."
             )
-        self.params = load_fusion_params(weights)
+        self.model = as_model(weights)
         self.rounding = rounding
         how = {
             "refusion": "as `refusion fuse` writes it",
             "authors": "grey, rounded as the authors' script does",
         }[rounding]
-        self.origin = f"fused with {Path(weights).resolve().name}, {how}"
+        name = (
+            Path(weights).resolve().name
+            if isinstance(weights, str | os.PathLike)
+            else weights.method
+        )
+        self.origin = f"fused with {name}, {how}"
 
     def __call__(self, pair: Pair) -> Fused:
         """Fuses a pair.
@@ -121,11 +130,11 @@ class FromWeights:
           FileNotFoundError, ValueError: as `fusing.inference.fuse`.
         """
         if self.rounding == "refusion":
-            fused = inference.fuse(pair.path_a, pair.path_b, weights=self.params)
+            fused = inference.fuse(pair.path_a, pair.path_b, weights=self.model)
             # Of 16-bit sources it has 16 bits; metrics are of 8-bit pictures.
             return to_8_bit(fused, "full") if fused.dtype == np.uint16 else fused
         luminances = (_exact_luminance(path) for path in (pair.path_a, pair.path_b))
-        fused = inference.fuse_pictures(self.params, *luminances)
+        fused = inference.fuse_pictures(self.model, *luminances)
         return np.floor(255 * fused.astype(np.float64) + 0.499999999).astype(np.uint8)
 
 

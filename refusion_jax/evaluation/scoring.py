@@ -59,7 +59,7 @@ def evaluate(
     Args:
       source_a, source_b: folders of sources, in the order of training.
       fused: folder of the fused pictures, from whatever program;
-      weights: or weights, see `weights.store.load_fusion_params`, to fuse the sources
+      weights: or weights, see `weights.store.load_model`, to fuse the sources
         now, as `refusion fuse` does. Exactly one of the two.
       keys: metrics of `metrics.METRICS`; None: all.
       progress: show a bar on standard error, if that is a terminal.

@@ -15,30 +15,25 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.array_types import Image, Params, RgbImage
+from refusion_jax.array_types import Image, RgbImage
 from refusion_jax.export.artefact import require_flatbuffers, write_artefact
 from refusion_jax.extras import version_of
-from refusion_jax.fusing.inference import check_params, fuse_pictures
-from refusion_jax.methods.precision import in_precision
-from refusion_jax.methods.refusion.forward import fuse_luminance
-from refusion_jax.methods.refusion.nets import networks
-from refusion_jax.methods.refusion.nets.strips import Grid
+from refusion_jax.fusing.inference import fuse_pictures
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.pictures.ranges import apply_range, check_range
-from refusion_jax.weights.store import parameter_count
 
 COLOURS = ("inside", "outside")
 PLATFORMS = ("cpu", "cuda", "tpu")
 CHECKED_SIZE = (37, 53)  # height and width of the pair that an export is tried on
-# Of a strip on CPUs: what `make_grid` takes for pictures of 256 columns and more.
-ROWS = 16
 
 Pictures = Image | RgbImage
 FusionFunction = Callable[[Pictures, Pictures], Pictures]
 
 
 def export_fusion(
-    params: Params,
+    model: FusionModel,
     path: str | os.PathLike[str],
     *,
     colour: str = "outside",
@@ -48,7 +43,7 @@ def export_fusion(
     """Writes F as a `jax.export` artefact, and what it holds beside it.
 
     Args:
-      params: theta_F.
+      model: what fuses.
       path: ends in `.jax`; an existing file is replaced. The JSON is `path` + ".json".
       colour: "outside", luminance in and F's own output out, or "inside", RGB in and
         out with the colour of `inference`.
@@ -66,9 +61,7 @@ def export_fusion(
     if path.suffix != ".jax":
         raise ValueError(f"expected a name ending in .jax, got {path}; rename it.")
     require_flatbuffers()
-    function = fusion_function(
-        params, by_platform, colour=colour, output_range=output_range
-    )
+    function = fusion_function(model.batched, colour=colour, output_range=output_range)
     channels = channels_of(colour)
     shape = jax.export.symbolic_shape(f"batch, height, width, {channels}")
     pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -76,7 +69,7 @@ def export_fusion(
         pictures, pictures
     )
     metadata = {
-        **description(params, colour=colour, output_range=output_range),
+        **description(model, colour=colour, output_range=output_range),
         "platforms": list(exported.platforms),
         "calling_convention": exported.calling_convention_version,
         **(notes or {}),
@@ -85,8 +78,7 @@ def export_fusion(
 
 
 def fusion_function(
-    params: Params,
-    fuse: Callable[[Params, Image, Image], Image],
+    fuse_grey: Callable[[Image, Image], Image],
     *,
     colour: str,
     output_range: str = "stretch",
@@ -94,26 +86,20 @@ def fusion_function(
     """What is exported: a function of two batches of pictures alone.
 
     Args:
-      params: theta_F, which become constants of it.
-      fuse: how F is run: (params, source_a, source_b) -> fused.
+      fuse_grey: `batched` or `plainly` of a model, whose weights become constants.
       colour, output_range: as for `export_fusion`.
 
     Returns:
       A function of source_a and source_b, NHWC in [0, 1], of one or three channels.
 
     Raises:
-      ValueError: for an unknown rule, or if params are not F's.
+      ValueError: for an unknown rule.
     """
-    check_params(params)
     check_range(output_range)
     if colour not in COLOURS:
         raise ValueError(
             f"expected colour {' or '.join(COLOURS)}, got {colour!r}; choose one."
         )
-    constants = jax.tree.map(np.asarray, params)
-
-    def fuse_grey(source_a: Image, source_b: Image) -> Image:
-        return in_precision(fuse, "float32")(constants, source_a, source_b)
 
     def fuse_colour(source_a: RgbImage, source_b: RgbImage) -> RgbImage:
         ycbcr_a, ycbcr_b = rgb_to_ycbcr(source_a), rgb_to_ycbcr(source_b)
@@ -131,50 +117,13 @@ def fusion_function(
     return fuse_colour if colour == "inside" else fuse_grey
 
 
-def by_platform(params: Params, source_a: Image, source_b: Image) -> Image:
-    """F as it is fast on each platform: in strips on CPUs, at once elsewhere.
-
-    Args:
-      params: theta_F.
-      source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
-
-    Returns:
-      As `nets.networks.fuse` does.
-    """
-
-    def in_strips(source_a: Image, source_b: Image) -> Image:
-        batch, height, width, _ = source_a.shape
-        grid = Grid(batch, height, width, ROWS, sequential=True)
-        return networks.fuse(params, source_a, source_b, grid)
-
-    def whole(source_a: Image, source_b: Image) -> Image:
-        return at_once(params, source_a, source_b)
-
-    return jax.lax.platform_dependent(source_a, source_b, cpu=in_strips, default=whole)
-
-
-def at_once(params: Params, source_a: Image, source_b: Image) -> Image:
-    """F on whole pictures, without a loop over strips.
-
-    Args:
-      params: theta_F.
-      source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
-
-    Returns:
-      As `nets.networks.fuse` does.
-    """
-    batch, height, width, _ = source_a.shape
-    grid = Grid(batch, height, width, height, sequential=False)
-    return networks.fuse(params, source_a, source_b, grid)
-
-
 def difference(
-    params: Params, fuse: FusionFunction, *, colour: str, output_range: str
+    model: FusionModel, fuse: FusionFunction, *, colour: str, output_range: str
 ) -> float:
     """How far an export is from the network, on a pair of noise.
 
     Args:
-      params: theta_F.
+      model: what was exported.
       fuse: the function of the export.
       colour, output_range: as for `export_fusion`.
 
@@ -184,9 +133,11 @@ def difference(
     shape = (1, *CHECKED_SIZE, channels_of(colour))
     pair = np.random.default_rng(0).random((2, *shape), np.float32)
     if colour == "inside":
-        expected = fuse_pictures(params, *pair[:, 0], output_range=output_range)
+        rules = Rules(output_range=output_range)
+        expected = fuse_pictures(model, *pair[:, 0], rules=rules)
     else:
-        expected = np.asarray(fuse_luminance(params, *map(jnp.asarray, pair[:, 0])))
+        luminances = map(jnp.asarray, pair[:, 0])
+        expected = np.asarray(model.fuse(*luminances, precision="float32"))
     return float(np.abs(np.asarray(fuse(*pair))[0] - expected).max())
 
 
@@ -199,11 +150,13 @@ def channels_of(colour: str) -> int:
     return 3 if colour == "inside" else 1
 
 
-def description(params: Params, *, colour: str, output_range: str) -> dict[str, Any]:
+def description(
+    model: FusionModel, *, colour: str, output_range: str
+) -> dict[str, Any]:
     """What a user of an export must know, as JSON.
 
     Args:
-      params: theta_F.
+      model: what is exported.
       colour, output_range: as for `export_fusion`.
 
     Returns:
@@ -232,9 +185,6 @@ def description(params: Params, *, colour: str, output_range: str) -> dict[str, 
         },
         "colour": colour,
         **({"output_range": output_range} if inside else {}),
-        "network": {
-            "parameters": parameter_count(params),
-            **networks.variant(params)._asdict(),
-        },
+        "network": dict(model.facts),
         "versions": {"refusion_jax": version_of(), "jax": jax.__version__},
     }

@@ -15,16 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.array_types import Params
 from refusion_jax.export.artefact import ExportedFusion, read_metadata, write_artefact
 from refusion_jax.export.jax_export import channels_of, description, fusion_function
-from refusion_jax.methods.refusion.nets.plain import fuse_plainly
+from refusion_jax.methods.protocol import FusionModel
 
 OPSET = 21
 
 
 def export_onnx(
-    params: Params,
+    model: FusionModel,
     path: str | os.PathLike[str],
     *,
     colour: str = "outside",
@@ -34,7 +33,7 @@ def export_onnx(
     """Writes F as an ONNX file for any batch, height and width, and JSON beside it.
 
     Args:
-      params: theta_F.
+      model: what fuses.
       path: ends in `.onnx`; an existing file is replaced. The JSON is `path` + ".json".
       colour, output_range, notes: as for `export.jax_export.export_fusion`.
 
@@ -48,16 +47,14 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"expected a name ending in .onnx, got {path}; rename it.")
-    function = fusion_function(
-        params, fuse_plainly, colour=colour, output_range=output_range
-    )
+    function = fusion_function(model.plainly, colour=colour, output_range=output_range)
     try:
         import jax2onnx
     except ImportError as error:
         raise _missing("jax2onnx, which writes ONNX files", error) from error
     shape = jax.export.symbolic_shape(f"batch, height, width, {channels_of(colour)}")
     pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
-    model = jax2onnx.to_onnx(
+    graph = jax2onnx.to_onnx(
         function,
         inputs=[pictures, pictures],
         model_name="refusion",
@@ -66,12 +63,12 @@ def export_onnx(
         output_names=["fused"],
     )
     record = {
-        **description(params, colour=colour, output_range=output_range),
+        **description(model, colour=colour, output_range=output_range),
         "opset": OPSET,
         **(notes or {}),
     }
     record["versions"]["jax2onnx"] = distributions.version("jax2onnx")
-    return write_artefact(path, model.SerializeToString(), record)
+    return write_artefact(path, graph.SerializeToString(), record)
 
 
 def load_onnx(path: str | os.PathLike[str]) -> ExportedFusion:

@@ -5,28 +5,24 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.array_types import Params
 from refusion_jax.devices.compilation_cache import use_compilation_cache
 from refusion_jax.files.conveyor import Outcome, convey
-from refusion_jax.fusing.inference import check_params, fuse_photographs
-from refusion_jax.fusing.loss_maps import propose_maps
-from refusion_jax.methods.precision import check_precision
-from refusion_jax.methods.refusion.forward import fuse_luminance, place
-from refusion_jax.pictures.alignment import check_alignment
+from refusion_jax.fusing.inference import fuse_photographs
+from refusion_jax.fusing.loss_maps import maps_of
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.codecs import check_writable
-from refusion_jax.pictures.levels import check_rule
 from refusion_jax.pictures.photographs import (
     Photograph,
     Source,
     as_photograph,
     write_photograph,
 )
-from refusion_jax.pictures.ranges import check_range
-from refusion_jax.weights.store import load_any_weights, require_fusion, weights_file
+from refusion_jax.weights.store import as_model
 
 JOBS = 2
 
@@ -44,7 +40,7 @@ class Fuser:
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | Params,
+        weights: str | os.PathLike[str] | FusionModel | Params,
         *,
         output_range: str = "stretch",
         align: str = "none",
@@ -62,27 +58,11 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
         """
-        check_range(output_range)
-        check_alignment(align)
-        check_rule(levels)
-        check_precision(precision)
+        self._rules = Rules(output_range, align, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)
-        trees = {"fusion": weights}
-        self._place = "parameters of the fusion network"
-        if isinstance(weights, str | os.PathLike):
-            self._place = str(weights_file(weights))
-            trees = require_fusion(load_any_weights(weights).trees, self._place)
-        check_params(trees["fusion"])
-        self._params = place(trees["fusion"])
-        self._proposal = jax.device_put(trees.get("proposal"))
-        self._rules = {
-            "output_range": output_range,
-            "align": align,
-            "levels": levels,
-            "precision": precision,
-        }
-        self._device = threading.Lock()
+        self._model = as_model(weights)
+        self._one_at_a_time = threading.Lock()
 
     def warm_up(self, height: int, width: int) -> None:
         """Compiles the network for one size of picture, which takes seconds.
@@ -91,10 +71,9 @@ class Fuser:
           height, width: in pixels.
         """
         black = jnp.zeros((height, width, 1), jnp.float32)
-        with self._device:
-            fuse_luminance(
-                self._params, black, black, precision=self._rules["precision"]
-            ).block_until_ready()
+        with self._one_at_a_time:
+            fused = self._model.fuse(black, black, precision=self._rules.precision)
+            fused.block_until_ready()
 
     def fuse(self, source_a: Source, source_b: Source, *more: Source) -> np.ndarray:
         """Fuses two or more pictures of one scene.
@@ -123,8 +102,8 @@ class Fuser:
           FileNotFoundError, ValueError: as `inference.fuse` does.
         """
         photographs = [as_photograph(source) for source in sources]
-        with self._device:
-            return fuse_photographs(self._params, photographs, **self._rules)
+        with self._one_at_a_time:
+            return fuse_photographs(self._model, photographs, self._rules)
 
     def loss_maps(
         self, source_a: Source | Photograph, source_b: Source | Photograph
@@ -141,25 +120,14 @@ class Fuser:
           FileNotFoundError, ValueError: as `inference.fuse` does, or if the weights
             hold no loss proposal module, as the authors' do not.
         """
-        params = self.proposal_params
+        self.require_maps()
         photographs = [as_photograph(source) for source in (source_a, source_b)]
-        with self._device:
-            return propose_maps(
-                params,
-                photographs,
-                align=self._rules["align"],
-                levels=self._rules["levels"],
-            )
+        with self._one_at_a_time:
+            return maps_of(self._model, photographs, self._rules)
 
-    @property
-    def proposal_params(self) -> Params:
-        """theta_P; a ValueError where the weights have none."""
-        if self._proposal is None:
-            raise ValueError(
-                "expected weights with the loss proposal module P, got "
-                f"{self._place} without; name a run folder of train.py."
-            )
-        return self._proposal
+    def require_maps(self) -> None:
+        """Raises ValueError where the weights have nothing that makes maps."""
+        self._model.require_maps()
 
     def fuse_file(
         self, output: str | os.PathLike[str], *sources: Source | Photograph

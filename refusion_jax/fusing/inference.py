@@ -6,15 +6,16 @@ stretched from its own minimum and maximum to the full range (or another rule of
 source lends its chroma, the chroma of more is fused by Eq. 15. Grey is a picture whose
 three channels are equal everywhere.
 
-F fuses two; of more sources (a focus stack, a bracket of exposures) the first half and
-the second half are fused, and then the two results: a balanced tree. If F took the
-mean, all of 2, 4, 8 sources would count alike, and of others none more than twice as
-much as another, while one after the other the last would count as much as all before
-it. Between two fusions stands F's own output; the range rule comes once, at the end.
+A network fuses two; of more sources (a focus stack, a bracket of exposures) the first
+half and the second half are fused, and then the two results: a balanced tree. If it
+took the mean, all of 2, 4, 8 sources would count alike, and of others none more than
+twice as much as another, while one after the other the last would count as much as all
+before it. Between two fusions stands its own output; the range rule comes once, at the
+end.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -23,9 +24,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Params
-from refusion_jax.methods.precision import check_precision
-from refusion_jax.methods.refusion.forward import fuse_luminance
-from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.alignment import common_size, fit
 from refusion_jax.pictures.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.pictures.photographs import (
@@ -35,17 +35,18 @@ from refusion_jax.pictures.photographs import (
     from_unit,
     to_unit,
 )
-from refusion_jax.pictures.ranges import apply_range, check_range
-from refusion_jax.weights.store import load_fusion_params
+from refusion_jax.pictures.ranges import apply_range
+from refusion_jax.weights.store import as_model
 
 Picture = Float[np.ndarray, "height width *channels"]
+DEFAULTS = Rules()
 
 
 def fuse(
     source_a: Source,
     source_b: Source,
     *more: Source,
-    weights: str | os.PathLike[str] | Params,
+    weights: str | os.PathLike[str] | FusionModel | Params,
     output_range: str = "stretch",
     align: str = "none",
     levels: str = "full",
@@ -58,10 +59,10 @@ def fuse(
         width, 1) or (height, width, 3): uint8, floats in [0, 1], or grey of uint16. In
         the order of training: infrared, visible; functional, MRI; near to far; under-
         to over-exposed.
-      weights: a weight file or run folder as `weights.store.load_fusion_params` takes
-        it, or the parameters that it returns.
+      weights: a weight file or run folder as `weights.store.load_model` takes it, the
+        model that it returns, or the parameters of ReFusion's F.
       output_range: "stretch", "none" or "source", see `pictures.ranges`.
-      align: what to do with two sizes, see `data.pairs.align_pair`; "none" refuses.
+      align: what to do with two sizes, see `pictures.alignment`; "none" refuses.
       levels: range rule of 16-bit grey, see `pictures.levels`.
       precision: of the network, "float32", "tf32" or "bfloat16", see
         `methods.precision`.
@@ -74,34 +75,20 @@ def fuse(
       FileNotFoundError: if a file is missing.
       ValueError: if a source, a rule or the weights cannot be used, or sizes differ.
     """
+    rules = Rules(output_range, align, levels, precision)
     photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
-    if isinstance(weights, str | os.PathLike):
-        weights = load_fusion_params(weights)
-    return fuse_photographs(
-        weights,
-        photographs,
-        output_range=output_range,
-        align=align,
-        levels=levels,
-        precision=precision,
-    ).pixels
+    return fuse_photographs(as_model(weights), photographs, rules).pixels
 
 
 def fuse_photographs(
-    params: Params,
-    photographs: Sequence[Photograph],
-    *,
-    output_range: str = "stretch",
-    align: str = "none",
-    levels: str = "full",
-    precision: str = "float32",
+    model: FusionModel, photographs: Sequence[Photograph], rules: Rules
 ) -> Photograph:
-    """`fuse` for pictures with what belongs to them.
+    """Fuses pictures with what belongs to them.
 
     Args:
-      params: theta_F.
+      model: what fuses.
       photographs: two or more of one scene.
-      output_range, align, levels, precision: as for `fuse`.
+      rules: how.
 
     Returns:
       The fused picture, with transparency, profile and EXIF of its sources.
@@ -109,69 +96,60 @@ def fuse_photographs(
     Raises:
       ValueError: as `fuse` does.
     """
-    check_range(output_range)
-    check_precision(precision)
-    check_params(params)
-    fused = _fuse(
-        params,
-        lambda: aligned_pictures(photographs, align=align, levels=levels),
-        output_range,
-        precision,
-    )
+    fused = _fuse(model, aligned_pictures(photographs, rules), rules)
     size = (fused.shape[0], fused.shape[1])
     sources = [
-        x if x.alpha is None else x._replace(alpha=fit(x.alpha, size, align))
+        x if x.alpha is None else x._replace(alpha=fit(x.alpha, size, rules.align))
         for x in photographs
     ]
     return from_unit(fused, sources)
 
 
 def aligned_pictures(
-    photographs: Sequence[Photograph], *, align: str = "none", levels: str = "full"
-) -> Iterator[Picture]:
-    """Pixels of one size and one scale, one picture after the other.
+    photographs: Sequence[Photograph], rules: Rules
+) -> list[Callable[[], Picture]]:
+    """Returns pixels of one size and one scale, one picture after the other.
 
     Args:
       photographs: of one scene.
-      align, levels: as for `fuse`.
+      rules: `align` and `levels` are read.
 
     Returns:
-      float32 in [0, 1], one height and width for all. They are made when they are asked
-      for: of large pictures only one should be in memory so.
+      What makes each picture when it is called: of large pictures only one should be in
+      memory so. float32 in [0, 1], one height and width for all.
 
     Raises:
-      ValueError: if the sizes differ and may not, or for an unknown rule.
+      ValueError: if the sizes differ and may not.
     """
     shapes = [photograph.pixels.shape for photograph in photographs]
     names = [
         x.name or f"source {place}" for place, x in enumerate(photographs, start=1)
     ]
-    size = common_size(shapes, align, names)
-    return (fit(to_unit(photograph, levels), size, align) for photograph in photographs)
+    size = common_size(shapes, rules.align, names)
+
+    def picture(photograph: Photograph) -> Picture:
+        return fit(to_unit(photograph, rules.levels), size, rules.align)
+
+    return [partial(picture, photograph) for photograph in photographs]
 
 
 def fuse_pictures(
-    params: Params,
-    *pictures: Picture,
-    output_range: str = "stretch",
-    precision: str = "float32",
+    model: FusionModel, *pictures: Picture, rules: Rules = DEFAULTS
 ) -> Picture:
-    """`fuse` between the files and the rounding.
+    """Fuses what lies between reading the files and rounding the result.
 
     Args:
-      params: theta_F.
+      model: what fuses.
       *pictures: two or more, float32 in [0, 1], of one height and width; three
         channels, or one, or none.
-      output_range, precision: as for `fuse`.
+      rules: `output_range` and `precision` are read.
 
     Returns:
       float32 in [0, 1]: (height, width) if all are grey, else (height, width, 3).
 
     Raises:
-      ValueError: if the sizes differ, or params are not F's or give no finite result.
+      ValueError: if the sizes differ, or the model gives no finite result.
     """
-    check_range(output_range)
-    check_precision(precision)
     if len(pictures) < 2:
         raise ValueError(
             f"expected two sources or more, got {len(pictures)}; there is nothing to "
@@ -179,56 +157,33 @@ def fuse_pictures(
         )
     names = [f"source {place}" for place in range(1, len(pictures) + 1)]
     common_size([x.shape for x in pictures], "none", names)
-    check_params(params)
-    return _fuse(params, lambda: pictures, output_range, precision)
+    return _fuse(model, [partial(np.asarray, picture) for picture in pictures], rules)
 
 
 def _fuse(
-    params: Params,
-    pictures: Callable[[], Iterable[Picture]],
-    rule: str,
-    precision: str,
+    model: FusionModel, pictures: Sequence[Callable[[], Picture]], rules: Rules
 ) -> Picture:
-    """`fuse_pictures` of pictures that are made anew where they are needed.
+    """Fuses pictures that are made where they are needed, coloured ones twice.
 
-    Beside the network, whose features take 128 bytes a pixel, little else should be in
-    memory: of colour only whether there is any, of luminance only its extremes.
+    Beside the network, whose features take 128 bytes per pixel, little else should be
+    in memory: of colour only whether there is any, of luminance only its extremes.
     """
-    luminances, extremes, are_coloured = [], [], []
-    for picture in pictures():
-        luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(picture)))
+    luminances, extremes, coloured = [], [], []
+    for make in pictures:
+        luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(make())))
         luminances.append(luminance)
         # In numpy: jax would compile a program for each of these.
         levels = np.asarray(luminance)
         extremes.append(np.stack([levels.min(), levels.max()])[:, None, None])
-        are_coloured.append(bool(is_coloured))
-        del picture, luminance, levels, chroma
-    raw = _fuse_tree(partial(fuse_luminance, params, precision=precision), luminances)
+        if is_coloured:
+            coloured.append(make)
+        del luminance, levels, chroma
+    raw = _fuse_tree(partial(model.fuse, precision=rules.precision), luminances)
     if not np.isfinite(raw).all():
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")
-    chromas = [
-        _split(np.atleast_3d(np.float32(picture)))[1]
-        for picture, is_coloured in zip(pictures(), are_coloured, strict=True)
-        if is_coloured
-    ]
-    fused = np.asarray(_finish(raw, extremes, chromas, rule=rule))
+    chromas = [_split(np.atleast_3d(np.float32(make())))[1] for make in coloured]
+    fused = np.asarray(_finish(raw, extremes, chromas, rule=rules.output_range))
     return fused if chromas else fused[..., 0]
-
-
-def check_params(params: Params) -> None:
-    """Refuses what are no parameters of F.
-
-    Args:
-      params: theta_F, it is hoped.
-
-    Raises:
-      ValueError: saying what was expected.
-    """
-    if not networks.is_fusion(params):
-        raise ValueError(
-            "expected a weight file, a run folder or the parameters of the fusion "
-            f"network, got {type(params).__name__}; see weights.load_fusion_params."
-        )
 
 
 def _fuse_tree(
@@ -245,7 +200,7 @@ def _fuse_tree(
 
 
 def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:
-    """What F sees of a picture.
+    """Returns what the network sees of a picture.
 
     Args:
       picture: float32 in [0, 1]; three channels, or one, or none.

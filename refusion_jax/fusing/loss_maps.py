@@ -7,61 +7,43 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from refusion_jax.array_types import Image, Params, WeightMaps
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.fusing.inference import aligned_pictures, luminance_of
-from refusion_jax.methods.precision import in_precision
-from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.codecs import write_picture
 from refusion_jax.pictures.photographs import Photograph
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.reporting.panel import make_panel, to_bytes
 
 
-def propose_maps(
-    params: Params,
-    photographs: Sequence[Photograph],
-    *,
-    align: str = "none",
-    levels: str = "full",
+def maps_of(
+    model: FusionModel, photographs: Sequence[Photograph], rules: Rules
 ) -> dict[str, np.ndarray]:
-    """The maps of one pair.
+    """Returns the maps by which a model explains how it fuses a pair.
 
     Args:
-      params: theta_P.
+      model: with what makes maps.
       photographs: two, in the order of training.
-      align, levels: as for `inference.fuse`.
+      rules: `align` and `levels` are read.
 
     Returns:
-      w_a, w_b (intensity) and v_a, v_b (gradient) by name, float32 in [0, 1], (height,
-      width); w_a + w_b = v_a + v_b = 1.
+      Map by name, float32 in [0, 1], (height, width); ReFusion's are w_a, w_b
+      (intensity) and v_a, v_b (gradient), with w_a + w_b = v_a + v_b = 1.
 
     Raises:
-      ValueError: if there are not two, or their sizes differ.
+      ValueError: if there are not two, their sizes differ, or the weights make no maps.
     """
     if len(photographs) != 2:
         raise ValueError(
-            f"expected two sources for the loss maps, got {len(photographs)}; P weighs "
+            f"expected two sources for the maps, got {len(photographs)}; they weigh "
             "one against the other."
         )
-    pictures = aligned_pictures(photographs, align=align, levels=levels)
-    a, b = (luminance_of(picture)[None] for picture in pictures)
-    intensity, gradient = (np.asarray(pair[0]) for pair in _propose(params, a, b))
-    return {
-        "w_a": intensity[..., 0],
-        "w_b": intensity[..., 1],
-        "v_a": gradient[..., 0],
-        "v_b": gradient[..., 1],
-    }
-
-
-@jax.jit
-def _propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
-    propose = in_precision(networks.propose, "float32")
-    return propose(params, source_a, source_b)
+    pictures = aligned_pictures(photographs, rules)
+    a, b = (luminance_of(make()) for make in pictures)
+    return model.maps(a, b)
 
 
 def write_maps(folder: Path, maps: Mapping[str, np.ndarray], fused: np.ndarray) -> None:

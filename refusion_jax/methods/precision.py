@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from refusion_jax.methods.setting import PRECISIONS
+
 # What jax.default_matmul_precision calls them; bfloat16 has nothing left to round.
 _PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
-PRECISIONS = tuple(_PRODUCTS)
 
 
 def check_precision(precision: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-ALIGNMENTS = ("none", "crop", "resize")
+from refusion_jax.pictures.names import ALIGNMENTS
 
 
 def align_pair(

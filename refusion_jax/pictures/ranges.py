@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-RANGES = ("stretch", "none", "source")
+from refusion_jax.pictures.names import RANGES
 
 Luminance = Float[Array, "*batch height width 1"]
 

@@ -17,8 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from refusion_jax.methods.refusion.nets.networks import NetsParams
-from refusion_jax.methods.refusion.state import OptimizerStates, TrainState
+from refusion_jax.methods.protocol import TrainState
 
 _LOG = logging.getLogger(__name__)
 _RECORD = "record"
@@ -127,11 +126,10 @@ class Checkpointer:
         Raises:
           ValueError: if there are checkpoints and none of them is usable.
         """
-        template = _to_items(like)
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._restore(step, template)
+                restored = self._restore(step, like)
             # A damaged file can fail anywhere in the storage layers, as anything.
             except Exception as error:
                 damaged[step] = str(error).strip().split("\n")[0]
@@ -156,7 +154,8 @@ class Checkpointer:
             _LOG.warning("Moved checkpoint %d to %s.", step, target / str(step))
         self._manager.reload()
 
-    def _restore(self, step: int, template: dict[str, Any]) -> Restored:
+    def _restore(self, step: int, like: TrainState) -> Restored:
+        template = _to_items(like)
         abstract = {
             name: jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
@@ -176,24 +175,34 @@ class Checkpointer:
         for name in template:
             if _checksum(restored[name]) != checksums[name]:
                 raise ValueError(f"the SHA-256 of {name!r} does not match")
-        return Restored(_from_items({n: restored[n] for n in template}), record)
+        return Restored(_from_items(restored, like), record)
 
 
 def _to_items(state: TrainState) -> dict[str, Any]:
-    """The separately stored parts of a state; plain arrays only."""
-    return {
+    """Returns the separately stored parts of a state; plain arrays only."""
+    items = {
         **{f"params_{k}": v for k, v in state.params._asdict().items()},
         **{f"optimizer_{k}": v for k, v in state.opt_states._asdict().items()},
         "progress": {"step": state.step, "key": jax.random.key_data(state.key)},
     }
+    # Orbax saves no empty trees, and an optimiser may have no state.
+    return {name: item for name, item in items.items() if jax.tree.leaves(item)}
 
 
-def _from_items(items: dict[str, Any]) -> TrainState:
+def _from_items(items: Mapping[str, Any], like: TrainState) -> TrainState:
+    """Returns the state whose parts these are; empty parts are those of `like`."""
+
+    def rebuilt(kind: str, trees: Any) -> Any:
+        saved = {
+            name: items[f"{kind}_{name}"]
+            for name, tree in trees._asdict().items()
+            if jax.tree.leaves(tree)
+        }
+        return trees._replace(**saved)
+
     return TrainState(
-        params=NetsParams(*(items[f"params_{k}"] for k in NetsParams._fields)),
-        opt_states=OptimizerStates(
-            *(items[f"optimizer_{k}"] for k in OptimizerStates._fields)
-        ),
+        params=rebuilt("params", like.params),
+        opt_states=rebuilt("optimizer", like.opt_states),
         step=items["progress"]["step"],
         key=jax.random.wrap_key_data(items["progress"]["key"]),
     )

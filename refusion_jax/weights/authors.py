@@ -10,6 +10,18 @@ from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.checks import check_leaves
 
 
+def authors_trees(state_dict: Mapping[str, np.ndarray]) -> dict[str, Params]:
+    """Returns the authors' released weights as our trees: F alone.
+
+    Args:
+      state_dict: as `pth.read_pth` returns it.
+
+    Raises:
+      ValueError: as `convert_authors` does.
+    """
+    return {"fusion": convert_authors(state_dict)}
+
+
 def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
     """The authors' released weights as F's parameters.
 

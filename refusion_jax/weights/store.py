@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -13,11 +13,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from refusion_jax.array_types import Params
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.methods.refusion.nets import networks
-from refusion_jax.weights.authors import convert_authors
+from refusion_jax.methods.protocol import FusionModel, Method
+from refusion_jax.methods.registry import DEFAULT, find
+from refusion_jax.weights.authors import authors_trees
 from refusion_jax.weights.checks import check_leaves
 from refusion_jax.weights.pth import existing_file, read_pth
 
+METHOD_NOTE = "method"  # the metadata that names whose weights a file holds
 RUN_WEIGHTS = "weights.safetensors"  # what a run folder exports at each save
 
 
@@ -25,60 +27,61 @@ class Weights(NamedTuple):
     """What a `.safetensors` file of ours holds.
 
     Attributes:
-      trees: parameter trees by name: any of "fusion", "reconstruction", "proposal".
+      method: whose weights they are.
+      trees: parameter trees by name: any of `method.trees`.
       metadata: free text by name, such as the configuration of the training.
     """
 
+    method: Method
     trees: dict[str, Params]
     metadata: dict[str, str]
 
 
-def load_fusion_params(path: str | os.PathLike[str]) -> Params:
-    """F's parameters from any place that holds them.
+def load_model(path: str | os.PathLike[str]) -> FusionModel:
+    """Loads whatever a place holds as something that fuses.
 
     Args:
       path: a `.pth` of the authors, our `.safetensors`, or a run folder that holds one.
 
     Returns:
-      theta_F, float32 numpy arrays, in the variant that was trained.
+      The model, in the variant that was trained.
 
     Raises:
       FileNotFoundError: if there is nothing, or no exported weights in the folder.
-      ValueError: if the file is of another kind, broken, or not of F.
+      ValueError: if the file is of another kind, broken, or without what fuses.
     """
-    trees = load_any_weights(path).trees
-    return require_fusion(trees, str(weights_file(path)))["fusion"]
+    weights = load_any_weights(path)
+    return weights.method.model(weights.trees, str(weights_file(path)))
 
 
-def require_fusion(trees: dict[str, Params], place: str) -> dict[str, Params]:
-    """Refuses weights without F.
+def as_model(
+    weights: str | os.PathLike[str] | FusionModel | Mapping[str, Any],
+) -> FusionModel:
+    """Returns something that fuses, from whatever a caller has.
 
     Args:
-      trees: by name.
-      place: where they are from.
-
-    Returns:
-      The trees.
+      weights: a path as `load_model` takes it, a model, or the parameters of the
+        default method's network that fuses.
 
     Raises:
-      ValueError: if "fusion" is not among them.
+      FileNotFoundError, ValueError: as `load_model` does.
     """
-    if "fusion" not in trees:
-        raise ValueError(
-            f"expected weights of the fusion network in {place}, got only "
-            f"{', '.join(trees)}; name a file that holds fusion."
-        )
-    return trees
+    if isinstance(weights, str | os.PathLike):
+        return load_model(weights)
+    if hasattr(weights, "fuse"):
+        return cast(FusionModel, weights)
+    method = find(DEFAULT)
+    return method.model({method.trees[0]: weights}, f"parameters of {method.name}")
 
 
 def load_any_weights(path: str | os.PathLike[str]) -> Weights:
     """All that a place of weights holds.
 
     Args:
-      path: as for `load_fusion_params`.
+      path: as for `load_model`.
 
     Returns:
-      The trees and the metadata; of a `.pth` file, fusion and no metadata.
+      The trees and the metadata; a `.pth` file has no metadata.
 
     Raises:
       FileNotFoundError: if there is nothing, or no exported weights in the folder.
@@ -86,7 +89,7 @@ def load_any_weights(path: str | os.PathLike[str]) -> Weights:
     """
     path = weights_file(path)
     if path.suffix == ".pth":
-        return Weights({"fusion": convert_authors(read_pth(path))}, {})
+        return Weights(find(DEFAULT), authors_trees(read_pth(path)), {})
     if path.suffix != ".safetensors":
         raise ValueError(
             f"expected a .safetensors file, a .pth file or a run folder, got {path}; "
@@ -110,8 +113,10 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
 
 def save_weights(
     path: str | os.PathLike[str],
-    trees: Mapping[str, Params] | networks.NetsParams,
+    trees: Any,
     metadata: Mapping[str, str] | None = None,
+    *,
+    method: Method | None = None,
 ) -> None:
     """Writes parameter trees; the file appears complete or not at all.
 
@@ -119,25 +124,29 @@ def save_weights(
 
     Args:
       path: ends in `.safetensors`; an existing file is replaced.
-      trees: any of "fusion", "reconstruction", "proposal"; float32 leaves.
+      trees: a mapping or a NamedTuple of any of the method's trees; float32 leaves.
       metadata: text to keep with them.
+      method: whose they are; None: the default method's.
 
     Raises:
-      ValueError: if the ending is another, or a tree is not one of ours or not finite.
+      ValueError: if the ending is another, or a tree is not one of the method's or not
+        finite.
     """
-    path = Path(path)
+    path, method = Path(path), method or find(DEFAULT)
     if path.suffix != ".safetensors":
-        raise ValueError(f"expected a name ending in .safetensors, got {path}.")
-    if isinstance(trees, networks.NetsParams):
-        trees = trees._asdict()
-    leaves = {name: flatten_dict(tree, sep="/") for name, tree in trees.items()}
-    _check_trees(leaves, str(path))
+        raise ValueError(
+            f"expected a name ending in .safetensors, got {path}; rename it."
+        )
+    named = trees if isinstance(trees, Mapping) else trees._asdict()
+    leaves = {name: flatten_dict(tree, sep="/") for name, tree in named.items()}
+    _check_trees(method, leaves, str(path))
     tensors = flatten_dict(jax.tree.map(partial(np.array, order="C"), leaves), sep="/")
-    replace_file(path, safetensors.numpy.save(tensors, dict(metadata or {})))
+    notes = {**(metadata or {}), METHOD_NOTE: method.name}
+    replace_file(path, safetensors.numpy.save(tensors, notes))
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
-    """Reads what `save_weights` has written, and checks it against our networks.
+    """Reads what `save_weights` has written, and checks it against its networks.
 
     Args:
       path: a `.safetensors` file.
@@ -162,8 +171,11 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         raise ValueError(
             f"expected a .safetensors file, got {path} ({error}); export it again."
         ) from error
-    _check_trees(leaves, str(path))
-    return Weights({k: unflatten_dict(v, sep="/") for k, v in leaves.items()}, metadata)
+    # Files that name no method are older than the second one.
+    method = find(metadata.pop(METHOD_NOTE, DEFAULT))
+    _check_trees(method, leaves, str(path))
+    trees = {name: unflatten_dict(tree, sep="/") for name, tree in leaves.items()}
+    return Weights(method, trees, metadata)
 
 
 def parameter_count(tree: Params) -> int:
@@ -175,13 +187,14 @@ def parameter_count(tree: Params) -> int:
     return sum(np.size(leaf) for leaf in jax.tree.leaves(tree))
 
 
-def _check_trees(trees: Mapping[str, Mapping[str, Any]], place: str) -> None:
-    known = networks.NetsParams._fields
-    if not trees or not set(trees) <= set(known):
+def _check_trees(
+    method: Method, trees: Mapping[str, Mapping[str, Any]], place: str
+) -> None:
+    if not trees or not set(trees) <= set(method.trees):
         raise ValueError(
-            f"expected any of the trees {', '.join(known)} for {place}, got "
+            f"expected any of the trees {', '.join(method.trees)} for {place}, got "
             f"{', '.join(sorted(trees)) or 'none'}; choose from these."
         )
     for name, leaves in trees.items():
-        shapes = networks.shapes_of(name, leaves)
+        shapes = method.shapes(name, leaves)
         check_leaves(shapes, leaves, f"the weights of {name} for {place}")

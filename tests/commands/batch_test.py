@@ -11,6 +11,7 @@ from PIL import Image
 
 from refusion_jax.cli import main
 from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion import forward
 from refusion_jax.pictures.codecs import read_picture
 
 RNG = np.random.default_rng(0)
@@ -91,7 +92,7 @@ def test_ctrl_c_says_how_far_it_came(workplace, pairs, capsys, monkeypatch):
             raise KeyboardInterrupt
         return a
 
-    monkeypatch.setattr(inference, "fuse_luminance", press_at_10)
+    monkeypatch.setattr(forward, "fuse_luminance", press_at_10)
     assert fuse("a", "b", "-o", "out") == 130
     out, err = capsys.readouterr()
     told = len(out.splitlines())
@@ -104,13 +105,13 @@ def test_ctrl_c_says_how_far_it_came(workplace, pairs, capsys, monkeypatch):
 SLOW_COMMAND = """
 import sys, time
 from refusion_jax import cli
-from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion import forward
 
 def slow_mean(params, a, b, **_):
     time.sleep(0.02)
     return (a + b) / 2
 
-inference.fuse_luminance = slow_mean
+forward.fuse_luminance = slow_mean
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion import forward
 from refusion_jax.weights.store import save_weights
 
 
@@ -12,7 +12,7 @@ def workplace(tmp_path, params, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # A network that compiles at once, and needs the weights that were named.
     monkeypatch.setattr(
-        inference,
+        forward,
         "fuse_luminance",
         lambda params, a, b, **_: a + params["tail2"][0, 0, 0, 0] * b,
     )

@@ -5,7 +5,7 @@ import jax
 import pytest
 
 from refusion_jax.cli import main
-from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion import forward
 
 
 def doctor(capsys):
@@ -31,7 +31,7 @@ def test_a_broken_one_says_why_and_exits_with_1(capsys, monkeypatch, kind):
     def fail(*_, **__):
         raise kind("no device\nmore lines")
 
-    monkeypatch.setattr(inference, "fuse_luminance", fail)
+    monkeypatch.setattr(forward, "fuse_luminance", fail)
     status, facts = doctor(capsys)
     assert status == 1
     assert facts["fusion"] == "failed (no device)"
@@ -41,7 +41,7 @@ def test_what_is_not_installed_is_said(capsys, monkeypatch):
     def absent(package):
         raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(inference, "fuse_luminance", lambda params, a, b, **_: a)
+    monkeypatch.setattr(forward, "fuse_luminance", lambda params, a, b, **_: a)
     monkeypatch.setattr(metadata, "version", absent)
     status, facts = doctor(capsys)
     assert status == 0

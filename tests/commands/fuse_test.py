@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from refusion_jax.cli import main
-from refusion_jax.fusing import inference, loss_maps
-from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion import forward, model
 from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.weights.store import save_weights
 
@@ -72,7 +72,7 @@ def test_exhausted_memory_fails_one_pair_in_one_sentence(run, capsys, monkeypatc
     def exhaust(*_, **__):
         raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore lines")
 
-    monkeypatch.setattr(inference, "fuse_luminance", exhaust)
+    monkeypatch.setattr(forward, "fuse_luminance", exhaust)
     assert fuse("a/1.png", "b/1.png", "-o", "out.png") == 1
     assert capsys.readouterr().err == (
         "refusion: 1: RESOURCE_EXHAUSTED: out of memory\n"
@@ -200,11 +200,10 @@ def test_maps_are_written_beside_the_picture(run, tree_of, params, monkeypatch):
     """P prefers a where a is brighter: a network that compiles at once."""
 
     def prefer_brighter(params, a, b):
-        pair = np.float32(a > b)
-        maps = np.concatenate([pair, 1 - pair], axis=-1)
-        return networks.WeightMaps(maps, 1 - maps)
+        w_a = np.float32(a > b)[..., 0]
+        return {"w_a": w_a, "w_b": 1 - w_a, "v_a": 1 - w_a, "v_b": w_a}
 
-    monkeypatch.setattr(loss_maps, "_propose", prefer_brighter)
+    monkeypatch.setattr(model, "propose_maps", prefer_brighter)
     trees = {"fusion": params, "proposal": tree_of("proposal")}
     save_weights(run / "weights.safetensors", trees)
     assert fuse("a", "b", "-o", "out", "--maps") == 0

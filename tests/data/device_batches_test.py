@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from refusion_jax.data import device_batches
-from refusion_jax.data.crops import Stage, epoch_order
+from refusion_jax.data.crops import VALIDATION, epoch_order
 from refusion_jax.data.device_batches import draw_batch, pack
 
 CROP = 4
+FUSION = 3
 SIZES = [(8, 9), (6, 7), (4, 20), (7, 6)]
 KEY = jax.random.key(0)
 
@@ -27,11 +28,11 @@ PAIRS = list(make_pairs())
 SET = pack(PAIRS)
 
 
-def draw(key=KEY, *, stage=Stage.FUSION, epoch=0, step=0, order=None, **options):
+def draw(key=KEY, *, stream=FUSION, epoch=0, step=0, order=None, **options):
     order = jnp.arange(len(PAIRS)) if order is None else order
-    options = {"batch_size": 4, "crop_size": CROP} | options
+    options = {"count": 4, "crop_size": CROP} | options
     return draw_batch(
-        SET, key, stage=stage, epoch=epoch, step=step, order=order, **options
+        SET, key, stream=stream, epoch=epoch, step=step, order=order, **options
     )
 
 
@@ -60,7 +61,7 @@ def locate(crop):
 @pytest.fixture(scope="module")
 def many():
     """Places of 4096 crops, 1024 of each pair."""
-    batch = jax.jit(partial(draw, batch_size=4096))()
+    batch = jax.jit(partial(draw, count=4096))()
     return np.array([locate(crop) for crop in to_bytes(batch.source_a)]), batch
 
 
@@ -73,8 +74,7 @@ def test_both_sources_are_cut_and_turned_alike(many):
     _, batch = many
     a, b = to_bytes(batch.source_a), to_bytes(batch.source_b)
     np.testing.assert_array_equal(b, 255 - a)
-    np.testing.assert_array_equal(batch.target_a, batch.source_a)
-    np.testing.assert_array_equal(batch.target_b, batch.source_b)
+    assert batch.third is None
 
 
 def test_all_places_up_to_the_last_row_and_column_are_equally_likely(many):
@@ -98,7 +98,7 @@ def test_all_eight_symmetries_are_equally_likely(many):
 
 
 def test_without_augmentation_nothing_is_turned():
-    batch = jax.jit(partial(draw, batch_size=64, augment=False))()
+    batch = jax.jit(partial(draw, count=64, augment=False))()
     crops = to_bytes(batch.source_a)
     assert {locate(crop)[3] for crop in crops} == {0}
 
@@ -124,7 +124,7 @@ def test_the_same_call_gives_the_same_batch_and_any_other_another():
         draw(jax.random.key(1)),
         draw(epoch=1),
         draw(step=1),
-        *(draw(stage=s) for s in (Stage.META_TRAIN, Stage.META_TEST, Stage.VALIDATION)),
+        *(draw(stream=s) for s in (1, 2, VALIDATION)),
     )
     assert not any(equal(batch, other) for other in others)
 
@@ -134,29 +134,19 @@ def test_steps_go_through_the_order_and_begin_again():
     seen = [
         locate(crop)[0]
         for step in range(3)
-        for crop in to_bytes(draw(step=step, order=order, batch_size=2).source_a)
+        for crop in to_bytes(draw(step=step, order=order, count=2).source_a)
     ]
     assert seen == [3, 0, 2, 3, 0, 2]
-
-
-def test_swap_adds_copies_with_exchanged_sources_and_the_same_targets():
-    plain, swapped = draw(batch_size=2), draw(batch_size=4, swap=True)
-    np.testing.assert_array_equal(swapped.source_a[:2], plain.source_a)
-    np.testing.assert_array_equal(swapped.source_a[2:], plain.source_b)
-    np.testing.assert_array_equal(swapped.source_b[2:], plain.source_a)
-    for half in (slice(2), slice(2, 4)):
-        np.testing.assert_array_equal(swapped.target_a[half], plain.source_a)
-        np.testing.assert_array_equal(swapped.target_b[half], plain.source_b)
 
 
 @pytest.mark.parametrize("count", [2, 7, 8])
 def test_an_epoch_has_every_pair_once_and_disjoint_meta_sets(count):
     order = epoch_order(KEY, 0, count)
-    assert sorted(np.concatenate([order.meta_train, order.meta_test])) == [
+    assert sorted(np.concatenate([order.first_half, order.second_half])) == [
         *range(count)
     ]
-    assert len(order.meta_train) == count // 2
-    assert sorted(np.asarray(order.fusion)) == [*range(count)]
+    assert len(order.first_half) == count // 2
+    assert sorted(np.asarray(order.all)) == [*range(count)]
 
 
 def test_each_epoch_and_each_key_has_an_order_of_its_own():
@@ -164,15 +154,15 @@ def test_each_epoch_and_each_key_has_an_order_of_its_own():
         tuple(np.asarray(getattr(epoch_order(key, epoch, 50), name)))
         for key in (KEY, jax.random.key(1))
         for epoch in (0, 1)
-        for name in ("fusion", "meta_train")
+        for name in ("all", "first_half")
     ]
     assert len(set(orders)) == len(orders)
     again = epoch_order(KEY, 0, 50)
-    assert tuple(np.asarray(again.fusion)) == orders[0]
+    assert tuple(np.asarray(again.all)) == orders[0]
 
 
-def test_pairs_exchange_between_meta_train_and_meta_test_over_the_epochs():
-    seen = [set(np.asarray(epoch_order(KEY, e, 10).meta_train)) for e in range(20)]
+def test_pairs_exchange_between_the_halves_over_the_epochs():
+    seen = [set(np.asarray(epoch_order(KEY, e, 10).first_half)) for e in range(20)]
     assert set.union(*seen) == set(range(10))
 
 
@@ -186,5 +176,5 @@ def test_more_pixels_than_can_be_indexed_are_refused(monkeypatch):
     monkeypatch.setattr(device_batches, "MAX_PIXELS", total)
     pack(PAIRS)
     monkeypatch.setattr(device_batches, "MAX_PIXELS", total - 1)
-    with pytest.raises(ValueError, match="has 236 pixels a source, more than the 235"):
+    with pytest.raises(ValueError, match=r"at most 235 pixels .*, got 236"):
         pack(PAIRS)

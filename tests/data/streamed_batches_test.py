@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.data.crops import Crops, Stage, epoch_order
-from refusion_jax.data.device_batches import as_batch, crops_in_batch, draw_batch, pack
+from refusion_jax.data.crops import Crops, epoch_order
+from refusion_jax.data.device_batches import as_batch, draw_batch, pack
 from refusion_jax.data.layout import SplitFolders
 
 pytest.importorskip("grain", reason="grain is in the extra `data`")
@@ -21,6 +21,7 @@ from refusion_jax.data.streamed_batches import (
 )
 
 CROP = 8
+META_TRAIN, FUSION = 1, 3
 STEPS = 12
 SIZES = [(8, 9), (20, 17), (9, 30), (16, 8), (11, 11)]
 KEY = jax.random.key(7)
@@ -30,23 +31,23 @@ PAIRS = [
 ]
 
 
-def planned(*, stage=Stage.FUSION, epoch=1, count=4, augment=True, steps=STEPS):
+def planned(*, stream=FUSION, epoch=1, count=4, augment=True, steps=STEPS):
     return plan(
         SIZES,
         KEY,
-        stage=stage,
+        stream=stream,
         epoch=epoch,
         steps=steps,
-        order=order_of(stage, epoch),
+        order=order_of(stream, epoch),
         crops_in_step=count,
         crop_size=CROP,
         augment=augment,
     )
 
 
-def order_of(stage, epoch):
+def order_of(stream, epoch):
     order = epoch_order(KEY, epoch, len(SIZES))
-    return order.meta_train if stage == Stage.META_TRAIN else order.fusion
+    return order.first_half if stream == META_TRAIN else order.all
 
 
 def streamed(pairs=PAIRS, count=4, crops=None, **processes):
@@ -59,38 +60,36 @@ def equal(one, other):
 
 
 @pytest.mark.parametrize(
-    ("stage", "augment", "swap"),
+    ("stream", "augment", "count"),
     [
-        (Stage.META_TRAIN, True, False),
-        (Stage.FUSION, True, False),
-        (Stage.FUSION, True, True),
-        (Stage.FUSION, False, False),
+        (META_TRAIN, True, 4),
+        (FUSION, True, 4),
+        (FUSION, True, 2),
+        (FUSION, False, 4),
     ],
 )
-def test_streamed_batches_are_those_of_the_device_bit_for_bit(stage, augment, swap):
-    count = crops_in_batch(4, swap)
-    to_batch = jax.jit(partial(as_batch, swap=swap))
+def test_streamed_batches_are_those_of_the_device_bit_for_bit(stream, augment, count):
+    to_batch = jax.jit(lambda a, b: as_batch(a, b)[:2])
     on_device = jax.jit(
         partial(
             draw_batch,
             pack(PAIRS),
             KEY,
-            stage=stage,
-            order=order_of(stage, 1),
-            batch_size=4,
+            stream=stream,
+            order=order_of(stream, 1),
+            count=count,
             crop_size=CROP,
             augment=augment,
-            swap=swap,
         )
     )
-    crops = planned(stage=stage, count=count, augment=augment)
-    stream = streamed(count=count, crops=crops)
-    assert len(stream) == STEPS
+    crops = planned(stream=stream, count=count, augment=augment)
+    batches = streamed(count=count, crops=crops)
+    assert len(batches) == STEPS
     for step in range(STEPS):
         batch = on_device(epoch=1, step=step)
-        assert batch.source_a.shape == (4, CROP, CROP, 1)
-        assert equal(to_batch(*stream[step]), batch)
-    assert not equal(to_batch(*stream[0]), on_device(epoch=2, step=0))
+        assert batch.source_a.shape == (count, CROP, CROP, 1)
+        assert equal(to_batch(*batches[step]), batch[:2])
+    assert not equal(to_batch(*batches[0]), on_device(epoch=2, step=0)[:2])
 
 
 @pytest.mark.parametrize("index", range(8))
@@ -180,19 +179,19 @@ def test_the_number_of_workers_changes_nothing(prepared, worker_count):
 
 
 def test_a_reader_goes_through_the_stages_and_can_begin_anywhere():
-    def stack(stage, epoch, start, length):
+    def stack(stream, epoch, start, length):
         count = 2
-        crops = planned(stage=stage, epoch=epoch, count=count)
-        stream = streamed(count=count, crops=crops)
-        steps = [stream[i] for i in range(start, start + length)]
+        crops = planned(stream=stream, epoch=epoch, count=count)
+        batches = streamed(count=count, crops=crops)
+        steps = [batches[i] for i in range(start, start + length)]
         return [np.stack(side) for side in zip(*steps, strict=True)]
 
-    def read(reader, stage, epoch, start, length):
+    def read(reader, stream, epoch, start, length):
         return reader.read(
             KEY,
-            stage=stage,
+            stream=stream,
             epoch=epoch,
-            order=order_of(stage, epoch),
+            order=order_of(stream, epoch),
             steps=STEPS,
             start=start,
             length=length,
@@ -200,13 +199,13 @@ def test_a_reader_goes_through_the_stages_and_can_begin_anywhere():
 
     options = {"crops_in_step": 2, "crop_size": CROP, "augment": True}
     dispatches = [
-        (Stage.META_TRAIN, 0, 0, 6),
-        (Stage.FUSION, 0, 0, 4),
-        (Stage.META_TRAIN, 0, 6, 6),
-        (Stage.FUSION, 0, 4, 4),
-        (Stage.FUSION, 0, 8, 4),
-        (Stage.FUSION, 1, 0, 4),
-        (Stage.FUSION, 1, 8, 4),  # not the next one
+        (META_TRAIN, 0, 0, 6),
+        (FUSION, 0, 0, 4),
+        (META_TRAIN, 0, 6, 6),
+        (FUSION, 0, 4, 4),
+        (FUSION, 0, 8, 4),
+        (FUSION, 1, 0, 4),
+        (FUSION, 1, 8, 4),  # not the next one
     ]
     through = StageReader(PAIRS, **options)
     for dispatch in dispatches:

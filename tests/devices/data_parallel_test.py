@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.array_types import WeightMaps
 from refusion_jax.devices.data_parallel import batch_mesh, replicated
+from refusion_jax.methods.refusion.losses import WeightMaps
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from refusion_jax.evaluation.scoring import (
     score,
 )
 from refusion_jax.fusing import inference
+from refusion_jax.methods.refusion import forward
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.weights.store import save_weights
@@ -50,7 +51,7 @@ def folders(tmp_path, monkeypatch):
 def weights(folders, monkeypatch):
     """A weight file, for a network that compiles at once and needs those weights."""
     monkeypatch.setattr(
-        inference,
+        forward,
         "fuse_luminance",
         lambda params, a, b, **_: a + params["tail2"][0, 0, 0, 0] * b,
     )
@@ -140,19 +141,18 @@ def test_the_scored_picture_is_the_one_that_refusion_fuse_writes(folders, weight
     )
 
 
-def test_the_authors_picture_is_grey_and_rounds_halves_down(folders, monkeypatch):
+def test_the_authors_picture_is_grey_and_rounds_halves_down(
+    folders, monkeypatch, hand_model
+):
     # A hair above the halves: double precision cannot hold them on the way.
     half = 0.5 + 2e-10
     levels = np.array([[0, half, 1 + half, 2.49], [2.51, 253 + half, 254 + half, 255]])
     monkeypatch.setattr(
         inference,
         "fuse_pictures",
-        lambda params, a, b, **_: levels / 255 + 0 * a[:2, :4],
+        lambda model, a, b, **_: levels / 255 + 0 * a[:2, :4],
     )
-    monkeypatch.setattr(
-        "refusion_jax.evaluation.candidates.load_fusion_params", lambda weights: {}
-    )
-    method = FromWeights("any", rounding="authors")
+    method = FromWeights(hand_model(), rounding="authors")
     fused = method(Pair("1", folders / "a" / "1.png", folders / "b" / "1.bmp"))
     assert fused.dtype == np.uint8
     np.testing.assert_array_equal(fused, [[0, 0, 1, 2], [3, 253, 254, 255]])

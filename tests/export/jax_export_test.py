@@ -15,10 +15,11 @@ import pytest
 
 from refusion_jax.cli import main
 from refusion_jax.export.artefact import load_exported, metadata_file, write_artefact
-from refusion_jax.export.jax_export import at_once, export_fusion
+from refusion_jax.export.jax_export import export_fusion
 from refusion_jax.fusing.inference import fuse_pictures
+from refusion_jax.methods.refusion.forward import at_once
 from refusion_jax.methods.refusion.nets import networks
-from refusion_jax.weights.store import save_weights
+from refusion_jax.weights.store import as_model, save_weights
 
 pytest.importorskip(
     "flatbuffers", reason="flatbuffers is not installed (the extra `export`)"
@@ -92,7 +93,7 @@ def outside(tmp_path_factory, weights):
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory, params):
     path = tmp_path_factory.mktemp("inside") / "colour.jax"
-    return path, export_fusion(params, path, colour="inside")
+    return path, export_fusion(as_model(params), path, colour="inside")
 
 
 def run_alone(artefact, folder, pairs):
@@ -129,7 +130,7 @@ def test_colour_inside_is_the_colour_of_the_package(inside, params, tmp_path):
     fused = run_alone(inside[0], tmp_path, {"rgb": COLOURS})["rgb"]
     assert fused.shape == COLOURS.shape[1:]
     for result, source_a, source_b in zip(fused, *COLOURS, strict=True):
-        expected = fuse_pictures(params, source_a, source_b)
+        expected = fuse_pictures(as_model(params), source_a, source_b)
         if expected.ndim == 2:
             expected = np.stack([expected] * 3, axis=-1)
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
@@ -261,7 +262,7 @@ def test_an_artefact_without_its_json_is_told(copy, text):
 )
 def test_what_cannot_be_exported_is_told(tmp_path, params, name, rules, message):
     with pytest.raises(ValueError, match=message):
-        export_fusion(params, tmp_path / name, **rules)
+        export_fusion(as_model(params), tmp_path / name, **rules)
     assert not list(tmp_path.iterdir())
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from refusion_jax.export.artefact import metadata_file
 from refusion_jax.fusing.inference import fuse_pictures
+from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.refusion.nets import networks
+from refusion_jax.weights.store import as_model
 
 WHY = "jax2onnx and onnxruntime have an environment of their own, see experiments/"
 pytest.importorskip("jax2onnx", reason=WHY)
@@ -28,7 +30,7 @@ def params(params):
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory, params):
     path = tmp_path_factory.mktemp("onnx") / "fusion.onnx"
-    export_onnx.export_onnx(params, path)
+    export_onnx.export_onnx(as_model(params), path)
     return path
 
 
@@ -58,15 +60,17 @@ def test_its_inputs_are_named_and_of_any_size(outside):
 @pytest.mark.parametrize("rule", ["stretch", "source"])
 def test_colour_inside_is_the_colour_of_the_package(tmp_path, params, rule):
     path = tmp_path / "colour.onnx"
-    export_onnx.export_onnx(params, path, colour="inside", output_range=rule)
+    export_onnx.export_onnx(as_model(params), path, colour="inside", output_range=rule)
     pair = RNG.random((2, 2, 21, 13, 3), np.float32)
     pair[0, 1] = pair[0, 1, ..., :1]  # grey and colour
     fused = export_onnx.load_onnx(path).fuse(*pair)
     for result, source_a, source_b in zip(fused, *pair, strict=True):
-        expected = fuse_pictures(params, source_a, source_b, output_range=rule)
+        expected = fuse_pictures(
+            as_model(params), source_a, source_b, rules=Rules(output_range=rule)
+        )
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
 
 
 def test_other_names_are_refused(tmp_path, params):
     with pytest.raises(ValueError, match=r"ending in \.onnx, got .*a\.jax"):
-        export_onnx.export_onnx(params, tmp_path / "a.jax")
+        export_onnx.export_onnx(as_model(params), tmp_path / "a.jax")

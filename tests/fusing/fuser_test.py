@@ -2,14 +2,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 import refusion_jax
 from refusion_jax import Fuser, fuse
-from refusion_jax.fusing import inference, loss_maps
+from refusion_jax.methods.refusion import model
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.photographs import read_photograph
 from refusion_jax.weights.store import save_weights
@@ -30,19 +29,24 @@ def trees():
 
 
 @pytest.fixture
-def mean(monkeypatch):
-    """A network that compiles at once, and counts how many of it run at a time."""
-    running, most = [], []
+def most():
+    """How many of the models run at a time, noted at each start."""
+    return []
 
-    def mean(params, a, b, **_):
+
+@pytest.fixture
+def mean(hand_model, most):
+    """A model that compiles at once."""
+    running = []
+
+    def mean(a, b):
         running.append(1)
         most.append(len(running))
         threading.Event().wait(0.002)
         running.pop()
         return (a + b) / 2
 
-    monkeypatch.setattr(inference, "fuse_luminance", mean)
-    return most
+    return hand_model(mean)
 
 
 @pytest.fixture
@@ -54,17 +58,17 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_a_fuser_gives_what_fuse_gives(mean, trees):
+def test_a_fuser_gives_what_fuse_gives(mean):
     rules = {"output_range": "none", "align": "crop", "levels": "min-max"}
-    fuser = Fuser(trees["fusion"], **rules)
+    fuser = Fuser(mean, **rules)
     deep = GREY_A.astype(np.uint16) * 100
     for sources in ((GREY_A, RGB), (deep, GREY_B), (GREY_A, GREY_B[1:], RGB)):
-        expected = fuse(*sources, weights=trees["fusion"], **rules)
+        expected = fuse(*sources, weights=mean, **rules)
         np.testing.assert_array_equal(fuser.fuse(*sources), expected)
         assert fuser.fuse(*sources).dtype == expected.dtype
 
 
-def test_weights_are_loaded_once(mean, trees, tmp_path):
+def test_weights_are_loaded_once(trees, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_weights(path, {"fusion": trees["fusion"]})
     fuser = Fuser(path)
@@ -73,8 +77,8 @@ def test_weights_are_loaded_once(mean, trees, tmp_path):
     np.testing.assert_array_equal(fuser.fuse(GREY_A, GREY_B), expected)
 
 
-def test_a_file_is_written_with_what_belongs_to_it(mean, trees, files):
-    fuser = Fuser(trees["fusion"])
+def test_a_file_is_written_with_what_belongs_to_it(mean, files):
+    fuser = Fuser(mean)
     made = fuser.fuse_file(files / "out.png", files / "grey.png", files / "rgb.png")
     read = read_photograph(files / "out.png")
     np.testing.assert_array_equal(read.pixels, fuser.fuse(GREY_B, RGB))
@@ -84,7 +88,7 @@ def test_a_file_is_written_with_what_belongs_to_it(mean, trees, files):
         fuser.fuse_file(files / "out.gif", files / "grey.png", files / "rgb.png")
 
 
-def test_many_are_fused_in_order_and_a_bad_one_is_an_outcome(mean, trees, files):
+def test_many_are_fused_in_order_and_a_bad_one_is_an_outcome(mean, files):
     (files / "bad.png").write_bytes(b"no picture")
     groups = [
         (files / "grey.png", files / "rgb.png"),
@@ -92,7 +96,7 @@ def test_many_are_fused_in_order_and_a_bad_one_is_an_outcome(mean, trees, files)
         (GREY_A, GREY_B, RGB),
         (GREY_A, GREY_B.T),
     ]
-    fuser = Fuser(trees["fusion"])
+    fuser = Fuser(mean)
     outcomes = list(fuser.fuse_many(groups, jobs=3))
     assert [outcome.item for outcome in outcomes] == groups
     for i in (0, 2):
@@ -102,8 +106,8 @@ def test_many_are_fused_in_order_and_a_bad_one_is_an_outcome(mean, trees, files)
     assert "source 2 of 6x8" in str(outcomes[3].error)
 
 
-def test_threads_share_a_fuser_and_one_is_on_the_device_at_a_time(mean, trees):
-    fuser = Fuser(trees["fusion"])
+def test_threads_share_a_fuser_and_one_is_on_the_device_at_a_time(mean, most):
+    fuser = Fuser(mean)
     pairs = RNG.integers(0, 256, (24, 2, 6, 8), np.uint8)
     expected = [fuser.fuse(*pair) for pair in pairs]
     with ThreadPoolExecutor(6) as pool:
@@ -111,7 +115,7 @@ def test_threads_share_a_fuser_and_one_is_on_the_device_at_a_time(mean, trees):
             expected, pool.map(lambda pair: fuser.fuse(*pair), pairs), strict=True
         ):
             np.testing.assert_array_equal(one, other)
-    assert set(mean) == {1}
+    assert set(most) == {1}
 
 
 def test_warming_up_traces_the_size_that_is_fused_later(trees, monkeypatch):
@@ -124,8 +128,8 @@ def test_warming_up_traces_the_size_that_is_fused_later(trees, monkeypatch):
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"output_range": "wide"}, "expected an output range of stretch"),
-        ({"align": "rotate"}, "expected align to be one of none, crop"),
+        ({"output_range": "wide"}, "expected output_range among stretch, none"),
+        ({"align": "rotate"}, "expected align among none, crop"),
         ({"levels": "warm"}, "expected a range rule"),
     ],
 )
@@ -142,10 +146,10 @@ def test_weights_of_another_kind_are_refused_at_once(weights):
 
 def test_loss_maps_need_the_loss_proposal_module(trees, tmp_path, monkeypatch):
     def left(params, a, b):
-        pair = jnp.broadcast_to(jnp.asarray([1.0, 0.0]), (*a.shape[:3], 2))
-        return networks.WeightMaps(pair * a, pair * b)
+        nothing = np.zeros(a.shape[:2])
+        return {"w_a": a[..., 0], "w_b": nothing, "v_a": b[..., 0], "v_b": nothing}
 
-    monkeypatch.setattr(loss_maps, "_propose", left)
+    monkeypatch.setattr(model, "propose_maps", left)
     path = tmp_path / "weights.safetensors"
     save_weights(path, {name: trees[name] for name in ("fusion", "proposal")})
     maps = Fuser(path).loss_maps(GREY_A, RGB)

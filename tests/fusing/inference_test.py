@@ -6,25 +6,23 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from refusion_jax.fusing import inference
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.inference import fuse, fuse_pictures
+from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.refusion.nets import networks
-from refusion_jax.weights.store import load_fusion_params, save_weights
+from refusion_jax.weights.store import load_model, save_weights
 
+AS_IT_IS = Rules(output_range="none")
 HEIGHT, WIDTH = 11, 9
 RNG = np.random.default_rng(0)
 GREY_A, GREY_B = RNG.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
 RGB_A, RGB_B = RNG.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
 
 
-@pytest.fixture
-def mean_of_luminances(monkeypatch):
-    """Replaces the network: expected pictures can then be computed by hand."""
-    monkeypatch.setattr(
-        inference, "fuse_luminance", lambda params, a, b, **_: (a + b) / 2
-    )
-    return {"tail1": None}
+@pytest.fixture(scope="module")
+def mean_of_luminances(hand_model):
+    """In place of a network: expected pictures can be computed by hand."""
+    return hand_model()
 
 
 def luminance(picture):
@@ -139,10 +137,9 @@ def test_the_network_sees_the_unrounded_luminance_of_a_and_of_b(params):
 
 
 def test_unknown_precisions_are_refused(params):
-    message = "expected precision float32, tf32 or bfloat16, got 'half'; choose one"
+    message = "expected precision among float32, tf32, bfloat16, got 'half'"
     for call in (
         lambda: fuse(GREY_A, GREY_B, weights=params, precision="half"),
-        lambda: fuse_pictures(params, GREY_A, GREY_B, precision="half"),
         lambda: Fuser(params, precision="half"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -202,12 +199,9 @@ def test_weights_of_another_kind_are_refused(weights):
         fuse(GREY_A, GREY_B, weights=weights)
 
 
-def test_a_fused_picture_that_is_not_finite_is_refused(mean_of_luminances, monkeypatch):
-    monkeypatch.setattr(
-        inference, "fuse_luminance", lambda params, a, b, **_: a / 0 * 0
-    )
+def test_a_fused_picture_that_is_not_finite_is_refused(hand_model):
     with pytest.raises(ValueError, match="got NaN; check the weights"):
-        fuse(GREY_A, GREY_B, weights=mean_of_luminances)
+        fuse(GREY_A, GREY_B, weights=hand_model(lambda a, b: a / 0 * 0))
 
 
 # More than two, other rules
@@ -216,7 +210,7 @@ def test_a_fused_picture_that_is_not_finite_is_refused(mean_of_luminances, monke
 def weight_of_each(count, weights):
     """How much each of `count` sources weighs in the tree, if F takes the mean."""
     levels = np.eye(count, dtype=np.float32).reshape(count, 1, count)
-    fused = fuse_pictures(weights, *levels, output_range="none")
+    fused = fuse_pictures(weights, *levels, rules=AS_IT_IS)
     return fused[0].tolist()
 
 
@@ -237,17 +231,14 @@ def test_sources_of_a_stack_weigh_alike_up_to_a_factor_of_two(
     assert weight_of_each(count, mean_of_luminances) == expected
 
 
-def test_a_stack_is_fused_first_half_and_second_half_in_order(
-    mean_of_luminances, monkeypatch
-):
-    def note(params, a, b, **_):
+def test_a_stack_is_fused_first_half_and_second_half_in_order(hand_model):
+    def note(a, b):
         calls.append((float(a[0, 0, 0]), float(b[0, 0, 0])))
         return a / 2 + b / 4
 
     calls = []
-    monkeypatch.setattr(inference, "fuse_luminance", note)
     stack = [np.full((2, 2), level, np.float32) for level in (0.25, 0.5, 1, 0.125)]
-    fuse_pictures(mean_of_luminances, *stack, output_range="none")
+    fuse_pictures(hand_model(note), *stack, rules=AS_IT_IS)
     assert calls == [(0.25, 0.5), (1, 0.125), (0.25, 0.53125)]
 
 
@@ -320,7 +311,7 @@ def test_names_of_files_are_in_the_message_of_two_sizes(tmp_path, mean_of_lumina
 
 def test_the_order_of_a_stack_matters_little_and_less_than_one_after_the_other(shared):
     """Four slices of focus of a real scene, under the authors' weights."""
-    params = load_fusion_params(shared("official", "ivif", "ReFusion_IVIF.pth"))
+    model = load_model(shared("official", "ivif", "ReFusion_IVIF.pth"))
     with Image.open(shared("official", "ivif", "visible", "00906N.png")) as image:
         scene = image.convert("L").resize((64, 48))
     blurred = np.asarray(scene.filter(ImageFilter.GaussianBlur(3)), np.float32) / 255
@@ -329,17 +320,15 @@ def test_the_order_of_a_stack_matters_little_and_less_than_one_after_the_other(s
         slice_in_focus = np.s_[:, 16 * i : 16 * (i + 1)]
         picture[slice_in_focus] = np.float32(scene)[slice_in_focus] / 255
 
-    def one_after_the_other(params, *pictures, output_range):
+    def one_after_the_other(model, *pictures, rules):
         return functools.reduce(
-            lambda a, b: fuse_pictures(params, a, b, output_range=output_range),
-            pictures,
+            lambda a, b: fuse_pictures(model, a, b, rules=rules), pictures
         )
 
     def deviation(fuse):
         orders = [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 3, 0, 2)]
         fused = [
-            fuse(params, *(stack[i] for i in order), output_range="none")
-            for order in orders
+            fuse(model, *(stack[i] for i in order), rules=AS_IT_IS) for order in orders
         ]
         return 255 * np.abs(np.stack(fused[1:]) - fused[0]).mean()
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.fusing.loss_maps import propose_maps, write_maps
+from refusion_jax.fusing.loss_maps import maps_of, write_maps
+from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.photographs import Photograph
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.reporting.panel import GAP, LABEL_HEIGHT
@@ -33,7 +34,7 @@ def test_maps_are_written_as_arrays_pictures_and_a_panel(tmp_path):
     np.testing.assert_array_equal(panel[top : top + 5, GAP : GAP + 6], expected)
 
 
-def test_the_loss_weighs_two_sources(tmp_path):
+def test_maps_weigh_two_sources(hand_model):
     photographs = [Photograph(np.zeros((4, 4), np.uint8))] * 3
-    with pytest.raises(ValueError, match="two sources for the loss maps, got 3"):
-        propose_maps({}, photographs)
+    with pytest.raises(ValueError, match="two sources for the maps, got 3"):
+        maps_of(hand_model(), photographs, Rules())

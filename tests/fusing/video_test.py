@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from refusion_jax.cli import main
-from refusion_jax.fusing import inference
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.video import fuse_videos, is_video
 
@@ -15,11 +14,8 @@ RAMP = np.tile(np.linspace(40, 200, WIDTH), (HEIGHT, 1))
 
 
 @pytest.fixture
-def fuser(monkeypatch):
-    monkeypatch.setattr(
-        inference, "fuse_luminance", lambda params, a, b, **_: (a + b) / 2
-    )
-    return Fuser({"tail1": np.zeros(1)}, output_range="source")
+def fuser(hand_model):
+    return Fuser(hand_model(), output_range="source")
 
 
 def write(path, pictures, *, rate=RATE, pixels="gray", matrix=None):
@@ -73,8 +69,10 @@ def test_frames_are_fused_one_by_one_and_keep_their_times(tmp_path, fuser):
 
 
 @pytest.mark.parametrize("output_range", ["source", "none"])
-def test_a_bright_spot_does_not_make_the_rest_flicker(tmp_path, fuser, output_range):
-    fuser = Fuser({"tail1": np.zeros(1)}, output_range=output_range)
+def test_a_bright_spot_does_not_make_the_rest_flicker(
+    tmp_path, hand_model, output_range
+):
+    fuser = Fuser(hand_model(), output_range=output_range)
     a = write(tmp_path / "a.mkv", scene(6, spot=3))
     b = write(tmp_path / "b.mkv", scene(6))
     fuse_videos(fuser, [a, b], tmp_path / "out.mp4")
@@ -83,14 +81,13 @@ def test_a_bright_spot_does_not_make_the_rest_flicker(tmp_path, fuser, output_ra
     assert np.ptp(rest) < 0.5
     # What would be seen otherwise: the ramp's own top was white before.
     before, after = (
-        fuse_stretched(x, RAMP) for x in (scene(6, spot=3)[i] for i in (0, 5))
+        stretched(hand_model(), x) for x in (scene(6, spot=3)[i] for i in (0, 5))
     )
     assert before[16:, : WIDTH // 2].mean() - after[16:, : WIDTH // 2].mean() > 5
 
 
-def fuse_stretched(a, b):
-    stretching = Fuser({"tail1": np.zeros(1)})
-    return stretching.fuse(a.astype(np.uint8), b.astype(np.uint8)).astype(float)
+def stretched(model, a):
+    return Fuser(model).fuse(a.astype(np.uint8), RAMP.astype(np.uint8)).astype(float)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (31, 47)], ids=["even", "odd"])

@@ -3,7 +3,15 @@ import re
 
 import pytest
 
-from refusion_jax.training.config import PRESETS, Config, preset, to_flat, with_fields
+from refusion_jax.methods.refusion.settings import PRESETS
+from refusion_jax.training.config import (
+    Config,
+    all_fields,
+    may_change,
+    preset,
+    to_flat,
+    with_fields,
+)
 
 
 def test_the_papers_numbers_are_the_defaults():
@@ -44,15 +52,14 @@ def test_the_authors_preset_differs_in_their_habits_only():
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
-def test_presets_are_valid_and_fresh(name):
-    first = preset(name)
-    first.validate()
-    first.run.epochs = 1
+def test_presets_cannot_be_changed_in_place(name):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        preset(name).run.epochs = 1
     assert preset(name).run.epochs == 50
 
 
 def test_an_unknown_preset_lists_the_choices():
-    with pytest.raises(ValueError, match=f"preset 'best'.*from: {', '.join(PRESETS)}"):
+    with pytest.raises(ValueError, match=f"among {', '.join(PRESETS)}, got 'best'"):
         preset("best")
 
 
@@ -62,12 +69,29 @@ def test_field_names_are_unique_over_the_sections():
     names = [f.name for section in sections for f in dataclasses.fields(section)]
     assert len(names) == len(set(names))
     assert list(to_flat(Config())) == names
+    assert set(all_fields()) >= set(names)
+
+
+def test_every_setting_says_what_it_means():
+    for name, item in all_fields().items():
+        assert item.metadata["help"].endswith("."), name
+
+
+def test_a_run_may_change_what_no_step_depends_on():
+    assert may_change(Config()) == {
+        *("dataset", "data_dir", "source_a", "source_b", "memory_budget"),
+        *("reader_count", "save_every", "keep_checkpoints"),
+    }
 
 
 def test_replaced_fields_are_in_the_copy_and_not_in_the_original():
     base = Config()
     copy = with_fields(base, {"crop_size": 64, "epochs": 3, "reduction": "sum"})
-    assert (copy.data.crop_size, copy.run.epochs, copy.loss.reduction) == (64, 3, "sum")
+    assert (copy.data.crop_size, copy.run.epochs, copy.settings.reduction) == (
+        64,
+        3,
+        "sum",
+    )
     assert to_flat(base) == to_flat(Config())
     unchanged = set(to_flat(base)) - {"crop_size", "epochs", "reduction"}
     assert all(to_flat(copy)[name] == to_flat(base)[name] for name in unchanged)
@@ -79,67 +103,82 @@ def test_a_flat_config_rebuilds_itself():
 
 
 def test_an_unknown_setting_lists_all():
-    with pytest.raises(ValueError, match=r"setting 'crops'.*from: dataset, .*seed"):
+    with pytest.raises(ValueError, match=r"among dataset, .*seed, .*got 'crops'"):
         with_fields(Config(), {"crops": 3})
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
-        ({"epochs": 0}, "epochs must be at least 1, got 0."),
-        ({"accumulate": 0}, "accumulate must be at least 1, got 0."),
-        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1, got 0."),
-        ({"holdout_pairs": -1}, "holdout_pairs must be at least 0 and finite, got -1."),
-        ({"seed": -1}, "seed must be at least 0 and finite, got -1."),
+        ({"batch_size": 0}, "expected batch_size of at least 1, got 0"),
+        ({"epochs": 0}, "expected epochs of at least 1, got 0"),
+        ({"accumulate": 0}, "expected accumulate of at least 1, got 0"),
+        (
+            {"keep_checkpoints": 0},
+            "expected keep_checkpoints of at least 1, got 0",
+        ),
+        (
+            {"holdout_pairs": -1},
+            "expected holdout_pairs of at least 0, got -1",
+        ),
+        ({"seed": -1}, "expected seed of at least 0, got -1"),
         (
             {"alpha_fusion": -0.5},
-            "alpha_fusion must be at least 0 and finite, got -0.5.",
+            "expected alpha_fusion of at least 0, got -0.5",
         ),
         (
             {"alpha_reconstruction": float("nan")},
-            "alpha_reconstruction must be at least 0 and finite, got nan.",
+            "expected alpha_reconstruction of at least 0, got nan",
         ),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0."),
+        (
+            {"learning_rate": 0.0},
+            "expected learning_rate above 0 and finite, got 0.0",
+        ),
         (
             {"inner_learning_rate": float("inf")},
-            "inner_learning_rate must be positive, got inf.",
+            "expected inner_learning_rate above 0 and finite, got inf",
         ),
-        ({"crop_size": 7}, "crop_size must be at least 8, got 7."),
-        ({"weight_power": 3}, "weight_power must be one of 1, 2, got 3."),
-        ({"reduction": "mean"}, "reduction must be one of max, sum, got 'mean'."),
+        ({"crop_size": 7}, "expected crop_size of at least 8, got 7"),
+        ({"weight_power": 3}, "expected weight_power among 1, 2, got 3"),
+        (
+            {"reduction": "mean"},
+            "expected reduction among max, sum, got 'mean'",
+        ),
         (
             {"meta_gradient": "maml"},
-            "meta_gradient must be one of exact, first_order, finite_difference, "
-            "reverse, stopped, got 'maml'.",
+            "expected meta_gradient among exact, first_order, finite_difference, "
+            "reverse, stopped, got 'maml'",
         ),
         (
             {"proposal_optimizer": "sgd"},
-            "proposal_optimizer must be one of adam, max_norm, got 'sgd'.",
+            "expected proposal_optimizer among adam, max_norm, got 'sgd'",
         ),
         (
             {"reconstruction_width": 12},
-            "reconstruction_width must be a multiple of 8, got 12.",
+            "expected reconstruction_width divisible by 8, got 12",
         ),
-        ({"swap": True, "batch_size": 3}, "batch_size must be even with swap, got 3."),
+        (
+            {"swap": True, "batch_size": 3},
+            "expected batch_size even with swap, got 3",
+        ),
         (
             {"inner_steps": 2},
-            "meta_gradient must be reverse when inner_steps is above 1, got 'exact'.",
+            "expected meta_gradient reverse with inner_steps above 1, got 'exact'",
         ),
         (
             {"fixed_weights": True},
-            "meta_steps must be 0 with fixed_weights, which leave P nothing to learn, "
-            "got 600.",
+            "expected meta_steps 0 with fixed_weights, which leave P nothing to learn, "
+            "got 600",
         ),
         (
             {"meta_steps": 0, "fusion_steps": 0},
-            "fusion_steps must be positive when meta_steps is 0, got 0.",
+            "expected fusion_steps above 0 with meta_steps of 0, got 0",
         ),
     ],
     ids=lambda x: ",".join(x) if isinstance(x, dict) else "",
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(changes, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}; change it\\.$"):
         with_fields(Config(), changes)
 
 

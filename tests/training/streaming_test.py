@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from refusion_jax.training import program
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.trainer import train
 from refusion_jax.weights.store import load_weights
@@ -13,9 +12,8 @@ pytest.importorskip("grain", reason="grain is in the extra `data`")
 
 
 def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(
-    tmp_path, monkeypatch, light_nets
+    tmp_path, light_method
 ):
-    monkeypatch.setattr(program, "Nets", lambda: light_nets)
     generator = np.random.default_rng(0)
     pairs = [
         tuple(generator.integers(0, 256, (20 + i, 24), np.uint8) for _ in "ab")
@@ -36,7 +34,8 @@ def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(
     for memory_budget in (4e9, 0):
         workdir = tmp_path / str(memory_budget)
         config = with_fields(
-            preset("paper"), settings | {"memory_budget": memory_budget}
+            preset("paper", light_method.name),
+            settings | {"memory_budget": memory_budget},
         )
         train(config, pairs, workdir, progress=False)
         trees.append(load_weights(workdir / "weights.safetensors").trees)

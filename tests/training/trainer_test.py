@@ -8,8 +8,9 @@ import pytest
 
 from refusion_jax.training import program, trainer
 from refusion_jax.training.config import preset, with_fields
-from refusion_jax.training.program import schedule
+from refusion_jax.training.program import make_learner
 from refusion_jax.training.scalars import read_scalars
+from refusion_jax.training.schedule import schedule
 from refusion_jax.training.trainer import NonFiniteError, split_pairs, train
 from refusion_jax.weights.store import load_weights
 
@@ -27,7 +28,23 @@ SETTINGS = {
 
 
 def config_with(**values):
-    return with_fields(preset("paper"), {**SETTINGS, **values})
+    return with_fields(preset("paper", "light"), {**SETTINGS, **values})
+
+
+def dispatches_of(config):
+    learner, _ = make_learner(config)
+    return [
+        *schedule(
+            learner.stages,
+            epochs=config.run.epochs,
+            steps_per_dispatch=config.run.steps_per_dispatch,
+        )
+    ]
+
+
+def program_of(config, pairs):
+    learner, mesh = make_learner(config)
+    return program.Program(learner, config, mesh, pairs[1:], pairs[:1])
 
 
 def random_pairs(count=4, size=(24, 20)):
@@ -37,15 +54,11 @@ def random_pairs(count=4, size=(24, 20)):
     ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_networks(light_nets):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "Nets", lambda: light_nets)
-        yield
+pytestmark = pytest.mark.usefixtures("light_method")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, without_networks):
+def finished(tmp_path_factory, light_method):
     workdir = tmp_path_factory.mktemp("run")
     state = train(config_with(), random_pairs(), workdir, progress=False)
     return workdir, state
@@ -53,7 +66,10 @@ def finished(tmp_path_factory, without_networks):
 
 def test_schedule_alternates_m_outer_and_n_fusion_updates():
     config = config_with(meta_steps=4, fusion_steps=3, steps_per_dispatch=2)
-    plan = [(d.epoch, d.stage, d.start, d.length, d.end_step) for d in schedule(config)]
+    plan = [
+        (d.epoch, d.stage.name, d.start, d.length, d.end_step)
+        for d in dispatches_of(config)
+    ]
     one_epoch = [
         ("meta", 0, 2, 2),
         ("meta", 2, 2, 4),
@@ -155,10 +171,10 @@ def test_precision_of_fusion_steps_is_theirs_alone():
     pairs = random_pairs()
     first = {}
     for name, settings in (("rounded", config), ("exact", config_with())):
-        made = program.Program(settings, pairs[1:], pairs[:1])
-        for dispatch in list(schedule(settings))[:2]:
+        made = program_of(settings, pairs)
+        for dispatch in dispatches_of(settings)[:2]:
             _, scalars = made.run(made.init_state(), dispatch)
-            first[name, dispatch.stage] = scalars["fusion_loss"][0]
+            first[name, dispatch.stage.name] = scalars["fusion_loss"][0]
     assert first["rounded", "meta"] == first["exact", "meta"]
     assert first["rounded", "fusion"] != first["exact", "fusion"]
     assert first["rounded", "fusion"] == pytest.approx(
@@ -169,20 +185,21 @@ def test_precision_of_fusion_steps_is_theirs_alone():
 def test_both_stages_are_compiled_as_training_asks_for(monkeypatch):
     monkeypatch.setattr(program, "training_options", lambda: {"no_such_option": 1})
     pairs = random_pairs()
-    made = program.Program(config_with(), pairs[1:], pairs[:1])
-    for dispatch in list(schedule(config_with()))[:2]:
+    made = program_of(config_with(), pairs)
+    for dispatch in dispatches_of(config_with())[:2]:
         with pytest.raises(Exception, match="no_such_option"):
             made.run(made.init_state(), dispatch)
 
 
 def test_held_out_pairs_are_not_trained_on():
-    pairs = random_pairs(5)
-    training, held_out = split_pairs(config_with(holdout_pairs=2), pairs)
+    pairs, config = random_pairs(5), config_with(holdout_pairs=2)
+    training, held_out = split_pairs(config, make_learner(config)[0].stages, pairs)
     assert len(training) == 3 and len(held_out) == 2
     everything = [id(pair) for pair in (*training, *held_out)]
     assert sorted(everything) == sorted(id(pair) for pair in pairs)
 
 
 def test_too_few_pairs_say_how_many_are_needed():
-    with pytest.raises(ValueError, match=r"Expected at least 3 pairs .*got 2"):
-        split_pairs(config_with(), random_pairs(2))
+    config = config_with()
+    with pytest.raises(ValueError, match=r"expected at least 3 pairs .*got 2"):
+        split_pairs(config, make_learner(config)[0].stages, random_pairs(2))

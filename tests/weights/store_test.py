@@ -8,18 +8,23 @@ import pytest
 import safetensors.numpy
 
 from refusion_jax.files import atomic
-from refusion_jax.fusing import inference
+from refusion_jax.fusing.inference import fuse_pictures
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.codecs import read_picture
 from refusion_jax.weights.authors import convert_authors
 from refusion_jax.weights.pth import read_pth
-from refusion_jax.weights.store import load_fusion_params, load_weights, save_weights
+from refusion_jax.weights.store import (
+    load_any_weights,
+    load_model,
+    load_weights,
+    save_weights,
+)
 
 AUTHORS_FILES = [("ivif", "ReFusion_IVIF.pth"), ("mif", "ReFusion_MIF.pth")]
 
 
 def test_a_missing_file_is_named(tmp_path):
-    for read in (read_pth, load_weights, load_fusion_params):
+    for read in (read_pth, load_weights, load_model):
         with pytest.raises(FileNotFoundError, match=r"weights at .*none\.(pth|safe)"):
             read(tmp_path / ("none.pth" if read is read_pth else "none.safetensors"))
 
@@ -195,7 +200,7 @@ def test_all_three_trees_and_the_metadata_come_back(tmp_path):
     loaded = load_weights(path)
     assert_same_trees(loaded.trees, dict(fresh()._asdict()))
     assert loaded.metadata == {"task": "any", "note": "ü"}
-    assert_same_trees(load_fusion_params(path), fresh().fusion)
+    assert load_model(path).facts["parameters"] == 59_856
 
 
 @pytest.mark.parametrize(
@@ -219,23 +224,23 @@ def test_one_tree_alone_is_enough(tmp_path):
     save_weights(path, {"proposal": fresh().proposal})
     assert list(load_weights(path).trees) == ["proposal"]
     with pytest.raises(ValueError, match=r"fusion network in .*got only proposal"):
-        load_fusion_params(path)
+        load_model(path)
 
 
 def test_a_run_folder_is_read_by_its_export(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"weights\.safetensors, got none; .*run"
     ):
-        load_fusion_params(tmp_path)
+        load_model(tmp_path)
     save_weights(tmp_path / "weights.safetensors", {"fusion": fresh().fusion})
-    assert_same_trees(load_fusion_params(str(tmp_path)), fresh().fusion)
+    assert_same_trees(load_any_weights(str(tmp_path)).trees["fusion"], fresh().fusion)
 
 
 def test_other_endings_are_refused(tmp_path):
     path = tmp_path / "weights.npz"
     path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"a \.pth file or a run folder, got .*\.npz"):
-        load_fusion_params(path)
+        load_model(path)
     with pytest.raises(ValueError, match=r"ending in \.safetensors, got .*\.npz"):
         save_weights(path, fresh())
 
@@ -341,8 +346,8 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
 def test_the_released_files_hold_140_tensors_of_finite_weights(shared, task, file):
     state_dict = read_pth(shared("official", task, file))
     assert len(state_dict) == 140
-    params = load_fusion_params(shared("official", task, file))
-    assert sum(x.size for x in jax.tree.leaves(params)) == 59_856
+    model = load_model(shared("official", task, file))
+    assert model.facts == {"parameters": 59_856, "interaction": True, "gating": True}
 
 
 @pytest.mark.parametrize(
@@ -355,24 +360,22 @@ def test_the_released_files_hold_140_tensors_of_finite_weights(shared, task, fil
     ],
 )
 def test_the_released_weights_fuse_as_the_authors_program_does(
-    shared, monkeypatch, task, file, folder_a, folder_b, stem
+    shared, hand_model, task, file, folder_a, folder_b, stem
 ):
     """Recorded: the network's output before the stretch, and the picture in 0..255."""
     folder = shared("official", task)
-    params = load_fusion_params(folder / file)
+    model = load_model(folder / file)
     golden = np.load(io.BytesIO((folder / "golden.npz").read_bytes()))
     picture_a, picture_b = (
         read_picture(folder / name / f"{stem}.png").astype(np.float32) / 255
         for name in (folder_a, folder_b)
     )
     raw = []
-    monkeypatch.setattr(
-        inference,
-        "fuse_luminance",
-        lambda *args, run=inference.fuse_luminance, **options: (
-            raw.append(run(*args, **options)) or raw[0]
-        ),
-    )
-    picture = inference.fuse_pictures(params, picture_a, picture_b)
+
+    def noted(a, b):
+        raw.append(model.fuse(a, b))
+        return raw[0]
+
+    picture = fuse_pictures(hand_model(noted), picture_a, picture_b)
     assert jnp.abs(raw[0][..., 0] - golden[f"{stem}.raw"]).max() < 1e-5
     assert np.abs(255 * picture - golden[f"{stem}.rgb"]).max() < 1

@@ -10,11 +10,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from refusion_jax.array_types import Params
+from refusion_jax.array_types import Image, Params
 from refusion_jax.devices.mesh import device_mesh
 from refusion_jax.methods.precision import in_precision
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.nets.fusion import state_shape
+from refusion_jax.methods.refusion.nets.strips import Grid
 from refusion_jax.methods.refusion.nets.tiles import (
     AXIS,
     Tile,
@@ -29,6 +30,9 @@ from refusion_jax.methods.refusion.nets.tiles import (
 # Two programs that run on several devices would wait for each other for ever if the
 # devices began them in different orders.
 _one_at_a_time = threading.Lock()
+
+# Of a strip on CPUs: what `make_grid` takes for pictures of 256 columns and more.
+ROWS = 16
 
 # From here on memory counts for more than a tenth of the time.
 LARGE_PIXELS = 8_000_000
@@ -95,6 +99,44 @@ def fuse_luminance(
         if features is not None:
             _kept[shape, mesh] = features
     return jnp.asarray(join(fused, tiling)[..., None])
+
+
+def by_platform(params: Params, source_a: Image, source_b: Image) -> Image:
+    """Runs F as it is fast on each platform: in strips on CPUs, at once elsewhere.
+
+    Args:
+      params: theta_F.
+      source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
+
+    Returns:
+      As `networks.fuse` does.
+    """
+    return jax.lax.platform_dependent(
+        source_a,
+        source_b,
+        cpu=partial(_in_strips, params),
+        default=partial(at_once, params),
+    )
+
+
+def at_once(params: Params, source_a: Image, source_b: Image) -> Image:
+    """Runs F on whole pictures, without a loop over strips.
+
+    Args:
+      params, source_a, source_b: as for `by_platform`.
+
+    Returns:
+      As `networks.fuse` does.
+    """
+    batch, height, width, _ = source_a.shape
+    grid = Grid(batch, height, width, height, sequential=False)
+    return networks.fuse(params, source_a, source_b, grid)
+
+
+def _in_strips(params: Params, source_a: Image, source_b: Image) -> Image:
+    batch, height, width, _ = source_a.shape
+    grid = Grid(batch, height, width, ROWS, sequential=True)
+    return networks.fuse(params, source_a, source_b, grid)
 
 
 def _everywhere(mesh: Mesh) -> NamedSharding:

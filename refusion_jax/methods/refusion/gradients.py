@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from refusion_jax.array_types import Image, Params, WeightMaps
-from refusion_jax.methods.refusion.losses import Loss
+from refusion_jax.array_types import Image, Params
+from refusion_jax.methods.refusion.losses import Loss, WeightMaps
 from refusion_jax.methods.refusion.nets.networks import NetsParams
 from refusion_jax.methods.refusion.objectives import Objectives
-from refusion_jax.methods.refusion.state import Batch
+from refusion_jax.methods.refusion.state import Pairs
 
 # Relative size of the probe theta_F +- eps v of `finite_difference`: eps |v| is this
 # times |theta_F|. Larger errs by curvature, smaller by float32 rounding.
@@ -74,7 +74,7 @@ class MetaGradient(NamedTuple):
 def inner_update(
     params: NetsParams,
     weights: WeightMaps,
-    batch: Batch,
+    batch: Pairs,
     *,
     objectives: Objectives,
     learning_rate: float | Array,
@@ -121,7 +121,7 @@ def inner_update(
 
 
 def outer_loss(
-    adapted: Adapted, batch: Batch, *, objectives: Objectives
+    adapted: Adapted, batch: Pairs, *, objectives: Objectives
 ) -> tuple[Array, Loss]:
     """L_r on the meta-test batch after the inner update, as total and parts (Eq. 9)."""
     fused = objectives.fuse(adapted.fusion, batch)
@@ -135,8 +135,8 @@ def _descend(params: Params, grads: Params, learning_rate: float | Array) -> Par
 
 def _through_mixed_term(
     params: NetsParams,
-    inner_batch: Batch,
-    outer_batch: Batch,
+    inner_batch: Pairs,
+    outer_batch: Pairs,
     *,
     objectives: Objectives,
     learning_rate: float | Array,
@@ -197,8 +197,8 @@ def _central_difference_term(
 
 def _through_inner_steps(
     params: NetsParams,
-    inner_batch: Batch,
-    outer_batch: Batch,
+    inner_batch: Pairs,
+    outer_batch: Pairs,
     *,
     objectives: Objectives,
     learning_rate: float | Array,
@@ -248,13 +248,14 @@ _SINGLE_STEP_MODES = {
         _through_mixed_term, adapt_fusion=True, mixed_term=_central_difference_term
     ),
 }
-MODES = (*_SINGLE_STEP_MODES, "reverse", "stopped")
+MULTI_STEP_MODES = ("reverse", "stopped")
+MODES = (*_SINGLE_STEP_MODES, *MULTI_STEP_MODES)
 
 
 def meta_gradient(
     params: NetsParams,
-    inner_batch: Batch,
-    outer_batch: Batch,
+    inner_batch: Pairs,
+    outer_batch: Pairs,
     *,
     objectives: Objectives,
     learning_rate: float | Array,
@@ -291,15 +292,16 @@ def meta_gradient(
     """
     if mode not in MODES:
         raise ValueError(
-            f"Unknown meta-gradient mode {mode!r}. Choose from: {', '.join(MODES)}."
+            f"expected a mode of the meta-gradient among {', '.join(MODES)}, got "
+            f"{mode!r}; choose one of these."
         )
     if inner_steps < 1:
-        raise ValueError(f"inner_steps must be at least 1, got {inner_steps}.")
+        raise ValueError(f"expected inner_steps of at least 1, got {inner_steps}.")
     if mode in _SINGLE_STEP_MODES:
         if inner_steps > 1:
             raise ValueError(
-                f"Mode {mode!r} supports one inner step, got {inner_steps}; "
-                "use mode 'reverse' for more."
+                f"expected one inner step in mode {mode!r}, got {inner_steps}; use "
+                "mode 'reverse' for more."
             )
         return _SINGLE_STEP_MODES[mode](
             params,

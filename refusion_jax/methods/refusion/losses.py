@@ -9,8 +9,22 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from refusion_jax.array_types import Image, PairMap, Scalar, WeightMaps
+from refusion_jax.array_types import Image, PairMap, Scalar
 from refusion_jax.methods.sobel import sobel_gradient
+
+REDUCTIONS = ("max", "sum")
+
+
+class WeightMaps(NamedTuple):
+    """What P proposes: per-pixel preferences of the fusion loss, Eqs. 2 and 3.
+
+    Attributes:
+      intensity: w_a, w_b in [0, 1]; they sum to 1 at every pixel.
+      gradient: v_a, v_b in [0, 1]; they sum to 1 at every pixel.
+    """
+
+    intensity: PairMap
+    gradient: PairMap
 
 
 class Loss(NamedTuple):
@@ -123,7 +137,10 @@ def reconstruction_loss(
     elif reduction == "sum":
         intensity, gradient = (error.sum(axis=-1).mean() for error in errors)
     else:
-        raise ValueError(f"Unknown reduction {reduction!r}. Choose from: max, sum.")
+        raise ValueError(
+            f"expected a reduction among {', '.join(REDUCTIONS)}, got {reduction!r}; "
+            "choose one of these."
+        )
     return Loss(intensity + alpha * gradient, intensity, gradient)
 
 

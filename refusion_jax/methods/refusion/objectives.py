@@ -4,10 +4,15 @@ from typing import NamedTuple
 
 from jax import Array
 
-from refusion_jax.array_types import Image, Params, WeightMaps
-from refusion_jax.methods.refusion.losses import Loss, fusion_loss, reconstruction_loss
+from refusion_jax.array_types import Image, Params
+from refusion_jax.methods.refusion.losses import (
+    Loss,
+    WeightMaps,
+    fusion_loss,
+    reconstruction_loss,
+)
 from refusion_jax.methods.refusion.nets.networks import Nets
-from refusion_jax.methods.refusion.state import Batch
+from refusion_jax.methods.refusion.state import Pairs
 
 
 class Objectives(NamedTuple):
@@ -27,15 +32,15 @@ class Objectives(NamedTuple):
     weight_power: int = 1
     reduction: str = "max"
 
-    def fuse(self, fusion_params: Params, batch: Batch) -> Image:
+    def fuse(self, fusion_params: Params, batch: Pairs) -> Image:
         """I_f = F(I_a, I_b; theta_F)."""
         return self.nets.fuse(fusion_params, batch.source_a, batch.source_b)
 
-    def propose(self, proposal_params: Params, batch: Batch) -> WeightMaps:
+    def propose(self, proposal_params: Params, batch: Pairs) -> WeightMaps:
         """w, v = P(I_a, I_b; theta_P)."""
         return self.nets.propose(proposal_params, batch.source_a, batch.source_b)
 
-    def fusion_loss(self, fused: Image, weights: WeightMaps, batch: Batch) -> Loss:
+    def fusion_loss(self, fused: Image, weights: WeightMaps, batch: Pairs) -> Loss:
         """L_f of a fused image under given weights (Eqs. 1 to 3)."""
         return fusion_loss(
             fused,
@@ -46,12 +51,12 @@ class Objectives(NamedTuple):
             weight_power=self.weight_power,
         )
 
-    def fusion(self, fusion_params: Params, weights: WeightMaps, batch: Batch) -> Loss:
+    def fusion(self, fusion_params: Params, weights: WeightMaps, batch: Pairs) -> Loss:
         """L_f as a function of theta_F, and of theta_P through the weights."""
         return self.fusion_loss(self.fuse(fusion_params, batch), weights, batch)
 
     def reconstruction(
-        self, reconstruction_params: Params, fused: Image, batch: Batch
+        self, reconstruction_params: Params, fused: Image, batch: Pairs
     ) -> Loss:
         """L_r as a function of theta_R, and of theta_F through the fused image."""
         recon_a, recon_b = self.nets.reconstruct(reconstruction_params, fused)

@@ -1,10 +1,10 @@
-"""Optimisers and schedules from plain numbers."""
+"""Optimisers from plain numbers; step sizes come with each epoch's rates."""
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from refusion_jax.methods.refusion.state import Optimizers, Rates
+from refusion_jax.methods.refusion.state import Optimizers
 
 
 def max_norm() -> optax.GradientTransformation:
@@ -25,6 +25,9 @@ def max_norm() -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
+PROPOSAL_OPTIMIZERS = {"adam": optax.scale_by_adam, "max_norm": max_norm}
+
+
 def make_optimizers(*, proposal_optimizer: str, accumulate: int) -> Optimizers:
     """Adam for F and R, Adam or `max_norm` for P; step sizes come with the `Rates`.
 
@@ -38,56 +41,16 @@ def make_optimizers(*, proposal_optimizer: str, accumulate: int) -> Optimizers:
     Raises:
       ValueError: for another name.
     """
-    choices = {"adam": optax.scale_by_adam, "max_norm": max_norm}
-    if proposal_optimizer not in choices:
+    if proposal_optimizer not in PROPOSAL_OPTIMIZERS:
         raise ValueError(
-            f"Unknown proposal_optimizer {proposal_optimizer!r}. "
-            f"Choose from: {', '.join(choices)}."
+            f"expected proposal_optimizer among {', '.join(PROPOSAL_OPTIMIZERS)}, got "
+            f"{proposal_optimizer!r}; choose one of these."
         )
-    proposal = choices[proposal_optimizer]()
+    proposal = PROPOSAL_OPTIMIZERS[proposal_optimizer]()
     if accumulate > 1:
         proposal = optax.MultiSteps(proposal, accumulate).gradient_transformation()
     return Optimizers(
         fusion=optax.scale_by_adam(),
         reconstruction=optax.scale_by_adam(),
         proposal=proposal,
-    )
-
-
-def rates_at(
-    epoch: int,
-    *,
-    epochs: int,
-    learning_rate: float,
-    inner_learning_rate: float,
-    proposal_learning_rate: float,
-    decay_every: int,
-    decay_factor: float,
-    alpha_fusion: float,
-    alpha_ramp: bool,
-) -> Rates:
-    """The numbers of one epoch.
-
-    All step sizes decay together by `decay_factor` every `decay_every` epochs (0:
-    never); with `alpha_ramp`, alpha_1 is (epoch + 1) / epochs of its value.
-
-    Args:
-      epoch: from 0.
-      epochs: length of the run.
-      learning_rate, inner_learning_rate, proposal_learning_rate: of epoch 0.
-      decay_every: in epochs.
-      decay_factor: factor of each decay.
-      alpha_fusion: alpha_1 at the end of the ramp.
-      alpha_ramp: whether there is a ramp.
-
-    Returns:
-      Step sizes and alpha_1.
-    """
-    decay = decay_factor ** (epoch // decay_every) if decay_every else 1.0
-    ramp = (epoch + 1) / epochs if alpha_ramp else 1.0
-    return Rates(
-        inner=inner_learning_rate * decay,
-        proposal=proposal_learning_rate * decay,
-        fusion=learning_rate * decay,
-        alpha_fusion=alpha_fusion * ramp,
     )

@@ -1,13 +1,13 @@
-"""What a run is at one moment, as one pytree."""
+"""What ReFusion's updates read and write: pairs, rates, optimisers, the state."""
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
-from refusion_jax.array_types import Image
+from refusion_jax.array_types import Batch, Image
+from refusion_jax.methods.protocol import TrainState
 from refusion_jax.methods.refusion.nets.networks import NetsParams
 
 
@@ -27,23 +27,7 @@ class OptimizerStates(NamedTuple):
     proposal: Any
 
 
-class TrainState(NamedTuple):
-    """The three parameter trees, the optimisers' states, the step and the key.
-
-    Attributes:
-      params: theta_F, theta_R, theta_P.
-      opt_states: one state a tree.
-      step: updates made so far, meta and fusion steps together.
-      key: the run's key; never changed. All randomness is fold_in(key, ...).
-    """
-
-    params: NetsParams
-    opt_states: OptimizerStates
-    step: Int[Array, ""]
-    key: Key[Array, ""]
-
-
-class Batch(NamedTuple):
+class Pairs(NamedTuple):
     """Pairs as F and P see them, and what R must rebuild.
 
     Without the swap trick targets and sources are the same. With it half of the pairs
@@ -76,28 +60,26 @@ class Rates(NamedTuple):
     alpha_fusion: float | Array
 
 
-def make_batch(source_a: Image, source_b: Image) -> Batch:
-    """A batch in which R's targets are the sources as they come."""
-    return Batch(source_a, source_b, source_a, source_b)
-
-
-def add_swapped_copies(batch: Batch) -> Batch:
-    """Doubles a batch with copies whose sources F and P see in the other order.
-
-    R still has to rebuild source a in its first output ("exchanging inputs for stable
-    training" in the authors' code).
+def pairs_of(batch: Batch, *, swap: bool = False) -> Pairs:
+    """Returns the pairs of a batch, with R's targets.
 
     Args:
-      batch: any batch.
+      batch: of which no labels are used.
+      swap: whether to add copies whose sources F and P see in the other order. R still
+        has to rebuild source a in its first output ("exchanging inputs for stable
+        training" in the authors' code).
 
     Returns:
-      A batch of twice the size.
+      As many pairs as the batch has, or twice as many.
     """
-    return Batch(
-        source_a=jnp.concatenate([batch.source_a, batch.source_b]),
-        source_b=jnp.concatenate([batch.source_b, batch.source_a]),
-        target_a=jnp.concatenate([batch.target_a, batch.target_a]),
-        target_b=jnp.concatenate([batch.target_b, batch.target_b]),
+    a, b = batch.source_a, batch.source_b
+    if not swap:
+        return Pairs(a, b, a, b)
+    return Pairs(
+        source_a=jnp.concatenate([a, b]),
+        source_b=jnp.concatenate([b, a]),
+        target_a=jnp.concatenate([a, a]),
+        target_b=jnp.concatenate([b, b]),
     )
 
 
@@ -120,6 +102,6 @@ def init_state(params: NetsParams, optimizers: Optimizers, key: Array) -> TrainS
                 for optimizer, tree in zip(optimizers, params, strict=True)
             )
         ),
-        step=jax.numpy.zeros((), jnp.int32),
+        step=jnp.zeros((), jnp.int32),
         key=key,
     )

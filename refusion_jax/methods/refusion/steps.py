@@ -9,26 +9,23 @@
 | Algorithm 1               | M times outer_update, then N times fusion_update         |
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
 from refusion_jax.array_types import Image, PairMap, Params
+from refusion_jax.methods.protocol import Scalars, TrainState
 from refusion_jax.methods.refusion.gradients import meta_gradient
 from refusion_jax.methods.refusion.losses import Loss
 from refusion_jax.methods.refusion.objectives import Objectives
-from refusion_jax.methods.refusion.state import Batch, Optimizers, Rates, TrainState
-
-Scalars = dict[str, Array]
+from refusion_jax.methods.refusion.state import Optimizers, Pairs, Rates
 
 
 def outer_update(
     state: TrainState,
-    inner_batch: Batch,
-    outer_batch: Batch,
+    inner_batch: Pairs,
+    outer_batch: Pairs,
     *,
     objectives: Objectives,
     optimizers: Optimizers,
@@ -95,7 +92,7 @@ def outer_update(
 
 def fusion_update(
     state: TrainState,
-    batch: Batch,
+    batch: Pairs,
     *,
     objectives: Objectives,
     optimizers: Optimizers,
@@ -162,24 +159,6 @@ def fusion_update(
         ),
         scalars,
     )
-
-
-def scan_steps(
-    step: Callable[[TrainState, Array], tuple[TrainState, Scalars]],
-    state: TrainState,
-    indices: Array,
-) -> tuple[TrainState, Scalars]:
-    """Runs one step for each index, in one dispatch.
-
-    Args:
-      step: (state, index) -> (state, scalars); draws its batch from the index.
-      state: the run; donate it when this is jitted.
-      indices: numbers of the steps within the epoch.
-
-    Returns:
-      The last state and the scalars of every step, stacked.
-    """
-    return jax.lax.scan(step, state, indices)
 
 
 def binary_entropy(weights: PairMap) -> Array:

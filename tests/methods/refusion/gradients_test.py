@@ -8,15 +8,16 @@ import numpy as np
 import optax
 import pytest
 
-from refusion_jax.array_types import WeightMaps
+from refusion_jax.array_types import Batch
 from refusion_jax.methods.refusion.gradients import (
     inner_update,
     meta_gradient,
     outer_loss,
 )
+from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_params
 from refusion_jax.methods.refusion.objectives import Objectives
-from refusion_jax.methods.refusion.state import make_batch
+from refusion_jax.methods.refusion.state import pairs_of
 
 # Large, so that what the inner step adds stands clear of rounding.
 ETA = 0.1
@@ -51,7 +52,7 @@ TOY = Objectives(
 
 
 def one_pixel(a, b):
-    return make_batch(jnp.full((1, 1, 1, 1), a), jnp.full((1, 1, 1, 1), b))
+    return pairs_of(Batch(jnp.full((1, 1, 1, 1), a), jnp.full((1, 1, 1, 1), b)))
 
 
 def toy_by_hand(theta_f, theta_r, theta_p, inner, outer, eta):
@@ -139,7 +140,7 @@ def real_case():
             lambda x: x.astype(jnp.float64), init_params(jax.random.key(0))
         )
         images = jax.random.uniform(jax.random.key(1), (4, 1, 8, 8, 1), jnp.float64)
-        inner, outer = make_batch(*images[:2]), make_batch(*images[2:])
+        inner, outer = pairs_of(Batch(*images[:2])), pairs_of(Batch(*images[2:]))
         gradients = {
             mode: jax.jit(
                 lambda p, mode=mode: (
@@ -227,7 +228,7 @@ def smooth_gradient(x64):
         jax.random.normal(keys[2], (2, 2), jnp.float64),
     )
     images = jax.random.uniform(keys[3], (4, 2, 5, 6, 1), jnp.float64)
-    inner, outer = make_batch(*images[:2]), make_batch(*images[2:])
+    inner, outer = pairs_of(Batch(*images[:2])), pairs_of(Batch(*images[2:]))
 
     def gradient(mode, eta=ETA, **options):
         return meta_gradient(
@@ -274,7 +275,7 @@ def test_reverse_with_inner_steps_still_tracks_every_step(smooth_gradient):
 def test_memory_of_reverse_does_not_grow_with_the_inner_steps():
     params = NetsParams(*(jnp.asarray(0.1) for _ in range(3)))
     picture = jnp.ones((1, 64, 64, 1))
-    batch = make_batch(picture, picture)
+    batch = pairs_of(Batch(picture, picture))
 
     def temporaries(steps):
         gradient = partial(

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.array_types import WeightMaps
 from refusion_jax.methods.refusion.losses import (
+    WeightMaps,
     equal_weights,
     fusion_loss,
     reconstruction_loss,

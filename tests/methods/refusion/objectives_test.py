@@ -7,12 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.array_types import WeightMaps
+from refusion_jax.array_types import Batch
 from refusion_jax.methods.refusion.gradients import inner_update, meta_gradient
-from refusion_jax.methods.refusion.losses import fusion_loss, reconstruction_loss
+from refusion_jax.methods.refusion.losses import (
+    WeightMaps,
+    fusion_loss,
+    reconstruction_loss,
+)
 from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_params
 from refusion_jax.methods.refusion.objectives import Objectives
-from refusion_jax.methods.refusion.state import Batch, make_batch
+from refusion_jax.methods.refusion.state import pairs_of
 
 
 # Networks of a few numbers, each of which matters.
@@ -122,7 +126,7 @@ def real_meta_gradient():
     """
 
     def gradient(params, a, b):
-        batch = make_batch(a, b)
+        batch = pairs_of(Batch(a, b))
         return meta_gradient(
             params, batch, batch, objectives=Objectives(), learning_rate=1e-4
         )

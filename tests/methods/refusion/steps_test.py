@@ -3,21 +3,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.array_types import WeightMaps
+from refusion_jax.array_types import Batch
+from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.nets.networks import Nets, init_params
 from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.state import (
     Rates,
-    add_swapped_copies,
     init_state,
-    make_batch,
+    pairs_of,
 )
 from refusion_jax.methods.refusion.steps import (
     binary_entropy,
     fusion_update,
     outer_update,
-    scan_steps,
 )
 
 RATES = Rates(inner=1e-4, proposal=1e-4, fusion=1e-4, alpha_fusion=1.0)
@@ -26,7 +25,7 @@ SIZE = 16
 
 def random_batch(seed):
     images = jax.random.uniform(jax.random.key(seed), (2, 2, SIZE, SIZE, 1))
-    return make_batch(*images)
+    return pairs_of(Batch(*images))
 
 
 @pytest.fixture(scope="module", params=["adam", "max_norm"])
@@ -158,31 +157,9 @@ def test_accumulated_outer_updates_move_p_once_by_the_mean():
     assert at_once.params.proposal != state.params.proposal
 
 
-def test_scanned_steps_equal_a_loop_and_stack_their_scalars():
-    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
-    batches = [random_batch(seed) for seed in range(3)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *batches)
-
-    def step(state, index):
-        batch = jax.tree.map(lambda x: x[index], stacked)
-        return fusion_update(
-            state, batch, objectives=TOY, optimizers=optimizers, rates=RATES
-        )
-
-    scanned, scalars = scan_steps(step, toy_state(optimizers), jnp.arange(3))
-    state = toy_state(optimizers)
-    for i in range(3):
-        state, expected = step(state, i)
-        np.testing.assert_allclose(
-            scalars["fusion_loss"][i], expected["fusion_loss"], rtol=1e-5
-        )
-    np.testing.assert_allclose(scanned.params.fusion, state.params.fusion, rtol=1e-6)
-    assert scanned.step == 3
-
-
 def test_swapped_copies_exchange_sources_and_keep_targets():
-    batch = random_batch(0)
-    doubled = add_swapped_copies(batch)
+    batch = Batch(*jax.random.uniform(jax.random.key(0), (2, 2, SIZE, SIZE, 1)))
+    doubled = pairs_of(batch, swap=True)
     np.testing.assert_array_equal(doubled.source_a[2:], batch.source_b)
     np.testing.assert_array_equal(doubled.source_b[2:], batch.source_a)
     for half in (slice(0, 2), slice(2, 4)):

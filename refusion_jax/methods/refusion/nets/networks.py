@@ -16,9 +16,10 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from refusion_jax.array_types import Image, Params, Shapes, WeightMaps
+from refusion_jax.array_types import Image, Params, Shapes
 from refusion_jax.devices.data_parallel import divided
 from refusion_jax.devices.mesh import device_mesh
+from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.nets.fusion import FusionModule
 from refusion_jax.methods.refusion.nets.proposal import LossProposalModule
 from refusion_jax.methods.refusion.nets.reconstruction import ReconstructionModule

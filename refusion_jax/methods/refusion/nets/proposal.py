@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
-from refusion_jax.array_types import Image, WeightMaps
+from refusion_jax.array_types import Image
+from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.methods.refusion.nets.encoder import (
     grid_of,

@@ -1,0 +1,84 @@
+"""Where a run's batches come from: the device, or the disk. The same bits from both."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from jaxtyping import Array
+
+from refusion_jax.array_types import Batch
+from refusion_jax.data.crops import Cutting, EpochOrder
+from refusion_jax.data.device_batches import DeviceBatches, fits_on_device, pack
+from refusion_jax.data.sources import PairSource, in_order, sizes_of
+from refusion_jax.methods.protocol import Draw, Stage
+
+
+class Batches(Protocol):
+    """The batches of a run."""
+
+    def pixels(
+        self, key: Array, stage: Stage, *, epoch: int, start: int, length: int
+    ) -> Any:
+        """Returns what the program of a dispatch reads its crops from.
+
+        Args:
+          key: the run's key.
+          stage: of the dispatch.
+          epoch: from 0.
+          start, length: the dispatch's first step, within the stage, and number of
+            steps.
+
+        Returns:
+          A pytree of arrays, for `draw`.
+        """
+        ...
+
+    def draw(
+        self,
+        pixels: Any,
+        key: Array,
+        draw: Draw,
+        *,
+        order: EpochOrder,
+        epoch: Array,
+        step: Array,
+        first: Array,
+    ) -> Batch:
+        """Returns one batch; pure, inside jit.
+
+        Args:
+          pixels: as `pixels` returned them.
+          key: the run's key.
+          draw: which batch of the step.
+          order: of the epoch.
+          epoch, step: step counts from 0 within the epoch and stage.
+          first: the dispatch's first step.
+        """
+        ...
+
+
+def open_batches(
+    pairs: PairSource,
+    cutting: Cutting,
+    *,
+    memory_budget: float,
+    reader_count: int,
+    put: Callable[[Any], Any],
+) -> Batches:
+    """Puts the pairs on the devices, or opens them where they take too much memory.
+
+    Args:
+      pairs: uint8 luminance, none smaller than the crops.
+      cutting: how crops are cut.
+      memory_budget: bytes that the pictures may take on the device.
+      reader_count: processes that read a streamed set; 0 reads in threads.
+      put: copies a pytree to the devices.
+
+    Raises:
+      ImportError: if the pairs are to be streamed and Grain is not installed.
+    """
+    if fits_on_device(sizes_of(pairs), memory_budget):
+        return DeviceBatches(put(pack([*in_order(pairs)])), cutting)
+    # Grain is needed here only.
+    from refusion_jax.data.streamed_batches import StreamedBatches
+
+    return StreamedBatches(pairs, cutting, worker_count=reader_count)

@@ -1,0 +1,46 @@
+"""The rules by which pictures are fused: chosen once, checked once."""
+
+from dataclasses import dataclass
+
+from refusion_jax.methods.setting import PRECISIONS, check, setting
+from refusion_jax.pictures.levels import check_rule
+from refusion_jax.pictures.names import ALIGNMENTS, RANGES
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How sources become numbers, and numbers a picture; valid once it exists."""
+
+    output_range: str = setting(
+        "stretch",
+        "black and white of the result: its own extremes (stretch, the default), as "
+        "the network gives it (none), or that within the extremes of the sources "
+        "(source, the default for videos)",
+        choices=RANGES,
+    )
+    align: str = setting(
+        "none",
+        "sources of different sizes: refuse (none, the default), cut the middle of the "
+        "common size (crop), scale to the first (resize)",
+        choices=ALIGNMENTS,
+    )
+    levels: str = setting(
+        "full",
+        "black and white of 16-bit grey sources: full (0 and 65535, the default), "
+        "min-max, percentile, or LOW:HIGH",
+    )
+    precision: str = setting(
+        "float32",
+        "of the network: full (float32, the default), products of 10 bits on NVIDIA's "
+        "accelerators (tf32), 8 bits and half the memory (bfloat16)",
+        choices=PRECISIONS,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every rule.
+
+        Raises:
+          ValueError: naming the rule, its choices and what came.
+        """
+        check(self)
+        check_rule(self.levels)

@@ -1,0 +1,160 @@
+"""ReFusion as the trainer sees it: Algorithm 1's two stages."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from refusion_jax.array_types import Batch, Image, Params
+from refusion_jax.methods.precision import in_precision
+from refusion_jax.methods.protocol import Draw, Scalars, Stage, TrainState
+from refusion_jax.methods.refusion.losses import WeightMaps, equal_weights
+from refusion_jax.methods.refusion.maps import look
+from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_params
+from refusion_jax.methods.refusion.objectives import Objectives
+from refusion_jax.methods.refusion.optimizers import make_optimizers
+from refusion_jax.methods.refusion.settings import Settings
+from refusion_jax.methods.refusion.state import Rates, init_state, pairs_of
+from refusion_jax.methods.refusion.steps import (
+    binary_entropy,
+    fusion_update,
+    outer_update,
+)
+
+META, FUSION = "meta", "fusion"
+# Meta-train and meta-test batches come from disjoint pairs.
+INNER = Draw("inner", stream=1, part="first_half")
+OUTER = Draw("outer", stream=2, part="second_half")
+ALL = Draw("batch", stream=3, part="all")
+
+
+REAL = Nets()
+
+
+class ReFusionLearner:
+    """A `Learner` (see `methods.protocol`)."""
+
+    best = "reconstruction_loss"
+    headline = {"Lf": "fusion_loss", "Lr": "reconstruction_loss"}  # noqa: RUF012
+
+    def __init__(
+        self, settings: Settings, epochs: int, mesh: Mesh, nets: Nets = REAL
+    ) -> None:
+        """Builds the objectives; computes nothing.
+
+        Args:
+          settings: of the method.
+          epochs: length of the run, for ramps.
+          mesh: devices that share each batch.
+          nets: F, R and P; replaceable in tests.
+        """
+        self._settings, self._epochs, self._mesh = settings, epochs, mesh
+        self._optimizers = make_optimizers(
+            proposal_optimizer=settings.proposal_optimizer,
+            accumulate=settings.accumulate,
+        )
+        if settings.fixed_weights:
+            nets = nets._replace(propose=_propose_equal)
+        # Meta-gradients are too small for anything but float32; see methods.precision.
+        self._objectives = self._objectives_in("float32", nets)
+        self._fusion_objectives = self._objectives_in(settings.fusion_precision, nets)
+        self.stages = (
+            Stage(META, settings.meta_steps, (INNER, OUTER)),
+            Stage(FUSION, settings.fusion_steps, (ALL,)),
+        )
+
+    def _objectives_in(self, precision: str, nets: Nets) -> Objectives:
+        nets = Nets(*(in_precision(network, precision) for network in nets))
+        return Objectives(
+            nets=nets.divided(self._mesh) if self._mesh.size > 1 else nets,
+            alpha_fusion=self._settings.alpha_fusion,
+            alpha_reconstruction=self._settings.alpha_reconstruction,
+            weight_power=self._settings.weight_power,
+            reduction=self._settings.reduction,
+        )
+
+    def init(self, key: Array) -> TrainState:
+        """Returns the state before the first step."""
+        params = init_params(
+            jax.random.fold_in(key, 0),
+            interaction=self._settings.interaction,
+            gating=self._settings.gating,
+            reconstruction_width=self._settings.reconstruction_width,
+            reconstruction_blocks=self._settings.reconstruction_blocks,
+        )
+        return init_state(params, self._optimizers, jax.random.fold_in(key, 1))
+
+    def rates(self, epoch: int) -> Rates:
+        """Returns step sizes and alpha_1 of an epoch, counted from 0.
+
+        All step sizes decay together by `decay_factor` every `decay_every` epochs; with
+        `alpha_ramp`, alpha_1 is (epoch + 1) / epochs of its value.
+        """
+        settings = self._settings
+        decays = epoch // settings.decay_every if settings.decay_every else 0
+        decay = settings.decay_factor**decays
+        ramp = (epoch + 1) / self._epochs if settings.alpha_ramp else 1.0
+        rates = Rates(
+            inner=settings.inner_learning_rate * decay,
+            proposal=settings.proposal_learning_rate * decay,
+            fusion=settings.learning_rate * decay,
+            alpha_fusion=settings.alpha_fusion * ramp,
+        )
+        return Rates(*(jnp.asarray(rate, jnp.float32) for rate in rates))
+
+    def step(
+        self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Rates
+    ) -> tuple[TrainState, Scalars]:
+        """Runs one outer update or one fusion update."""
+        settings = self._settings
+        pairs = {
+            name: pairs_of(batch, swap=settings.swap) for name, batch in batches.items()
+        }
+        if stage == META:
+            return outer_update(
+                state,
+                pairs[INNER.name],
+                pairs[OUTER.name],
+                objectives=self._objectives,
+                optimizers=self._optimizers,
+                rates=rates,
+                mode=settings.meta_gradient,
+                inner_steps=settings.inner_steps,
+            )
+        return fusion_update(
+            state,
+            pairs[ALL.name],
+            objectives=self._fusion_objectives,
+            optimizers=self._optimizers,
+            rates=rates,
+        )
+
+    def validate(self, params: NetsParams, batch: Batch) -> Scalars:
+        """Returns L_f and L_r (alpha_1 at its final value), entropies in bits."""
+        pairs, objectives = pairs_of(batch), self._objectives
+        weights = objectives.propose(params.proposal, pairs)
+        fused = objectives.fuse(params.fusion, pairs)
+        fusion = objectives.fusion_loss(fused, weights, pairs)
+        reconstruction = objectives.reconstruction(params.reconstruction, fused, pairs)
+        return {
+            "fusion_loss": fusion.total,
+            "reconstruction_loss": reconstruction.total,
+            "intensity_weights_entropy": binary_entropy(weights.intensity),
+            "gradient_weights_entropy": binary_entropy(weights.gradient),
+        }
+
+    def look(
+        self, params: NetsParams, batch: Batch
+    ) -> Sequence[Mapping[str, np.ndarray]]:
+        """Returns the fused picture, the reconstructions, and the loss maps below."""
+        made = look(params, batch.source_a, batch.source_b)
+        rows = (("fused", "recon_a", "recon_b"), ("w_a", "w_b", "v_a", "v_b"))
+        return [{name.replace("_", " "): made[name] for name in row} for row in rows]
+
+
+def _propose_equal(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
+    del params, source_b
+    return equal_weights(source_a)

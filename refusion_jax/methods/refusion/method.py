@@ -1,0 +1,54 @@
+"""ReFusion as one record: what the rest of the package knows of it."""
+
+from refusion_jax.array_types import Params
+from refusion_jax.methods.protocol import Method
+from refusion_jax.methods.refusion.learner import ReFusionLearner
+from refusion_jax.methods.refusion.model import ReFusionModel
+from refusion_jax.methods.refusion.nets.networks import NetsParams, shapes_of, variant
+from refusion_jax.methods.refusion.settings import PRESETS, Settings
+from refusion_jax.methods.setting import require
+
+
+def pairs_in_batch(settings: Settings, batch_size: int) -> int:
+    """Returns how many pairs are drawn for a batch: half of it with swapped copies.
+
+    Args:
+      settings: of the method.
+      batch_size: pairs that F sees.
+
+    Raises:
+      ValueError: if the batch must be halved and cannot be.
+    """
+    if not settings.swap:
+        return batch_size
+    require(batch_size % 2 == 0, "batch_size", "even with swap", batch_size)
+    return batch_size // 2
+
+
+def remark(name: str, tree: Params) -> str:
+    """Returns which of its optional parts a tree has, in words.
+
+    Args:
+      name: of the tree.
+      tree: its parameters.
+    """
+    if name != "fusion":
+        return ""
+    return ", ".join(
+        f"{'with' if is_there else 'without'} {part}"
+        for part, is_there in variant(tree)._asdict().items()
+    )
+
+
+METHOD = Method(
+    name="refusion",
+    title="ReFusion (IJCV 2024)",
+    trees=NetsParams._fields,
+    settings=Settings,
+    presets=PRESETS,
+    pairs_in_batch=pairs_in_batch,
+    shapes=shapes_of,
+    remark=remark,
+    learner=ReFusionLearner,
+    model=ReFusionModel,
+)

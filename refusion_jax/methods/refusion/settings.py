@@ -1,0 +1,127 @@
+"""Every setting of ReFusion with its default, and the presets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from refusion_jax.methods.refusion.gradients import MODES, MULTI_STEP_MODES
+from refusion_jax.methods.refusion.losses import REDUCTIONS
+from refusion_jax.methods.refusion.optimizers import PROPOSAL_OPTIMIZERS
+from refusion_jax.methods.setting import PRECISIONS, check, require, setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Networks, losses, meta-gradient, optimisers and schedule; the paper's values."""
+
+    interaction: bool = setting(
+        True, "Cross attention in F's fusion module (ablation VII: off)."
+    )
+    gating: bool = setting(
+        True, "Gating in F's fusion module (ablation VIII: off; VI: both off)."
+    )
+    reconstruction_width: int = setting(
+        16, "Channels of R's branches.", at_least=1, multiple_of=8
+    )
+    reconstruction_blocks: int = setting(
+        2, "Transformer blocks of each of R's branches.", at_least=1
+    )
+
+    alpha_fusion: float = setting(1.0, "alpha_1 of Eq. 1.", at_least=0)
+    alpha_ramp: bool = setting(
+        False, "Whether alpha_1 grows linearly over the epochs up to its value."
+    )
+    alpha_reconstruction: float = setting(1.0, "alpha_2 of Eq. 4.", at_least=0)
+    weight_power: int = setting(
+        1,
+        "Power of the weights in L_f: 1 as in Eqs. 2 and 3, 2 as in the authors' code.",
+        choices=(1, 2),
+    )
+    reduction: str = setting(
+        "max",
+        "Over the two sources in Eqs. 5 and 6; sum is ablation IV.",
+        choices=REDUCTIONS,
+    )
+    fixed_weights: bool = setting(False, "w = v = 1/2 in place of P: ablation I.")
+
+    meta_gradient: str = setting(
+        "exact",
+        "Mode of the meta-gradient, see methods.refusion.gradients.",
+        choices=MODES,
+    )
+    inner_steps: int = setting(
+        1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
+    )
+    inner_learning_rate: float = setting(
+        1e-4, "eta_F' = eta_R', step size of the inner update.", is_positive=True
+    )
+    accumulate: int = setting(
+        1, "Outer updates averaged into one step of P.", at_least=1
+    )
+
+    swap: bool = setting(
+        False, "Whether half of each batch is the other half with sources exchanged."
+    )
+    learning_rate: float = setting(1e-4, "Adam's of F and R.", is_positive=True)
+    proposal_learning_rate: float = setting(
+        1e-4, "eta_P, step size of P.", is_positive=True
+    )
+    proposal_optimizer: str = setting(
+        "adam",
+        "P's optimiser: adam on the meta-gradient / eta, or max_norm, the gradient "
+        "divided by its largest entry.",
+        choices=tuple(PROPOSAL_OPTIMIZERS),
+    )
+    decay_every: int = setting(
+        0, "Epochs between decays of all step sizes; 0: never.", at_least=0
+    )
+    decay_factor: float = setting(0.1, "Factor of each decay.", is_positive=True)
+    meta_steps: int = setting(600, "M, outer updates per epoch.", at_least=0)
+    fusion_steps: int = setting(1600, "N, fusion updates per epoch.", at_least=0)
+    fusion_precision: str = setting(
+        "float32",
+        "Precision of fusion steps, see methods.precision; meta steps stay float32.",
+        choices=PRECISIONS,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every field, and those that depend on each other."""
+        check(self)
+        require(
+            self.inner_steps == 1 or self.meta_gradient in MULTI_STEP_MODES,
+            "meta_gradient",
+            "reverse with inner_steps above 1",
+            self.meta_gradient,
+        )
+        require(
+            not self.fixed_weights or self.meta_steps == 0,
+            "meta_steps",
+            "0 with fixed_weights, which leave P nothing to learn",
+            self.meta_steps,
+        )
+        require(
+            self.meta_steps + self.fusion_steps > 0,
+            "fusion_steps",
+            "above 0 with meta_steps of 0",
+            self.fusion_steps,
+        )
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # What measured better where paper and code differ (experiments/README.md).
+        "default": {"swap": True, "weight_power": 2},
+        # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
+        "paper": {},
+        # The authors' code habits, as far as they are known (see README's table).
+        "authors": {
+            "swap": True,
+            "weight_power": 2,
+            "alpha_ramp": True,
+            "accumulate": 2,
+            "proposal_optimizer": "max_norm",
+            "decay_every": 10,
+        },
+    }
+)

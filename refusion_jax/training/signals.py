@@ -1,0 +1,53 @@
+"""Signals that end a run: it is saved first."""
+
+import logging
+import signal
+import threading
+from contextlib import ExitStack
+from types import FrameType
+from typing import Any, Self
+
+_LOG = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """A signal ended the run, after it was saved.
+
+    Attributes:
+      signal_number: SIGTERM's or SIGINT's.
+    """
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        """Says what happened and how to resume."""
+        super().__init__(
+            f"Stopped by {signal.Signals(signal_number).name}, saved at step {step}; "
+            "the same command resumes from there."
+        )
+        self.signal_number = signal_number
+
+
+class SignalWatch(ExitStack):
+    """Remembers SIGTERM and SIGINT; a second one acts as if nobody watched.
+
+    A context manager.
+
+    Attributes:
+      received: number of the first signal; 0 before it.
+    """
+
+    received = 0
+
+    def __enter__(self) -> Self:
+        """Begins to watch."""
+        super().__enter__()
+        # Python allows handlers in the main thread only.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                before: Any = signal.signal(number, self._handle)
+                self.callback(signal.signal, number, before)
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        _LOG.info("Received %s: saving.", signal.Signals(number).name)
+        self.close()  # the handlers of before are back

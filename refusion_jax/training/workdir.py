@@ -1,0 +1,99 @@
+"""The folder of a run: who may resume it, what is written into it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refusion_jax.data.sources import PairSource, fingerprint
+from refusion_jax.files.atomic import replace_file
+from refusion_jax.methods.protocol import Method
+from refusion_jax.pictures.codecs import write_picture
+from refusion_jax.reporting.panel import make_panel
+from refusion_jax.training.config import Config, may_change, to_flat
+from refusion_jax.weights.store import RUN_WEIGHTS, save_weights
+
+
+class Workdir:
+    """The folder of one run.
+
+    Attributes:
+      folder: where it is.
+      record: the settings and a digest of the pairs, as config.json has them.
+    """
+
+    def __init__(self, folder: Path, config: Config, pairs: PairSource) -> None:
+        """Claims the folder for a run: writes config.json.
+
+        Args:
+          folder: made if it is missing.
+          config: all settings.
+          pairs: of the run, held-out ones included.
+
+        Raises:
+          ValueError: if the folder holds a run on other pairs or with other settings.
+        """
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.record: dict[str, Any] = {
+            "config": to_flat(config),
+            "data": fingerprint(pairs),
+        }
+        path = folder / "config.json"
+        if path.exists():
+            self._check_same(json.loads(path.read_text()), may_change(config))
+        replace_file(path, (json.dumps(self.record, indent=2) + "\n").encode())
+
+    def _check_same(self, before: Mapping[str, Any], changeable: set[str]) -> None:
+        if before["data"] != self.record["data"]:
+            raise ValueError(
+                f"expected the pairs of the run in {self.folder}, which holds a run on "
+                "other pairs; use another workdir."
+            )
+        for name, value in self.record["config"].items():
+            # A setting that is newer than the run has nothing to be compared with.
+            old = before["config"].get(name, value)
+            if old != value and name not in changeable:
+                raise ValueError(
+                    f"expected the settings of the run in {self.folder}, which holds a "
+                    f"run with {name}={old}, got {value}; use the same settings to "
+                    "resume it, or another workdir."
+                )
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def scalars(self) -> Path:
+        """The log of scalars."""
+        return self.folder / "scalars.jsonl"
+
+    def save_weights(self, method: Method, params: Any, step: int) -> None:
+        """Writes the parameter trees to weights.safetensors.
+
+        Args:
+          method: whose trees they are.
+          params: of a state.
+          step: of the state.
+        """
+        save_weights(
+            self.folder / RUN_WEIGHTS,
+            params,
+            {"step": str(step), "config": json.dumps(self.record["config"])},
+            method=method,
+        )
+
+    def draw_panel(self, name: str, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Writes a sheet of labelled pictures to `pictures/`.
+
+        Args:
+          name: of the file, without its ending.
+          rows: label to picture, see `reporting.panel.make_panel`.
+        """
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        write_picture(folder / f"{name}.png", make_panel(rows))
