@@ -1,1 +1,1 @@
-"""Devices: CPU cores, meshes, data parallelism, memory pages, compiled programs."""
+"""Devices: CPU cores, meshes, data parallelism, huge pages, the compilation cache."""

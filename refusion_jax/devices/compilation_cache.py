@@ -1,8 +1,8 @@
-"""JAX's compilation cache on disk: what was compiled once starts at once.
+"""JAX's compilation cache on disk, which spares later processes the compilation.
 
-The network is compiled for each size of picture, which takes seconds. JAX keeps the
-programs in a folder if it is told to. That is a setting of the whole process, so
-nothing happens by itself: the `refusion` command asks for it, a library user may.
+The network is compiled once per picture size, which takes seconds. JAX can keep the
+compiled programs in a folder. Because that is a setting of the whole process, it is off
+by default: the `refusion` command turns it on, and users of the library may.
 """
 
 import os
@@ -13,14 +13,20 @@ VARIABLE = "REFUSION_CACHE"
 
 
 def default_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where the `refusion` command keeps compiled programs.
+    """Returns the folder in which the `refusion` command keeps compiled programs.
 
     Args:
-      environment: its variables.
+      environment: environment variables.
 
     Returns:
-      REFUSION_CACHE if it is set, None if it is set to nothing; else `refusion-jax` in
-      XDG_CACHE_HOME, or in `.cache` of the home folder.
+      REFUSION_CACHE if it is set, or None if it is set to the empty string; otherwise
+      `refusion-jax` in XDG_CACHE_HOME, or in `.cache` of the home folder.
+
+    Examples:
+      >>> print(default_cache_folder({"XDG_CACHE_HOME": "/caches"}))
+      /caches/refusion-jax
+      >>> print(default_cache_folder({"REFUSION_CACHE": ""}))
+      None
     """
     if VARIABLE in environment:
         named = environment[VARIABLE]
@@ -30,14 +36,14 @@ def default_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | 
 
 
 def use_compilation_cache(folder: str | os.PathLike[str]) -> None:
-    """Turns the cache on, for all of JAX in this process.
+    """Turns the cache on for all of JAX in this process.
 
     Args:
-      folder: is created, for its owner only, since programs from it are run; it may be
-        removed at any time.
+      folder: created if missing, with access for its owner only, because programs from
+        it are executed. It may be removed at any time.
 
     Raises:
-      OSError: if it cannot be created.
+      OSError: if the folder cannot be created.
     """
     import jax
     from jax.experimental.compilation_cache import compilation_cache
@@ -46,5 +52,5 @@ def use_compilation_cache(folder: str | os.PathLike[str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # JAX looks at the setting once, at its first compilation, which may be over.
+    # JAX reads the setting only at its first compilation, which may already be past.
     compilation_cache.reset_cache()

@@ -1,9 +1,9 @@
-"""The devices that share the work.
+"""Sharing the work among the cores of a CPU.
 
-One program keeps little more than one core busy: pieces of a picture follow each other,
-and each operation on a piece is too short to divide. So a CPU may appear as several
-devices, one a core, each with a part of the batch (training) or of the picture
-(inference).
+A single program keeps little more than one core busy: it processes the pieces of a
+picture one after another, and each operation on a piece is too short to divide. A CPU
+can therefore appear as several devices, one per core, each of which computes a part of
+the batch (training) or of the picture (inference).
 """
 
 import contextlib
@@ -16,11 +16,15 @@ def largest_divisor(batch_size: int, limit: int) -> int:
     """Returns the largest divisor of a batch size that is at most `limit`.
 
     Args:
-      batch_size: pairs.
+      batch_size: number of pairs.
       limit: at least 1.
 
     Returns:
-      The number of equal parts, from 1 to the limit.
+      The number of equal parts, from 1 to `limit`.
+
+    Examples:
+      >>> largest_divisor(8, limit=6)
+      4
     """
     return max(n for n in range(1, limit + 1) if batch_size % n == 0)
 
@@ -28,15 +32,16 @@ def largest_divisor(batch_size: int, limit: int) -> int:
 def split_cpu(batch_size: int | None = None) -> None:
     """Makes the CPU appear as several devices, so that its cores share the work.
 
-    A setting of the whole process, to be called before anything is computed by jax;
-    without a CPU backend it does nothing.
+    This sets up the whole process and must precede the first computation with jax. It
+    has no effect without a CPU backend.
 
     Args:
-      batch_size: pairs that F sees in a step of training; there will be as many devices
-        as divide it. None for inference: as many as there are cores.
+      batch_size: number of pairs that F sees in a training step; the number of devices
+        is its largest divisor that does not exceed the number of cores. None for
+        inference: one device per core.
 
     Raises:
-      RuntimeError: if jax has computed something already.
+      RuntimeError: if jax has already computed something.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     count = cores if batch_size is None else largest_divisor(batch_size, cores)
@@ -44,10 +49,11 @@ def split_cpu(batch_size: int | None = None) -> None:
 
 
 def use_all_cores() -> None:
-    """`split_cpu` for inference, where that can be done and nobody chose otherwise.
+    """Splits the CPU for inference, unless it is too late or already configured.
 
-    A setting of the whole process. It does nothing if jax has computed something
-    already, or if the number of CPU devices is set by JAX's own means.
+    This calls `split_cpu` and so sets up the whole process. It does nothing if jax has
+    already computed something, or if the number of CPU devices has been set by JAX's
+    own means.
     """
     is_chosen = jax.config.values["jax_num_cpu_devices"] > 0
     if is_chosen or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
@@ -57,11 +63,10 @@ def use_all_cores() -> None:
 
 
 def training_options() -> dict[str, str]:
-    """XLA's options for programs that train, as `jax.jit` takes them.
+    """Returns XLA's compiler options for training programs, in `jax.jit`'s format.
 
-    By default XLA:CPU begins whatever it can as early as it can. Where each core is a
-    device of its own nothing is gained by that, and a meta-step needs half as much
-    memory again.
+    By default XLA:CPU starts each operation as early as it can. Where each core is a
+    device of its own this gains nothing, and a meta-step needs 1.5 times the memory.
 
     Returns:
       Options for the default backend.

@@ -1,8 +1,9 @@
-"""Networks over several devices: each computes its part of the batch.
+"""Data parallelism: each device computes its part of the batch.
 
-Parameters are on every device, pictures are divided along the batch. A network that
-treats each picture by itself exchanges nothing but the sum of its gradients, which the
-derivative of `shard_map` brings with it. Losses and updates stay as they are.
+Parameters are replicated on every device, pictures are divided along the batch axis. A
+network that processes each picture independently exchanges only the sum of its
+gradients, and the derivative of `shard_map` takes care of that. Losses and updates need
+no change.
 """
 
 from collections.abc import Callable
@@ -17,25 +18,29 @@ AXIS = "data"
 
 
 def batch_mesh(device_count: int) -> Mesh:
-    """Devices that share a batch: a mesh with the axis "data"."""
+    """Returns a mesh of devices that share a batch, with the axis "data"."""
     return device_mesh(device_count, AXIS)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device holds whole: parameters, scalars, pictures."""
+    """Returns the sharding of arrays that every device holds whole.
+
+    These are parameters, scalars, and the pictures that batches are drawn from.
+    """
     return NamedSharding(mesh, PartitionSpec())
 
 
 def divided(function: Callable[..., Any], *, pictures: int, mesh: Mesh) -> Any:
-    """Divides the batch of a function over a mesh, whose size must divide the batch.
+    """Divides a function's batch over a mesh; the mesh's size must divide the batch.
 
     Args:
-      function: pure, of parameters and batches of pictures; each picture by itself.
-      pictures: how many of its arguments are batches; they follow the parameters.
-      mesh: with the axis "data".
+      function: a pure function of parameters and batches of pictures that processes
+        each picture independently.
+      pictures: number of its batch arguments, which follow the parameters.
+      mesh: a mesh with the axis "data".
 
     Returns:
-      The same function, to every derivative.
+      A function with the same values and the same derivatives of every order.
     """
     batch = PartitionSpec(AXIS)
     return jax.shard_map(
@@ -43,7 +48,7 @@ def divided(function: Callable[..., Any], *, pictures: int, mesh: Mesh) -> Any:
         mesh=mesh,
         in_specs=(PartitionSpec(), *[batch] * pictures),
         out_specs=batch,
-        # Our primitives do not say which of their values are the same on every device;
-        # the transposes add up what they should without it.
+        # Our primitives do not declare which of their values are equal on all devices.
+        # The check would need that; the transposes sum correctly without it.
         check_vma=False,
     )

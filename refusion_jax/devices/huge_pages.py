@@ -1,9 +1,9 @@
 """Huge pages for the memory of a training step.
 
-A step takes hundreds of MiB from the kernel and gives them back. In pages of 4 KiB that
-are hundreds of thousands of page faults, a fifth of a meta-step's CPU time; in huge
-pages it is next to nothing. Only the environment that glibc finds at the start of a
-process can ask for them.
+A step takes hundreds of MiB from the kernel and returns them. With 4 KiB pages that
+means hundreds of thousands of page faults, a fifth of a meta-step's CPU time; with huge
+pages the cost is negligible. glibc uses them only if its environment asks for them when
+the process starts.
 """
 
 import os
@@ -14,10 +14,10 @@ HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 def restart_with_huge_pages() -> None:
-    """Starts this program anew, in the same process, with huge pages asked for.
+    """Restarts this program in the same process with huge pages requested.
 
-    To be called first, by programs that train. It does nothing where it was called
-    before, on other systems than Linux, and where the user has set GLIBC_TUNABLES.
+    Programs that train call this before anything else. It does nothing if it has been
+    called before, on systems other than Linux, or if the user has set GLIBC_TUNABLES.
     """
     if sys.platform != "linux" or TUNABLES in os.environ:
         return

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, read ahead, recognised by checksum."""
+"""Files: atomic writes, reading ahead, checksums."""

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 import os
 import re
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
-# Nobody takes that long to write one file: it is left over from a killed process.
+# No single write takes this long, so an older file is left over from a killed process.
 _ABANDONED_AFTER = 3600  # seconds since the last write
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file under another name and renames it; a failure leaves the old one.
+    """Writes a temporary file and renames it; on failure the old file stays.
 
     Args:
-      path: the file, in a folder that exists.
-      content: all of its bytes.
+      path: the file, in an existing folder.
+      content: its complete content.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -26,15 +26,16 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """`replace_file` for a file that is written bit by bit, by whoever it is.
+    """Replaces a file as `replace_file` does, for incremental writes by any writer.
 
     Args:
-      path: the file, in a folder that exists.
+      path: the file, in an existing folder.
 
     Yields:
-      The name to write to; it becomes `path` when the context ends without an error.
+      The temporary name to write to; it is renamed to `path` if the context ends
+      without an error, and removed otherwise.
     """
-    # In the same folder, so that the final rename stays on one file system.
+    # In the same folder, because a rename is atomic only within one file system.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
@@ -44,10 +45,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes what a killed `replace_file` has left in a folder an hour ago or more.
+    """Removes temporary files that a killed `replace_file` left in a folder.
 
     Args:
-      folder: where files have been replaced; younger leftovers may be somebody's work.
+      folder: where files have been replaced. Only leftovers at least an hour old are
+        removed; a younger one may belong to a process that is still writing.
     """
     now = time.time()
     for path in folder.iterdir():
@@ -56,4 +58,4 @@ def remove_abandoned(folder: Path) -> None:
                 if now - path.stat().st_mtime > _ABANDONED_AFTER:
                     path.unlink()
             except FileNotFoundError:
-                pass  # somebody has finished with it
+                pass  # its writer has renamed or removed it in the meantime

@@ -8,10 +8,10 @@ def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal.
 
     Args:
-      path: an existing file, of any size: it is read piece by piece.
+      path: an existing file of any size; it is read in chunks.
 
     Raises:
-      OSError: if it cannot be read.
+      OSError: if the file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind, in threads, while the device works."""
+"""A pipeline that reads ahead and writes behind in threads while the device works."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,8 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
-# What one bad picture may raise, and the next one may not. RuntimeError is how jax
-# reports that memory has run out.
+# Errors that concern one item and leave the others unaffected. RuntimeError is among
+# them because jax reports exhausted memory that way.
 FAILURES = (OSError, ValueError, RuntimeError, MemoryError)
 
 Item = TypeVar("Item")
@@ -15,12 +15,12 @@ Result = TypeVar("Result")
 
 
 class Outcome(NamedTuple, Generic[Item, Result]):
-    """What has become of one item.
+    """The outcome of one item.
 
     Attributes:
-      item: as it came.
-      result: what was made of it; None if that failed.
-      error: why it failed; None if it did not.
+      item: the item itself.
+      result: what `store` returned for it; None if a stage failed.
+      error: the error of the stage that failed; None if none did.
     """
 
     item: Item
@@ -36,25 +36,26 @@ def convey(
     store: Callable[[Item, Any], Result],
     jobs: int,
 ) -> Iterator[Outcome[Item, Result]]:
-    """Makes store(item, work(load(item))) of every item, in order.
+    """Computes store(item, work(load(item))) for every item, in order.
 
-    Loading runs up to `jobs` items ahead of the work and storing up to `jobs` behind,
-    in `jobs` threads; work runs in the caller's thread, one item at a time. No more
-    than 2 * jobs + 1 items are in memory.
+    Loading runs up to `jobs` items ahead of the work, and storing up to `jobs` items
+    behind it, in `jobs` threads; the work runs in the caller's thread, one item at a
+    time. At most 2 * jobs + 1 items are in memory.
 
     Args:
-      items: any number.
+      items: any number of items.
       load, work, store: the three stages.
       jobs: number of threads, at least 1.
 
     Yields:
-      One outcome an item; what raises one of `FAILURES` is an outcome too.
+      One outcome per item, including the items for which a stage raised one of
+      `FAILURES`.
 
     Raises:
       ValueError: if jobs is below 1.
     """
     if jobs < 1:
-        raise ValueError(f"expected at least 1 job, got {jobs}; raise it.")
+        raise ValueError(f"expected at least 1 job, got {jobs}; raise `jobs`.")
     waiting = iter(items)
     loading: deque[tuple[Item, Future[Any]]] = deque()
     storing: deque[tuple[Item, Future[Result]]] = deque()
@@ -76,7 +77,7 @@ def convey(
                 yield _outcome(*storing.popleft())
         while storing:
             yield _outcome(*storing.popleft())
-    finally:  # also when the caller has had enough, or pressed Ctrl-C
+    finally:  # also if the caller stops early or the user presses Ctrl-C
         pool.shutdown(wait=True, cancel_futures=True)
 
 
