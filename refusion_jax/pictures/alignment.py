@@ -1,6 +1,6 @@
-"""One size for all pictures of a scene.
+"""Brings all pictures of a scene to one size.
 
-This makes sizes equal, not contents: nothing is registered.
+Only the sizes are made equal; the contents are not registered.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,26 @@ from refusion_jax.pictures.names import ALIGNMENTS
 def align_pair(
     picture_a: np.ndarray, picture_b: np.ndarray, align: str, names: tuple[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the pictures of a pair one size.
+    """Brings the two pictures of a pair to one size.
 
     Args:
       picture_a, picture_b: uint8, (height, width) or (height, width, 3).
-      align: "none" refuses two sizes; "crop" cuts the middle of the common size from
-        both; "resize" scales b to the size of a (bicubic, all of b is kept).
-      names: what an error message calls the two.
+      align: "none" rejects pictures of different sizes; "crop" cuts the central area
+        of the common size from both; "resize" scales b to the size of a (bicubic, and
+        all of b is kept).
+      names: names of the two pictures for error messages.
 
     Returns:
-      The pair; the same arrays where the sizes are equal.
+      The pair; the same arrays if the sizes are already equal.
 
     Raises:
-      ValueError: naming both and their sizes; or listing the choices of `align`.
+      ValueError: if the sizes differ under "none", naming both pictures and their
+        sizes; or if `align` is unknown, listing the choices.
+
+    Examples:
+      >>> wide, tall = np.zeros((4, 8), np.uint8), np.zeros((6, 5), np.uint8)
+      >>> [x.shape for x in align_pair(wide, tall, "crop", ("wide", "tall"))]
+      [(4, 5), (4, 5)]
     """
     size = common_size([picture_a.shape, picture_b.shape], align, names)
     return fit(picture_a, size, align), fit(picture_b, size, align)
@@ -35,18 +42,26 @@ def align_pair(
 def common_size(
     shapes: Sequence[tuple[int, ...]], align: str, names: Sequence[str]
 ) -> tuple[int, int]:
-    """The one size that pictures of a scene get, see `align_pair`.
+    """Returns the common size of the pictures of a scene, see `align_pair`.
 
     Args:
-      shapes: of the pictures, height and width first.
-      align: "none", "crop" (the smallest height and width) or "resize" (the first's).
-      names: what an error message calls the pictures.
+      shapes: shapes of the pictures, height and width first.
+      align: "none" (all must be equal), "crop" (the smallest height and the smallest
+        width) or "resize" (the size of the first picture).
+      names: names of the pictures for error messages.
 
     Returns:
       Height and width.
 
     Raises:
-      ValueError: naming the first two that differ; or listing the choices of `align`.
+      ValueError: if the sizes differ under "none", naming the first two that differ; or
+        if `align` is unknown, listing the choices.
+
+    Examples:
+      >>> common_size([(4, 8), (6, 5)], "crop", ("wide", "tall"))
+      (4, 5)
+      >>> common_size([(4, 8), (6, 5)], "resize", ("wide", "tall"))
+      (4, 8)
     """
     check_alignment(align)
     heights, widths = [shape[0] for shape in shapes], [shape[1] for shape in shapes]
@@ -64,13 +79,13 @@ def common_size(
 
 
 def check_alignment(align: str) -> None:
-    """Refuses what is no way to align.
+    """Raises unless `align` is one of `ALIGNMENTS`.
 
     Args:
-      align: one of `ALIGNMENTS`.
+      align: the name of an alignment.
 
     Raises:
-      ValueError: listing them.
+      ValueError: if there is no such alignment, listing the choices.
     """
     if align not in ALIGNMENTS:
         raise ValueError(
@@ -80,15 +95,19 @@ def check_alignment(align: str) -> None:
 
 
 def fit(picture: np.ndarray, size: tuple[int, int], align: str) -> np.ndarray:
-    """Crops or scales one picture.
+    """Crops or scales one picture to a size.
 
     Args:
       picture: uint8, or float32 in [0, 1]; (height, width) or (height, width, 3).
       size: height and width, as `common_size` returns them.
-      align: "crop" or "resize"; of a picture of this size nothing is asked.
+      align: "crop" or "resize"; ignored if the picture already has this size.
 
     Returns:
-      The picture in that size; the same array where it has it.
+      The picture in this size; the same array if it already has it.
+
+    Examples:
+      >>> fit(np.arange(12, dtype=np.uint8).reshape(3, 4), (1, 2), "crop")
+      array([[5, 6]], dtype=uint8)
     """
     if picture.shape[:2] == size:
         return picture

@@ -1,4 +1,4 @@
-"""Picture files to uint8 arrays and back, by Pillow."""
+"""Reads picture files as uint8 arrays and writes them, by means of Pillow."""
 
 import io
 import os
@@ -13,10 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.pictures.levels import check_rule, to_8_bit
 
-# The decoders that may run. The list matters: Pillow recognises a file by its content
-# and would start an external interpreter for PostScript named `.png`.
+# The decoders that may run. The list is needed for safety: Pillow recognises a file by
+# its content and would start an external interpreter for PostScript named `.png`.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")
-# Endings that `write_picture` understands: Pillow's format and its options.
+# File name endings that `write_picture` supports, with Pillow's format and options.
 WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -26,14 +26,14 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
     ".webp": ("WEBP", {"lossless": True}),
 }
-# Endings by which a file counts as a picture (in lower case).
+# File name endings (in lower case) that mark a file as a picture.
 PICTURE_ENDINGS = frozenset({*WRITERS, ".gif", ".pgm", ".ppm", ".pbm", ".jp2"})
 
 Content = TypeVar("Content")
 
 
 def _from_palette(image: Image.Image) -> np.ndarray:
-    # By way of RGBA: Pillow warns about palettes with transparency otherwise.
+    # Via RGBA, because Pillow warns about palettes with transparency otherwise.
     return np.asarray(image.convert("RGBA").convert("RGB"))
 
 
@@ -52,15 +52,15 @@ _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.ndarray:
     """Reads a picture as 8-bit grey or RGB.
 
-    Grey stays (height, width); palettes, CMYK and all colour become (height, width, 3),
-    even where the three channels are equal. Transparency is dropped, the EXIF
-    orientation is applied, and of several frames the first is read. 16-bit grey goes
-    through a range rule; of 16-bit colour, and of 16-bit grey with transparency, which
-    Pillow makes colour, the high byte is read.
+    Grey pictures become (height, width); palettes, CMYK and all other colour become
+    (height, width, 3), even where the three channels are equal. Transparency is
+    dropped, the EXIF orientation is applied, and only the first of several frames is
+    read. 16-bit grey is converted by a range rule. For 16-bit colour, and for 16-bit
+    grey with transparency, which Pillow opens as colour, the high byte is read.
 
     Args:
-      path: a picture file; its content, not its ending, tells the format.
-      levels: range rule of 16-bit grey, see `pictures.levels`; "full" divides by 257
+      path: a picture file; its content, not its ending, determines the format.
+      levels: range rule for 16-bit grey, see `pictures.levels`; "full" divides by 257
         and rounds.
 
     Returns:
@@ -68,9 +68,9 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if it is a folder, empty, no picture, truncated, of an unsupported
-        pixel type, or above Pillow's limit on the number of pixels; or if there is no
-        such rule.
+      ValueError: if the path is a folder; if the file is empty, not a picture,
+        truncated, of an unsupported pixel type, or above Pillow's limit on the number
+        of pixels; or if there is no such rule.
     """
     check_rule(levels)
     return open_picture(path, partial(_decode, levels=levels))
@@ -79,17 +79,17 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
 def open_picture(
     path: str | os.PathLike[str], read: Callable[[Image.Image], Content]
 ) -> Content:
-    """Opens a picture file within our limits: known formats, Pillow's bound on pixels.
+    """Opens a picture file of a known format within Pillow's limit on pixels.
 
     Args:
       path: a picture file.
-      read: takes what is wanted from the opened image.
+      read: extracts the wanted content from the opened image.
 
     Returns:
-      What `read` returns.
+      The value that `read` returns.
 
     Raises:
-      FileNotFoundError, ValueError: as `read_picture` does, also where `read` fails.
+      FileNotFoundError, ValueError: as `read_picture` does, including if `read` fails.
     """
     path = Path(path)
     if path.is_dir():
@@ -97,18 +97,20 @@ def open_picture(
             f"expected a picture file, got the folder {path}; name a file."
         )
     if not path.exists():
-        raise FileNotFoundError(f"expected a picture file, got no file at {path}.")
+        raise FileNotFoundError(
+            f"expected a picture file, got no file at {path}; check the path."
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"expected a picture, got the empty file {path}; replace it.")
     return _read(path, str(path), read)
 
 
 def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.ndarray:
-    """`read_picture` from a file's bytes.
+    """Decodes the content of a picture file as `read_picture` does.
 
     Args:
-      encoded: the whole content of a picture file.
-      name: what error messages call it.
+      encoded: the complete content of a picture file.
+      name: name of the picture for error messages.
       levels: as for `read_picture`.
 
     Returns:
@@ -126,7 +128,7 @@ def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.nda
 def _read(
     source: Path | io.BytesIO, name: str, read: Callable[[Image.Image], Content]
 ) -> Content:
-    Image.init()  # Pillow knows only five of the formats before
+    Image.init()  # before this call Pillow knows only five of the formats
     try:
         with Image.open(source, formats=FORMATS) as image:
             return read(image)
@@ -138,7 +140,7 @@ def _read(
         ) from error
     except PermissionError:
         raise
-    # Pillow's decoders raise almost anything on broken files.
+    # Pillow's decoders raise almost any kind of error on broken files.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, UnidentifiedImageError):
@@ -155,16 +157,17 @@ def _decode(image: Image.Image, levels: str = "full") -> np.ndarray:
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
-    """The pixels of an opened image, upright, as deep as Pillow reads them.
+    """Returns the pixels of an opened image, upright, at the depth that Pillow reads.
 
     Args:
-      image: as Pillow has opened it.
+      image: an image opened by Pillow.
 
     Returns:
-      uint8, (height, width) or (height, width, 3); of 16-bit grey uint16.
+      uint8, (height, width) or (height, width, 3); uint16 for 16-bit grey.
 
     Raises:
-      ValueError: if the pixel type is not supported.
+      ValueError: if the pixel type is not supported. The message is only the reason;
+        `open_picture` puts it into its own.
     """
     mode = image.mode
     # Pillow before version 11 opens 16-bit grey PNG files as 32-bit integers.
@@ -179,21 +182,27 @@ def pixels_of(image: Image.Image) -> np.ndarray:
 
 
 def to_luminance(picture: np.ndarray) -> np.ndarray:
-    """The 8-bit luminance of a picture: the Y of BT.601, rounded half up.
+    """Returns the 8-bit luminance of a picture: the Y of BT.601, rounded half up.
 
     Args:
       picture: uint8, (height, width) or (height, width, 3).
 
     Returns:
-      uint8, (height, width); of a grey picture exactly its values.
+      uint8, (height, width); a grey picture is returned unchanged.
 
     Raises:
-      ValueError: if the array is of another shape or type.
+      ValueError: if the array has another shape or type.
+
+    Examples:
+      >>> primaries = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255)]], np.uint8)
+      >>> to_luminance(primaries)
+      array([[ 76, 150,  29]], dtype=uint8)
     """
     _check_picture(picture)
     if picture.ndim == 2:
         return picture
-    # Integers: the thousandths of BT.601 are exact, so every platform rounds alike.
+    # In integers, because the thousandths of BT.601 are exact there and every platform
+    # rounds alike.
     red, green, blue = np.moveaxis(picture.astype(np.int32), -1, 0)
     return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)
 
@@ -202,7 +211,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     """Writes a picture; the file appears complete or not at all.
 
     Args:
-      path: its ending chooses the format; only JPEG loses information.
+      path: the file; its ending determines the format, of which only JPEG is lossy.
       picture: uint8, (height, width) or (height, width, 3).
 
     Raises:
@@ -216,13 +225,13 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 def save_image(
     path: str | os.PathLike[str], image: Image.Image, **metadata: Any
 ) -> None:
-    """`write_picture` for Pillow's images.
+    """Writes an image of Pillow's as `write_picture` writes an array.
 
     Args:
-      path: its ending chooses the format.
-      image: of a mode that the format knows.
-      **metadata: `icc_profile` and `exif`, where the format has a place for them, or
-        other options of Pillow's, which replace ours.
+      path: the file; its ending determines the format.
+      image: an image of a mode that the format supports.
+      **metadata: `icc_profile` and `exif`, if the format can store them, or other
+        options of Pillow's, which override ours.
 
     Raises:
       FileNotFoundError, ValueError: as `write_picture` does.
@@ -232,7 +241,7 @@ def save_image(
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"expected a folder to write {path.name} to, got no folder at "
-            f"{path.parent}; create it first."
+            f"{path.parent}; create it."
         )
     picture_format, options = WRITERS[path.suffix.lower()]
     encoded = io.BytesIO()
@@ -241,13 +250,16 @@ def save_image(
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Refuses file names whose ending `write_picture` does not know.
+    """Raises unless `write_picture` supports the ending of a file name.
 
     Args:
-      path: where a picture is to be written.
+      path: the file to write.
 
     Raises:
-      ValueError: listing the supported endings.
+      ValueError: if it does not, listing the supported endings.
+
+    Examples:
+      >>> check_writable("fused.PNG")
     """
     ending = Path(path).suffix
     if ending.lower() not in WRITERS:

@@ -1,10 +1,10 @@
-"""Colour in [0, 1]: RGB <-> YCbCr (BT.601, full range) and chroma fusion, Eq. 15.
+"""Colour in [0, 1]: RGB <-> YCbCr (BT.601, full range), and chroma fusion (Eq. 15).
 
     Y = 0.299 R + 0.587 G + 0.114 B
     Cb = (B - Y) / 1.772 + 1/2,    Cr = (R - Y) / 1.402 + 1/2
 
 Neutral chroma is 1/2 here, 128 on 8-bit chroma, and 0.5 on the authors' 0..255 scale
-(OpenCV adds 0.5 to float chroma of any scale): one and the same grey.
+(OpenCV adds 0.5 to float chroma of any scale). All three denote the same grey.
 """
 
 import jax.numpy as jnp
@@ -23,27 +23,36 @@ Chroma = Float[Array, "*batch height width 2"]
 
 
 def rgb_to_luminance(rgb: RgbImage) -> Luminance:
-    """The Y of BT.601.
+    """Returns the luminance of a picture, the Y of BT.601.
 
     Args:
       rgb: in [0, 1].
 
     Returns:
-      Luminance in [0, 1], one channel; of a grey pixel exactly its value.
+      Luminance in [0, 1], one channel; for a grey pixel exactly its value.
+
+    Examples:
+      >>> float(rgb_to_luminance(jnp.full((1, 1, 3), 0.25))[0, 0, 0])
+      0.25
     """
     red, green, blue = rgb[..., :1], rgb[..., 1:2], rgb[..., 2:]
-    # Differences to green instead of three products: exact where R = G = B.
+    # Differences from green instead of three products, because these are exact where
+    # R = G = B.
     return green + RED_WEIGHT * (red - green) + BLUE_WEIGHT * (blue - green)
 
 
 def rgb_to_ycbcr(rgb: RgbImage) -> RgbImage:
-    """RGB to luminance and chroma; the inverse of `ycbcr_to_rgb`.
+    """Converts RGB to luminance and chroma; the inverse of `ycbcr_to_rgb`.
 
     Args:
       rgb: in [0, 1].
 
     Returns:
       Y, Cb, Cr in [0, 1]; the chroma of a grey pixel is exactly NEUTRAL_CHROMA.
+
+    Examples:
+      >>> rgb_to_ycbcr(jnp.full((1, 1, 3), 0.25)).tolist()
+      [[[0.25, 0.5, 0.5]]]
     """
     luminance = rgb_to_luminance(rgb)
     chroma_blue = (rgb[..., 2:] - luminance) / BLUE_RANGE + NEUTRAL_CHROMA
@@ -52,13 +61,13 @@ def rgb_to_ycbcr(rgb: RgbImage) -> RgbImage:
 
 
 def ycbcr_to_rgb(ycbcr: RgbImage) -> RgbImage:
-    """Luminance and chroma to RGB; the inverse of `rgb_to_ycbcr`.
+    """Converts luminance and chroma to RGB; the inverse of `rgb_to_ycbcr`.
 
     Args:
       ycbcr: Y, Cb, Cr in [0, 1].
 
     Returns:
-      RGB, not clipped: a luminance and a chroma that come from different pictures may
+      RGB, not clipped: if luminance and chroma come from different pictures, values may
       leave [0, 1].
     """
     luminance = ycbcr[..., :1]
@@ -69,39 +78,50 @@ def ycbcr_to_rgb(ycbcr: RgbImage) -> RgbImage:
 
 
 def fuse_chroma(*chromas: Chroma) -> Chroma:
-    """Fuses chroma, a more colourful source weighing more.
+    """Fuses the chroma of several sources, giving more weight to the more colourful.
 
     C_f = (C_a |C_a - tau| + C_b |C_b - tau|) / (|C_a - tau| + |C_b - tau|)   [Eq. 15]
 
-    and for more sources the sums of the numerator and of the denominator over them all.
+    For more than two sources, numerator and denominator sum over all of them.
 
     Args:
-      *chromas: Cb and Cr in [0, 1] of each source; each channel is fused by itself.
+      *chromas: Cb and Cr in [0, 1] of each source; the two channels are fused
+        independently.
 
     Returns:
-      Fused chroma, between its sources; of one source that source's.
+      Fused chroma, between the sources; a single source is returned unchanged.
 
     Note:
       tau = NEUTRAL_CHROMA = 1/2, the paper's 128 on 8-bit chroma. Where all sources
-      are neutral Eq. 15 is 0/0: neutral here. The authors add 1e-4 to the denominator
-      instead, which tints such pixels by up to one grey level.
+      are neutral, Eq. 15 is 0/0; the result is neutral here. The authors add 1e-4 to
+      the denominator instead, which tints such pixels by up to one grey level.
+
+    Examples:
+      >>> coloured, neutral = jnp.full((1, 1, 2), 0.75), jnp.full((1, 1, 2), 0.5)
+      >>> fuse_chroma(coloured, neutral).tolist()
+      [[[0.75, 0.75]]]
     """
     offsets = jnp.stack([chroma - NEUTRAL_CHROMA for chroma in chromas])
     weights = jnp.abs(offsets)
     is_neutral = weights.max(axis=0) < NEUTRAL_EPSILON
-    # The masked branch must not divide by zero: it would still poison gradients.
+    # Even the masked branch must not divide by zero, because its gradient would be NaN
+    # in spite of the mask.
     total = jnp.where(is_neutral, 1.0, weights.sum(axis=0))
     offset = (offsets * weights).sum(axis=0) / total
     return NEUTRAL_CHROMA + jnp.where(is_neutral, 0.0, offset)
 
 
 def is_grey(rgb: RgbImage) -> Bool[Array, "*batch"]:
-    """Whether all three channels are equal at every pixel of a picture.
+    """Returns whether all three channels are equal at every pixel of a picture.
 
     Args:
       rgb: any values.
 
     Returns:
-      One truth value a picture.
+      One truth value per picture.
+
+    Examples:
+      >>> is_grey(jnp.array([[[[0.5, 0.5, 0.5]]], [[[0.5, 0.5, 0.4]]]])).tolist()
+      [True, False]
     """
     return jnp.all(rgb == rgb[..., :1], axis=(-3, -2, -1))

@@ -1,15 +1,16 @@
-"""16-bit levels to black and white, by a rule that is named.
+"""Named rules that choose which 16-bit levels become black and white.
 
-A thermal camera stores temperatures somewhere within 0..65535, often in a narrow band;
-which levels become black and white is a choice:
+A thermal camera stores temperatures somewhere within 0..65535, often in a narrow band.
+Which levels become black and white is a choice:
 
-- `full`: 0 and 65535. The same level is the same grey in every picture.
-- `min-max`: the picture's own smallest and largest level.
-- `percentile`: the picture's own 1st and 99th percentile, which ignores dead pixels.
+- `full`: 0 and 65535. A level is the same grey in every picture.
+- `min-max`: the smallest and the largest level of the picture.
+- `percentile`: the 1st and the 99th percentile of the picture, which ignores dead
+  pixels.
 - `LOW:HIGH`, as in `28000:33000`: explicit bounds, the same for every picture.
 
-Levels beyond the bounds are clipped. `min-max` and `percentile` make the brightness of
-one picture say nothing about that of another.
+Levels beyond the bounds are clipped. Under `min-max` and `percentile` the brightness of
+different pictures cannot be compared.
 """
 
 import numpy as np
@@ -20,13 +21,19 @@ MAX_LEVEL = 65535
 
 
 def check_rule(rule: str) -> None:
-    """Refuses what is no range rule.
+    """Raises unless `rule` is one of `RULES` or LOW:HIGH.
 
     Args:
-      rule: one of `RULES`, or LOW:HIGH.
+      rule: the name of a range rule.
 
     Raises:
-      ValueError: listing the rules.
+      ValueError: if there is no such rule, listing the rules.
+
+    Examples:
+      >>> check_rule("28000:33000")
+      >>> check_rule("33000:28000")  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      ValueError: expected a range rule (full, ..., got '33000:28000'; choose one ...
     """
     if rule not in RULES:
         _explicit_bounds(rule)
@@ -44,6 +51,10 @@ def to_8_bit(levels: np.ndarray, rule: str = "full") -> np.ndarray:
 
     Raises:
       ValueError: if there is no such rule.
+
+    Examples:
+      >>> to_8_bit(np.array([0, 28000, 30500, 40000]), "28000:33000")
+      array([  0,   0, 128, 255], dtype=uint8)
     """
     return np.rint(to_fraction(levels, rule) * 255).astype(np.uint8)
 
@@ -56,11 +67,15 @@ def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
       rule: one of `RULES`, or LOW:HIGH.
 
     Returns:
-      float64, (level - low) / (high - low) between the bounds; all 0 where the rule
-      takes both bounds from a picture of one level.
+      float64, (level - low) / (high - low) between the bounds; 0 everywhere if the rule
+      derives the bounds from the picture and finds them equal.
 
     Raises:
       ValueError: if there is no such rule.
+
+    Examples:
+      >>> to_fraction(np.array([1000, 1500, 3000]), "min-max")
+      array([0.  , 0.25, 1.  ])
     """
     if rule == "full":
         low, high = 0.0, float(MAX_LEVEL)

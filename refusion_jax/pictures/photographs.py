@@ -1,18 +1,19 @@
-"""Pictures with all that their files say: depth, transparency, colour profile, EXIF.
+"""Pictures with their files' metadata: depth, transparency, colour profile, EXIF.
 
-What a fused picture takes over, for each by itself from the first source that has it:
+A fused picture takes over the following, each from the first source that has it:
 
-- transparency, unless it is opaque everywhere;
-- the ICC profile, of the sources that are grey or coloured as the result is; a profile
-  of another colour space (RGB for a grey result, CMYK) cannot apply and is dropped;
-- EXIF: what was taken, when, where and by what. The orientation is applied to the
-  pixels and left out, with all that describes the old file (its size, its strips).
+- transparency, unless the picture is opaque everywhere;
+- the ICC profile. Only sources that are grey or coloured like the result count, and a
+  profile of another colour space (RGB for a grey result, CMYK) is dropped because it
+  cannot apply;
+- EXIF: the subject, time, place and camera. The orientation is applied to the pixels
+  and left out, as is everything that describes the old file (its size, its strips).
 
-A format keeps what it has a place for: PNG, TIFF and WebP all three, JPEG no
-transparency, BMP none. WebP has no grey, so no grey profile either. 16-bit grey is
-written to PNG and TIFF; in other formats, and where transparency is kept, 8 bits are.
-Pillow writes no 16-bit colour, so colour has 8 bits everywhere, and no EXIF into a
-compressed TIFF, so a TIFF with EXIF is not compressed.
+A format keeps what it can store: PNG, TIFF and WebP all three, JPEG all but
+transparency, BMP nothing. WebP has no grey pictures, hence no grey profile either.
+16-bit grey is written to PNG and TIFF; other formats, and pictures with transparency,
+get 8 bits. Pillow cannot write 16-bit colour, so colour always has 8 bits; nor can it
+write EXIF to a compressed TIFF, so a TIFF with EXIF is not compressed.
 """
 
 import os
@@ -30,7 +31,7 @@ from refusion_jax.pictures.levels import MAX_LEVEL, to_fraction
 Source = str | os.PathLike[str] | np.ndarray | jax.Array
 
 _Tag = ExifTags.Base
-# Of the picture, not of the file that held it.
+# The tags that describe the picture rather than the file that held it.
 _KEPT_TAGS = (
     *(_Tag.ImageDescription, _Tag.Make, _Tag.Model, _Tag.Software, _Tag.DateTime),
     *(_Tag.Artist, _Tag.HostComputer, _Tag.Copyright),
@@ -45,19 +46,19 @@ _STALE_TAGS = (
 _EXIF_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 _ALPHA_ENDINGS = frozenset({".png", ".tif", ".tiff", ".webp"})
 _DEEP_ENDINGS = frozenset({".png", ".tif", ".tiff"})
-_MAX_JPEG_EXIF = 65533  # bytes: a segment of JPEG
+_MAX_JPEG_EXIF = 65533  # bytes, the capacity of a JPEG segment
 
 
 class Photograph(NamedTuple):
-    """A picture and what belongs to it.
+    """A picture and its metadata.
 
     Attributes:
-      pixels: uint8, uint16 or floats in [0, 1], (height, width); or uint8 or floats,
-        (height, width, 3). Upright.
-      alpha: uint8, (height, width); None if it is opaque.
-      icc_profile: the ICC colour profile of the pixels.
-      exif: an EXIF block without orientation.
-      name: what error messages call it: its file, or nothing.
+      pixels: uint8, uint16 or floats in [0, 1], (height, width); or uint8 or floats in
+        [0, 1], (height, width, 3). Upright.
+      alpha: uint8, (height, width); None if the picture is opaque.
+      icc_profile: the ICC colour profile of the pixels; None if there is none.
+      exif: an EXIF block without orientation; None if there is none.
+      name: name of the picture for error messages: its file, or empty.
     """
 
     pixels: np.ndarray
@@ -68,7 +69,7 @@ class Photograph(NamedTuple):
 
     @property
     def is_coloured(self) -> bool:
-        """Whether the channels differ anywhere."""
+        """Returns whether the channels differ anywhere."""
         return is_coloured(self.pixels)
 
 
@@ -77,19 +78,23 @@ def is_coloured(pixels: np.ndarray) -> bool:
 
     Args:
       pixels: (height, width), or (height, width, 3).
+
+    Examples:
+      >>> is_coloured(np.array([[(7, 7, 7), (7, 7, 8)]], np.uint8))
+      True
     """
     return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
-    """Reads a picture and what belongs to it.
+    """Reads a picture and its metadata.
 
     Args:
-      path: a picture file; its content, not its ending, tells the format.
+      path: a picture file; its content, not its ending, determines the format.
 
     Returns:
-      Its pixels as `read_picture` has them, but 16-bit grey as uint16. An EXIF block
-      that cannot be understood is left out.
+      The pixels as `read_picture` returns them, except that 16-bit grey stays uint16.
+      An EXIF block that cannot be parsed is left out.
 
     Raises:
       FileNotFoundError, ValueError: as `read_picture` does.
@@ -105,7 +110,9 @@ def _photograph(image: Image.Image) -> Photograph:
 
 def _alpha_of(image: Image.Image) -> np.ndarray | None:
     has_alpha = "A" in image.getbands() or "transparency" in image.info
-    if not has_alpha or image.mode.startswith("I"):  # a key colour of 16-bit grey
+    # A key colour of 16-bit grey is left out, because Pillow clips the levels to 8 bits
+    # and loses the key when it converts them to RGBA.
+    if not has_alpha or image.mode.startswith("I"):
         return None
     upright = ImageOps.exif_transpose(image).convert("RGBA")
     alpha = np.asarray(upright.getchannel("A"))
@@ -123,23 +130,28 @@ def _exif_of(image: Image.Image) -> bytes | None:
             if entries:
                 kept[table] = entries
         return kept.tobytes() if len(kept) else None
-    # Pillow's parser raises almost anything on blocks that cameras and editors broke.
+    # Pillow's parser raises almost any kind of error on blocks that cameras and editors
+    # have corrupted.
     except Exception:
         return None
 
 
 def as_photograph(source: Source | Photograph) -> Photograph:
-    """A source as it is, once it is known to be a picture.
+    """Checks a source of `fuse` and returns it as a photograph.
 
     Args:
       source: a file or an array, as `fuse` takes them.
 
     Returns:
-      Its pixels, and what belongs to them if it is a file.
+      The pixels, with the metadata if the source is a file.
 
     Raises:
       FileNotFoundError: if the file is missing.
-      ValueError: if it is no picture, or its values are out of range.
+      ValueError: if the source is not a picture, or its values are out of range.
+
+    Examples:
+      >>> as_photograph(np.zeros((4, 8, 1))).pixels.shape
+      (4, 8)
     """
     if isinstance(source, Photograph):
         return source
@@ -166,7 +178,7 @@ def as_photograph(source: Source | Photograph) -> Photograph:
             "expected uint8, floats in [0, 1] or grey of uint16, got "
             f"{array.dtype} of shape {array.shape}; convert it first."
         )
-    # Written so that NaN fails too.
+    # Negated, because every comparison with NaN is false and NaN must fail too.
     if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
             f"expected floats in [0, 1], got {array.min()} to {array.max()}; scale "
@@ -176,17 +188,21 @@ def as_photograph(source: Source | Photograph) -> Photograph:
 
 
 def to_unit(photograph: Photograph, levels: str = "full") -> np.ndarray:
-    """The pixels as floats.
+    """Converts the pixels of a photograph to floats.
 
     Args:
-      photograph: of any depth.
-      levels: range rule of 16-bit grey, see `pictures.levels`.
+      photograph: a photograph of any depth.
+      levels: range rule for 16-bit grey, see `pictures.levels`.
 
     Returns:
       float32 in [0, 1], of the pixels' shape.
 
     Raises:
       ValueError: if there is no such rule.
+
+    Examples:
+      >>> to_unit(Photograph(np.array([[0, 51, 255]], np.uint8)))
+      array([[0. , 0.2, 1. ]], dtype=float32)
     """
     pixels = photograph.pixels
     if pixels.dtype == np.uint8:
@@ -197,14 +213,15 @@ def to_unit(photograph: Photograph, levels: str = "full") -> np.ndarray:
 
 
 def from_unit(picture: np.ndarray, sources: Sequence[Photograph]) -> Photograph:
-    """A fused picture with what it takes over from its sources.
+    """Returns a fused picture with the metadata that it takes over from its sources.
 
     Args:
       picture: floats in [0, 1], (height, width) or (height, width, 3).
-      sources: what it was fused from; any alpha has its height and width.
+      sources: the sources of the fusion; an alpha must have the picture's size.
 
     Returns:
-      uint16 pixels if the picture and any of the sources are 16-bit grey, uint8 else.
+      A photograph with uint16 pixels if the picture is grey and any source is 16-bit
+      grey, and with uint8 pixels otherwise.
     """
     is_coloured = picture.ndim == 3
     is_deep = any(source.pixels.dtype == np.uint16 for source in sources)
@@ -231,11 +248,13 @@ def from_unit(picture: np.ndarray, sources: Sequence[Photograph]) -> Photograph:
 
 
 def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> None:
-    """Writes a picture with what its format keeps; it appears complete or not at all.
+    """Writes a picture with the metadata that the format can store.
+
+    The file appears complete or not at all.
 
     Args:
-      path: its ending chooses the format, see `pictures.write_picture`.
-      photograph: uint8 or uint16.
+      path: the file; its ending determines the format, see `codecs.write_picture`.
+      photograph: a photograph of uint8 or uint16 pixels.
 
     Raises:
       FileNotFoundError: if the folder does not exist.
@@ -258,10 +277,10 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
     if exif is not None and ending in _EXIF_ENDINGS and not is_too_long:
         metadata["exif"] = exif
         if ending in (".tif", ".tiff"):
-            metadata["compression"] = None  # Pillow's compressing writer lacks EXIF
+            metadata["compression"] = None  # Pillow's compressing writer drops EXIF
     save_image(path, image, **metadata)
 
 
 def _colour_space(icc_profile: bytes) -> bytes:
-    """The four letters in an ICC profile's header that name its colour space."""
+    """Returns the colour space that an ICC profile's header names, in four letters."""
     return icc_profile[16:20]

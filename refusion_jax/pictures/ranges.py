@@ -1,39 +1,39 @@
-"""How the fused luminance becomes black and white: a rule that is named.
+"""Named rules that map the network's output to the luminance of the fused picture.
 
 With f, F's output in (0, 1), and I_1, I_2, ... the luminances of the sources in [0, 1]:
 
 - `stretch`: y = (f - min f) / (max f - min f), the authors' rule. Every picture reaches
-  black and white, so a level says nothing about the same level of another picture.
+  black and white, so levels of different pictures cannot be compared.
 - `none`: y = f.
-- `source`: y = f, clipped to [min I, max I], the extremes of all sources together.
-  Nothing becomes darker or brighter than the sources are.
+- `source`: y = f, clipped to [min I, max I], the extremes of all sources together. The
+  result is never darker or brighter than the sources.
 
-For videos: under `none` and `source` a level of f gives the same level in every frame.
-Under `stretch` a bright spot that comes into view darkens the rest.
+In videos, `none` and `source` map a level of f to the same level in every frame. Under
+`stretch` a bright spot that comes into view darkens everything else.
 """
 
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
+from refusion_jax.pictures.color import Luminance
 from refusion_jax.pictures.names import RANGES
 
-Luminance = Float[Array, "*batch height width 1"]
 
+def stretch(image: Luminance) -> Luminance:
+    """Maps the minimum of each picture to 0 and its maximum to 1.
 
-def stretch(
-    image: Float[Array, "*batch height width 1"],
-) -> Float[Array, "*batch height width 1"]:
-    """Maps each picture's own minimum to 0 and its maximum to 1.
-
-    A constant picture has no range to stretch: it is returned as it is.
+    A constant picture has no range to stretch and is returned unchanged.
 
     Args:
       image: any finite values.
 
     Returns:
-      Same shape, in [0, 1] unless the picture is constant.
+      An array of the same shape, in [0, 1] unless the picture is constant.
+
+    Examples:
+      >>> stretch(jnp.array([[[0.25], [0.5], [0.75]]])).squeeze().tolist()
+      [0.0, 0.5, 1.0]
     """
     low = image.min(axis=(-3, -2, -1), keepdims=True)
     extent = image.max(axis=(-3, -2, -1), keepdims=True) - low
@@ -43,13 +43,13 @@ def stretch(
 
 
 def check_range(rule: str) -> None:
-    """Refuses what is no range rule.
+    """Raises unless `rule` is one of `RANGES`.
 
     Args:
-      rule: one of `RANGES`.
+      rule: the name of a range rule.
 
     Raises:
-      ValueError: listing the rules.
+      ValueError: if there is no such rule, listing the rules.
     """
     if rule not in RANGES:
         raise ValueError(
@@ -65,7 +65,7 @@ def apply_range(
 
     Args:
       fused: F's output in (0, 1).
-      sources: luminances in [0, 1] that it was fused from.
+      sources: luminances of the sources in [0, 1].
       rule: one of `RANGES`.
 
     Returns:
@@ -73,6 +73,12 @@ def apply_range(
 
     Raises:
       ValueError: if there is no such rule.
+
+    Examples:
+      >>> fused = jnp.array([[[0.125], [0.5], [0.875]]])
+      >>> sources = [jnp.full((1, 3, 1), 0.25), jnp.full((1, 3, 1), 0.75)]
+      >>> apply_range(fused, sources, rule="source").squeeze().tolist()
+      [0.25, 0.5, 0.75]
     """
     check_range(rule)
     if rule == "stretch":

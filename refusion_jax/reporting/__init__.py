@@ -1,1 +1,1 @@
-"""Reporting: pages, charts, panels, curves, colour maps."""
+"""Reporting: HTML pages, charts, panels, curves, colour maps."""

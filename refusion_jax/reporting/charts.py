@@ -1,14 +1,14 @@
-"""Small charts as inline SVG: one metric, every picture, every method."""
+"""Small charts as inline SVG: one metric for every picture and every method."""
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-# Readable on white and on near-black; no two alike for the colour-blind (after Okabe
-# and Ito). More methods than colours repeat them with dashes.
+# Readable on white and on near-black, and distinguishable by the colour-blind (after
+# Okabe and Ito). If there are more methods than colours, dashed lines repeat them.
 COLORS = (
     "#2f86d1",
     "#e0702a",
@@ -19,21 +19,25 @@ COLORS = (
     "#48a9c5",
     "#8a8a8a",
 )
-WIDTH, HEIGHT = 360, 170  # of the view box; the page scales it
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20
-DOTS_UP_TO = 60  # pictures; above, a line alone is clearer and the page smaller
+WIDTH, HEIGHT = 360, 170  # size of the view box, which the page scales
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20  # margins
+DOTS_UP_TO = 60  # pictures; beyond that a bare line is clearer and the page smaller
+
+# From a picture's place in the order and its value to x and y in the view box.
+Place = Callable[[int, float], tuple[float, float]]
 
 
 def chart(
     stems: Sequence[str], methods: Mapping[str, Float[np.ndarray, " images"]]
 ) -> str:
-    """Draws one line a method over the pictures, sorted by the first method's values.
+    """Draws one line per method over the pictures, sorted by the first method's values.
 
-    Sorted so, a method that is always above another stays above its line.
+    All methods share this order, so a method with a larger value than another on every
+    picture has its line above the other's throughout.
 
     Args:
       stems: name of each picture.
-      methods: values by name; what is not finite leaves a gap.
+      methods: values by method; values that are not finite are left out.
 
     Returns:
       An `svg` element; each dot names its method, picture and value.
@@ -79,31 +83,41 @@ def chart(
 
 
 def color(index: int) -> str:
-    """Colour of a method.
+    """Returns the colour of a method.
 
     Args:
-      index: of the method.
+      index: number of the method, from 0.
 
     Returns:
       A CSS colour.
+
+    Examples:
+      >>> color(0), color(len(COLORS))
+      ('#2f86d1', '#2f86d1')
     """
     return COLORS[index % len(COLORS)]
 
 
 def dash(index: int) -> str:
-    """Dashes of a method's line: none for the first methods, longer after each round.
+    """Returns the dash pattern of a method's line.
+
+    The first methods get solid lines; each further round of colours gets longer dashes.
 
     Args:
-      index: of the method.
+      index: number of the method, from 0.
 
     Returns:
       A value of `stroke-dasharray`.
+
+    Examples:
+      >>> dash(0), dash(len(COLORS)), dash(2 * len(COLORS))
+      ('none', '3 3', '6 3')
     """
     turn = index // len(COLORS)
     return f"{3 * turn} 3" if turn else "none"
 
 
-def _axis(place, low: float, high: float) -> str:  # type: ignore[no-untyped-def]
+def _axis(place: Place, low: float, high: float) -> str:
     parts = []
     for tick in _ticks(low, high):
         _, y = place(0, tick)
@@ -119,7 +133,7 @@ def _axis(place, low: float, high: float) -> str:  # type: ignore[no-untyped-def
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers in between."""
+    """Returns three to six round numbers between `low` and `high`."""
     raw = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(x * power for x in (1, 2, 5, 10) if x * power >= raw * 0.999)

@@ -1,4 +1,4 @@
-"""Values in colour, as in the paper's Figs. 8 to 11: from blue (0) to red (1)."""
+"""The colour map of the paper's Figs. 8 to 11: from blue (0) to red (1)."""
 
 import numpy as np
 
@@ -19,13 +19,17 @@ COLOURS = np.array(
 
 
 def color_map(values: np.ndarray) -> np.ndarray:
-    """Colours a map: blue is 0, green is 1/2, red is 1.
+    """Colours a map of values: blue is 0, green is 1/2, red is 1.
 
     Args:
-      values: height x width in [0, 1].
+      values: height x width, in [0, 1].
 
     Returns:
       uint8, height x width x 3.
+
+    Examples:
+      >>> color_map(np.array([[0.0, 0.5, 1.0]])).tolist()
+      [[[26, 26, 115], [115, 230, 128], [140, 13, 13]]]
     """
     places = np.linspace(0, 1, len(COLOURS))
     channels = [np.interp(values, places, channel) for channel in COLOURS.T]

@@ -9,14 +9,14 @@ import numpy as np
 def plot_curves(
     lines: Sequence[Mapping[str, Any]], curves: Mapping[str, tuple[str, str]]
 ) -> np.ndarray:
-    """Plots logged scalars over steps, logarithmically.
+    """Plots logged scalars over steps on a logarithmic scale.
 
     Args:
-      lines: of a scalars.jsonl.
-      curves: label to (stage, scalar's name).
+      lines: the lines of a scalars.jsonl, parsed.
+      curves: (stage, name of the scalar) by label.
 
     Returns:
-      uint8 picture, height x width x 3.
+      A picture, uint8, height x width x 3.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

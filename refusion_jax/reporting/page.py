@@ -1,4 +1,4 @@
-"""One self-contained HTML page: headings, paragraphs, pictures, curves."""
+"""Self-contained HTML pages: headings, paragraphs, pictures, curves."""
 
 import base64
 import html
@@ -16,12 +16,12 @@ from refusion_jax.reporting.panel import to_bytes
 
 
 class Section(NamedTuple):
-    """A heading with what stands under it.
+    """A section of a page: a heading, paragraphs and pictures.
 
     Attributes:
       heading: plain text.
-      paragraphs: plain text.
-      pictures: caption to picture: an array (uint8, or floats in [0, 1], grey or RGB).
+      paragraphs: plain text, one string per paragraph.
+      pictures: pictures by caption: uint8, or floats in [0, 1]; grey or RGB.
     """
 
     heading: str
@@ -33,18 +33,18 @@ def asset(name: str) -> str:
     """Reads a style sheet or a script that is part of this package.
 
     Args:
-      name: of the file, such as "page.css".
+      name: name of the file, such as "page.css".
     """
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
-    """Writes the page; it needs no other file and no network.
+    """Writes a page of sections that needs no other file and no network.
 
     Args:
       path: the .html file.
       title: plain text.
-      sections: in order.
+      sections: the sections, in order.
     """
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
@@ -62,14 +62,14 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
 def write_page(
     path: Path, title: str, body: Sequence[str], *, style: str = "", script: str = ""
 ) -> None:
-    """Writes a page of one file, light or dark as the reader's system is.
+    """Writes a page of one file, light or dark according to the reader's system.
 
     Args:
       path: the .html file.
       title: plain text.
       body: HTML, escaped by the caller.
-      style: CSS after that of `page.css`.
-      script: JavaScript at the end of the page.
+      style: CSS to add after that of `page.css`.
+      script: JavaScript to run at the end of the page.
     """
     styles = asset("page.css") + style
     page = (
@@ -85,14 +85,18 @@ def write_page(
 
 
 def data_uri(picture: np.ndarray, palette: np.ndarray | None = None) -> str:
-    """A picture as a PNG inside a URI.
+    """Encodes a picture as a PNG inside a URI.
 
     Args:
       picture: uint8, or floats in [0, 1]; height x width or height x width x 3.
-      palette: colours of a grey picture's levels, uint8, 256 x 3; None: grey.
+      palette: colours of a grey picture's levels, uint8, 256 x 3; None for grey.
 
     Returns:
       "data:image/png;base64,...".
+
+    Examples:
+      >>> data_uri(np.zeros((2, 3)))[:32]
+      'data:image/png;base64,iVBORw0KGg'
     """
     buffer = io.BytesIO()
     image = Image.fromarray(to_bytes(picture))

@@ -1,4 +1,4 @@
-"""A labelled sheet of pictures, to look at what a run is doing."""
+"""A sheet of labelled pictures that shows the progress of a training run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +13,16 @@ def make_panel(rows: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
     """Draws rows of pictures with a label above each.
 
     Args:
-      rows: label to picture, height x width or height x width x 3, uint8 or floats in
-        [0, 1]; all of one size.
+      rows: for each row, pictures by label: height x width or height x width x 3, uint8
+        or floats in [0, 1]; all of one size.
 
     Returns:
-      uint8 picture, height x width x 3.
+      A picture, uint8, height x width x 3.
+
+    Examples:
+      >>> row = {"source a": np.zeros((20, 30)), "fused": np.ones((20, 30))}
+      >>> make_panel([row]).shape
+      (42, 72, 3)
     """
     height, width = next(iter(rows[0].values())).shape[:2]
     columns = max(len(row) for row in rows)
@@ -43,13 +48,17 @@ def make_panel(rows: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
 
 
 def to_bytes(picture: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1] to rounded bytes; bytes stay as they are.
+    """Converts floats in [0, 1] to bytes, rounded; returns bytes unchanged.
 
     Args:
-      picture: uint8, or floats that are clipped to [0, 1].
+      picture: uint8, or floats, which are clipped to [0, 1].
 
     Returns:
       uint8 of the same shape.
+
+    Examples:
+      >>> to_bytes(np.array([-0.1, 0.2, 0.5, 1.5]))
+      array([  0,  51, 128, 255], dtype=uint8)
     """
     if picture.dtype == np.uint8:
         return picture
