@@ -1,9 +1,9 @@
 """Fusion metrics, exact and named by variant.
 
-`compute(source_a, source_b, fused)` gives all of METRICS for one picture; each function
-can be called by itself, under `jit` and `vmap`, on grey levels 0..255, height x width.
-A function whose key is in METRICS bears the key as its name; the others are variants
-that tables contain under the same titles.
+`compute(source_a, source_b, fused)` computes all of METRICS for one picture. Each
+function can also be called directly, under `jit` and `vmap`, on grey levels 0..255,
+height x width. A function whose key is in METRICS has the key as its name; the others
+are variants that published tables contain under the same titles.
 """
 
 from refusion_jax.metrics.catalogue import (

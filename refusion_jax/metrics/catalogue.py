@@ -1,4 +1,4 @@
-"""The list of metrics: one record a key, and the columns of the paper's tables."""
+"""The list of metrics, one record per key, and the columns of the paper's tables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,16 +20,17 @@ from refusion_jax.metrics import (
 
 @dataclass(frozen=True)
 class Metric:
-    """What a table needs to know of a metric.
+    """The properties of a metric that a table needs.
 
     Attributes:
-      function: of `(source_a, source_b, fused)`, or of `(fused,)` where
-        `of_fused_alone`.
-      title: as in papers, with what tells the variant from its namesakes.
+      function: takes `(source_a, source_b, fused)`, or `(fused,)` if `of_fused_alone`.
+      title: the name in papers, with what distinguishes this variant from others of the
+        same name.
       higher_is_better: the direction that papers mark with an arrow.
-      unit: of the value; empty for a pure number.
-      of_fused_alone: whether the sources play no part.
-      smallest_side: in pixels; smaller pictures have no value.
+      unit: unit of the value; empty for a pure number.
+      of_fused_alone: whether the metric ignores the sources.
+      smallest_side: smallest side in pixels; the metric is undefined for smaller
+        pictures.
     """
 
     function: Callable[..., Array]
@@ -77,8 +78,8 @@ METRICS: Mapping[str, Metric] = {
 # The two sets of columns of the paper's tables.
 WITH_SSIM = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
 WITH_VIFF = ("en", "sd", "sf", "viff", "qcb", "qncie")
-# Columns of Tables 1 to 4 by task, in the paper's order. Its "SSIM" is consistent with
-# `ssim_refusion` and its "VIF" with `viff`.
+# Columns of Tables 1 to 4 by task, in the paper's order. The paper's "SSIM" is
+# consistent with `ssim_refusion`, its "VIF" with `viff`.
 PAPER_COLUMNS: Mapping[str, tuple[str, ...]] = dict(
     ivif=WITH_SSIM, mif=WITH_SSIM, mfif=WITH_VIFF, meif=WITH_VIFF
 )

@@ -1,4 +1,4 @@
-"""Q_CB (Chen & Blum 2009): local contrast after the eye's contrast sensitivity."""
+"""Q_CB (Chen & Blum 2009): local contrast as the eye's sensitivity filters it."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from refusion_jax.metrics.windows import (
     sums_over_windows,
 )
 
-# Contrast sensitivity: difference of Gaussians over radial frequency.
+# Contrast sensitivity: a difference of Gaussians over radial frequency.
 WIDE, NARROW, NARROW_SHARE = 15.3870, 1.3456, 0.7622
 CYCLES_PER_UNIT = 15.0
 TAPS = 31
@@ -24,13 +24,13 @@ MASKING_POWER, MASKING_NORM_POWER, MASKING_OFFSET = 3, 2, 1e-4
 
 
 def qcb(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """Q_CB as MEFB and imageFusionMetrics compute it.
+    """Returns Q_CB as MEFB and imageFusionMetrics compute it.
 
     1. Each picture is stretched: round(255 (x - min) / (max - min)), halves upward.
     2. It is filtered in the frequency domain (circular) with
        exp(-(r / 15.3870)^2) - 0.7622 exp(-(r / 1.3456)^2), r = cycles per picture / 15.
     3. Contrast C = |G_2 * y / G_4 * y - 1| with 31 x 31 Gaussians of sigma 2 and 4,
-       sampled and not normalised, zeros beyond the border.
+       sampled but not normalised, with zeros beyond the border.
     4. Masked contrast P = C^3 / (C^2 + 1e-4).
     5. Preservation Q_X = min(P_X, P_F) / max(P_X, P_F), 1 where they are equal, and
        weights w_X = P_X^2 / (P_A^2 + P_B^2).
@@ -40,14 +40,19 @@ def qcb(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       source_a, source_b, fused: 0..255.
 
     Returns:
-      In [0, 1]; NaN where a picture is constant, or 0 / 0 occurs at any pixel (no
-      epsilon, as in the reference codes). Needs float64: a constant background divides
-      the rounding of the filter by itself, which float32 moves by up to 7 % and even
-      float64 by 5e-4 (3e-3 where F is a source).
+      In [0, 1]; NaN if a picture is constant or 0 / 0 occurs at any pixel (there is no
+      epsilon, as in the reference codes). Needs float64: on a constant background the
+      filter's rounding error is divided by itself, which changes the value by up to 7 %
+      in float32 and by 5e-4 even in float64 (3e-3 where F equals a source).
 
     Note:
-      Levels are divided by 255 before the stretch, as MEFB's are; it decides ties.
+      Levels are divided by 255 before the stretch, as in MEFB; this decides ties.
       IVIF_ZOO does not stretch, filters at half the frequencies and adds epsilons.
+
+    Examples:
+      >>> ramp = jnp.arange(24 * 24).reshape(24, 24) % 256
+      >>> f"{qcb(ramp, ramp, ramp):.3f}"
+      '1.000'
     """
     return _qcb(
         *(_quotient(image, LARGEST) for image in as_levels(source_a, source_b, fused))
@@ -55,29 +60,29 @@ def qcb(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
 
 def qcb_double_input(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """`qcb` with the stretch applied to 0..255, as imageFusionMetrics and VIFB do.
+    """Returns `qcb` with the stretch applied to 0..255, as imageFusionMetrics and VIFB.
 
     Args:
       source_a, source_b, fused: 0..255.
 
     Returns:
-      In [0, 1]; up to 5e-5 from `qcb`, where the stretch meets halves.
+      In [0, 1]; differs from `qcb` by up to 5e-5, where the stretch produces halves.
     """
     return _qcb(*as_levels(source_a, source_b, fused))
 
 
 def _quotient(image: Array, divisor: float | Array) -> Array:
-    # XLA multiplies by the reciprocal where it sees one divisor for a whole picture;
-    # that rounds ties of the stretch the other way.
+    # The barrier, because XLA replaces division by a common divisor with multiplication
+    # by its reciprocal, which rounds ties of the stretch the other way.
     divisors = jnp.broadcast_to(jnp.asarray(divisor, image.dtype), image.shape)
     return image / jax.lax.optimization_barrier(divisors)
 
 
 def _qcb(source_a: Array, source_b: Array, fused: Array) -> Scalar:
-    # Columns first, as Octave transforms them: see `_as_seen` on rounding. Nothing else
-    # here knows rows from columns.
+    # Transposed, because Octave transforms columns first, and rounding matters (see
+    # `_as_seen`). Nothing else here distinguishes rows from columns.
     images = jnp.stack([_stretched(image).T for image in (source_a, source_b, fused)])
-    # One picture after the other: complex spectra are large.
+    # One picture at a time, because complex spectra are large.
     seen = jax.lax.map(_as_seen, images)
     margin = TAPS // 2
     padded = jnp.pad(seen, ((0, 0), (margin, margin), (margin, margin)))
@@ -85,7 +90,7 @@ def _qcb(source_a: Array, source_b: Array, fused: Array) -> Scalar:
 
 
 def _quality(padded: Pictures) -> tuple[Map]:
-    """Steps 3 to 6, before the mean."""
+    """Computes steps 3 to 6, up to the mean."""
     of_a, of_b, of_fused = _masked_contrast(padded)
 
     def preservation(of_source: Array) -> Array:
@@ -105,10 +110,10 @@ def _stretched(image: Map) -> Map:
 
 
 def _as_seen(image: Map) -> Map:
-    """Step 2, by a transform of complex numbers as in the references.
+    """Computes step 2 by a complex transform, as the reference codes do.
 
-    One of real numbers would do, but its rounding is of another kind: where the
-    background is constant, Q_CB is made of it.
+    A real transform would suffice, but it rounds differently, and where the background
+    is constant, rounding errors determine Q_CB.
     """
     down, across = (np.fft.fftfreq(size, 1 / size) for size in image.shape)
     down, across = down[:, None], across[None]
@@ -120,7 +125,7 @@ def _as_seen(image: Map) -> Map:
 
 
 def _masked_contrast(padded: Pictures) -> Pictures:
-    """Steps 3 and 4."""
+    """Computes steps 3 and 4."""
     centre, surround = (
         local_mean(padded, _sampled_gaussian(sigma))
         for sigma in (CENTRE_SIGMA, SURROUND_SIGMA)

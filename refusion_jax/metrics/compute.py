@@ -1,4 +1,4 @@
-"""All metrics of one fused picture: checked, in float64, side by side."""
+"""Computes all metrics of one fused picture: checked, in float64, in parallel."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,21 +25,28 @@ def compute(
     Args:
       source_a, source_b, fused: grey levels 0..255, height x width, integers or
         floating point.
-      keys: of METRICS; all of them if None.
+      keys: keys of METRICS; None for all of them.
 
     Returns:
-      One value a key, in the order of the keys. NaN where the metric is undefined for
-      these pictures, infinite, or made for larger ones (`METRICS[key].smallest_side`).
+      One value per key, in the order of the keys. NaN if the metric is undefined for
+      these pictures, is infinite, or needs larger ones (`METRICS[key].smallest_side`).
 
     Raises:
       ValueError: if a key is unknown, or the pictures are not grey, not of one size,
         not finite, or not in 0..255.
+
+    Examples:
+      >>> infrared, visible, fused = [[0, 255]] * 2, [[255, 255]] * 2, [[128, 255]] * 2
+      >>> scores = compute(infrared, visible, fused, ["en", "mse", "ssim_wang"])
+      >>> {key: round(value, 3) for key, value in scores.items()}
+      {'en': 1.0, 'mse': 8128.25, 'ssim_wang': nan}
     """
     keys = tuple(METRICS) if keys is None else tuple(keys)
     for key in keys:
         if key not in METRICS:
             raise ValueError(
-                f"Unknown metric {key!r}. Choose from: {', '.join(METRICS)}."
+                f"expected metrics among {', '.join(METRICS)}, got {key!r}; choose "
+                "some of these."
             )
     arrays = {"source_a": source_a, "source_b": source_b, "fused": fused}
     pictures = [_checked(name, np.asarray(array)) for name, array in arrays.items()]
@@ -58,30 +65,32 @@ def compute(
         if METRICS[key].smallest_side > shortest:
             return float("nan")
         chosen = images[2:] if METRICS[key].of_fused_alone else images
-        with jax.enable_x64(True):  # the setting belongs to a thread
+        with jax.enable_x64(True):  # again, because the setting is per thread
             value = float(_compiled(key)(*chosen))
         return value if np.isfinite(value) else float("nan")
 
-    # One program runs on one core, and Python waits for it without its lock.
+    # In threads, because one program uses one core, and Python releases its lock while
+    # it waits for the program.
     with ThreadPoolExecutor() as pool:
         return dict(zip(keys, pool.map(score, keys), strict=True))
 
 
 @cache
 def _compiled(key: str) -> Callable[..., Array]:
-    """One program a metric, so that other keys do not compile it again.
+    """Compiles one program per metric, so that other choices of keys can reuse it.
 
-    One program of all metrics was measured too: it shares next to nothing (three joint
-    histograms of a millisecond) and runs its loops in turn.
+    A single program for all metrics was measured too: its metrics share almost nothing
+    (three joint histograms that take a millisecond), and its loops run one after
+    another.
     """
     return jax.jit(METRICS[key].function)
 
 
 def _checked(name: str, picture: np.ndarray) -> np.ndarray:
-    """The picture in float64, or one sentence on why it is none."""
+    """Returns a picture in float64; raises if it is not a picture of grey levels."""
     if picture.ndim != 2:
         raise ValueError(
-            f"expected {name} as a grey picture, height x width, got shape "
+            f"expected {name} to be a grey picture, height x width, got shape "
             f"{picture.shape}; take the luminance of a colour picture first."
         )
     if picture.size == 0 or not (
@@ -93,18 +102,18 @@ def _checked(name: str, picture: np.ndarray) -> np.ndarray:
             f"{picture.dtype}; pass grey levels 0..255."
         )
     low, high = float(picture.min()), float(picture.max())
-    if not np.isfinite([low, high]).all():  # NaN is passed on by both
+    if not np.isfinite([low, high]).all():  # both propagate NaN
         raise ValueError(
             f"expected finite grey levels in {name}, got NaN or infinity; "
-            "find out where they come from first."
+            "correct whatever produced them."
         )
     if low < 0 or high > LARGEST:
         raise ValueError(
-            f"expected {name} in 0..255, got {low:g}..{high:g}; rescale it first."
+            f"expected {name} in 0..255, got {low:g}..{high:g}; rescale it."
         )
     if np.issubdtype(picture.dtype, np.floating) and low < high <= 1:
         raise ValueError(
             f"expected {name} in 0..255, got floating point in {low:g}..{high:g}; "
-            "multiply pictures in 0..1 by 255 first."
+            "multiply pictures in 0..1 by 255."
         )
     return picture.astype(np.float64)

@@ -1,22 +1,22 @@
-"""Q_AB/F and N_AB/F: edges that fusion kept, and edges that it made up."""
+"""Q_AB/F and N_AB/F: the edges that fusion preserves, and those that it invents."""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from refusion_jax.array_types import Scalar
 from refusion_jax.metrics.levels import Levels, as_levels, ratio, total
+from refusion_jax.metrics.windows import Map
 
-Map = Float[Array, "height width"]
 RIGHT_ANGLE = jnp.pi / 2
-# Below this edge strength (Sobel / 8) N_AB/F gives a pixel the least weight.
+# N_AB/F gives pixels below this edge strength (Sobel / 8) the least weight.
 NABF_THRESHOLD = 2.0
 NABF_LEAST_WEIGHT = 0.001
 
 
 class Edges(NamedTuple):
-    """Strength and direction of the edge at every pixel.
+    """The strength and the direction of the edge at every pixel.
 
     Attributes:
       strength: length of the gradient.
@@ -28,7 +28,7 @@ class Edges(NamedTuple):
 
 
 def _sobel(image: Map, padding: str) -> tuple[Map, Map]:
-    """Rightward and upward derivative; their sums of absolute taps are 8."""
+    """Returns the rightward and upward derivatives; absolute taps sum to 8 in each."""
     height, width = image.shape
     padded = jnp.pad(image, 1, mode=padding)
 
@@ -43,7 +43,7 @@ def _sobel(image: Map, padding: str) -> tuple[Map, Map]:
 
 
 def _length(across: Map, upward: Map) -> Map:
-    # Not `hypot`: edges of whole levels that are equally strong must compare equal.
+    # Not `hypot`, because equally strong edges of integer levels must compare equal.
     return jnp.sqrt(across * across + upward * upward)
 
 
@@ -52,15 +52,15 @@ def _sigmoid(slope: float, centre: float, x: Map) -> Map:
 
 
 def _arctan(y: Map, x: Map, length: Map) -> Map:
-    """atan(y / x); the sign of y times pi/2 where x = 0, and 0 where both are.
+    """Returns atan(y / x); pi/2 with the sign of y where x = 0, and 0 where both are 0.
 
-    XLA:CPU asks the C library for each arctangent, one by one; this is vectorised. The
-    angle is halved three times, to at most pi/16 where the series falls off quickly:
-    its next term is below 1e-17.
+    XLA:CPU calls the C library once per arctangent, whereas this is vectorised. The
+    angle is halved three times, to at most pi/16, where the series converges quickly:
+    the first omitted term is below 1e-17.
 
     Args:
-      y, x: of vectors.
-      length: of these.
+      y, x: components of vectors.
+      length: lengths of these vectors.
 
     Returns:
       In [-pi/2, pi/2].
@@ -83,10 +83,10 @@ def _qabf_edges(image: Map) -> Edges:
 
 
 def qabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """Q_AB/F, edge preservation (Xydeas & Petrovic 2000).
+    """Returns Q_AB/F, edge preservation (Xydeas & Petrovic 2000).
 
-    Sobel gradient of length g and angle a = atan(s_y / s_x), pi/2 where s_x = 0; zeros
-    beyond the border. Per pixel and source X
+    The Sobel gradient, with zeros beyond the border, has length g and angle
+    a = atan(s_y / s_x), pi/2 where s_x = 0. Per pixel and source X
       G = min(g_X, g_F) / max(g_X, g_F), but g_F where the two are equal,
       A = 1 - |a_X - a_F| / (pi/2), not wrapped,
       Q = 0.9994 / (1 + exp(-15 (G - 0.5))) * 0.9879 / (1 + exp(-22 (A - 0.8))).
@@ -96,13 +96,19 @@ def qabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       source_a, source_b, fused: 0..255.
 
     Returns:
-      In [0, 1]; NaN where both sources are black (the frame of any other picture is an
-      edge). float32 is good to 1e-6.
+      In [0, 1]; NaN if both sources are black (in any other picture the border is an
+      edge). float32 is accurate to 1e-6.
 
     Note:
-      "g_F where equal" is what CDDFuse's evaluator, Tang's toolkit, VIFB, MEFB and
-      IVIF_ZOO do; 1 would be the paper's. `metricXydeas` of imageFusionMetrics ("Q_G")
-      has other constants, wraps the angle and averages ratios: other values.
+      CDDFuse's evaluator, Tang's toolkit, VIFB, MEFB and IVIF_ZOO use g_F where the two
+      lengths are equal; the paper's value there is 1. `metricXydeas` of
+      imageFusionMetrics ("Q_G") has other constants, wraps the angle and averages
+      ratios, so its values differ.
+
+    Examples:
+      >>> edge = jnp.array([[0, 0, 255, 255]] * 4)
+      >>> print(qabf(edge, edge, 0 * edge).round(3), qabf(edge, edge, edge) > 0.9)
+      0.0 True
     """
     of_a, of_b, of_fused = map(_qabf_edges, as_levels(source_a, source_b, fused))
 
@@ -128,16 +134,17 @@ def _nabf_edges(image: Map) -> Edges:
 
 
 def nabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """N_AB/F, fusion artefacts (Petrovic & Xydeas; modified by Shreyamsha Kumar 2013).
+    """Returns N_AB/F, fusion artefacts (Petrovic & Xydeas; Shreyamsha Kumar 2013).
 
-    Sobel gradient / 8, the picture mirrored at its border without repeating the edge;
-    angle a = atan(s_x / s_y), 0 where both are 0. Per pixel and source X
+    This is the modification of 2013. The Sobel gradient / 8, with the picture mirrored
+    at its border without repeating the edge, has length g and angle
+    a = atan(s_x / s_y), 0 where both are 0. Per pixel and source X
       G = min(g_X, g_F) / max(g_X, g_F), 0 where either is 0,
       D = | |a_X - a_F| - pi/2 | * 2 / pi,
       Q = sqrt(0.9999 / (1 + exp(-19 (G - 0.5))) * 0.9995 / (1 + exp(-22 (D - 0.5)))),
       w = g_X^1.5 where g_X >= 2, else 0.001.
-    N_AB/F = sum of (1 - Q_A) w_A + (1 - Q_B) w_B over the pixels where F's edge is
-    stronger than both sources' / sum of w_A + w_B over all pixels.
+    N_AB/F is the sum of (1 - Q_A) w_A + (1 - Q_B) w_B over the pixels where F's edge is
+    stronger than both sources' edges, divided by the sum of w_A + w_B over all pixels.
 
     Args:
       source_a, source_b, fused: 0..255, at least 2 x 2.
@@ -149,6 +156,11 @@ def nabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       Tang's toolkit calls its own function with the arguments in the wrong order, so
       that A is taken for the fused picture: `nabf_tang_as_called`. IVIF_ZOO gives weak
       edges the weight 0.
+
+    Examples:
+      >>> edge = jnp.array([[0, 0, 255, 255]] * 4)
+      >>> print(nabf(edge, edge, edge), nabf(0 * edge, 0 * edge, edge) > 0.1)
+      0.0 True
     """
     of_a, of_b, of_fused = map(
         _nabf_edges, as_levels(source_a, source_b, fused, smallest_side=2)
@@ -176,12 +188,12 @@ def nabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
 
 def nabf_tang_as_called(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """What Tang's toolkit prints as "Nabf": `nabf` of B and F, A taken for the fused.
+    """Returns the "Nabf" of Tang's toolkit: `nabf` of B and F, with A as the fused one.
 
     Args:
       source_a, source_b, fused: 0..255, at least 2 x 2.
 
     Returns:
-      In [0, 1]. For comparison with published tables only.
+      In [0, 1]. Useful only for comparison with published tables.
     """
     return nabf(source_b, fused, source_a)

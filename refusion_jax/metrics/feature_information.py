@@ -1,9 +1,9 @@
 """FMI, feature mutual information (Haghighat 2011; Haghighat & Razian 2014).
 
-A feature is taken of each picture. Every 3 x 3 window of it becomes a distribution over
-its nine places: scaled to 0..1 by its own minimum and maximum (all ones if constant),
-divided by its sum, in column-major order. For the distributions p of a source and q of
-the fused picture, with cumulative sums P and Q,
+A feature is computed from each picture. Every 3 x 3 window of the feature becomes a
+distribution over its nine places, in column-major order: it is scaled to 0..1 by its
+own minimum and maximum (all ones if constant) and divided by its sum. For the
+distributions p of a source and q of the fused picture, with cumulative sums P and Q,
 
     c    Pearson's correlation of the nine pairs (p_i, q_i), 0 if p or q is uniform
     M    min(P_i, Q_j) if c >= 0, max(P_i + Q_j - 1, 0) if c < 0: the distribution that
@@ -12,8 +12,8 @@ the fused picture, with cumulative sums P and Q,
     J    k dM + (1 - k) p q', the joint distribution (some entries can be negative)
     FMI  2 (H(p) + H(q) - H(J)) / (H(p) + H(q)), 1 where the windows are equal
 
-averaged over windows and both sources. H(J) is the real part of the complex entropy:
--J log2 |J|.
+FMI is averaged over the windows and both sources. H(J) is the real part of the complex
+entropy, -J log2 |J|.
 """
 
 from functools import reduce
@@ -29,27 +29,33 @@ from refusion_jax.metrics.windows import Map, Pictures, sums_over_windows
 
 PLACES = 9
 Windows = Float[Array, "9 height width"]
-# Windows take nine times the memory of their rows.
+# Few rows, because windows take nine times the memory of their rows.
 STRIP_ROWS = 4
 
 
 def fmi(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """FMI of the horizontal derivative ("gradient" of the authors' code).
+    """Returns FMI of the horizontal derivative ("gradient" of the authors' code).
 
-    The derivative is central, one-sided on the border.
+    The derivative is central, and one-sided on the border.
 
     Args:
       source_a, source_b, fused: 0..255, at least 3 x 3.
 
     Returns:
-      At most 1 up to the negative entries of J. Needs float64: constant windows.
+      At most 1, apart from the effect of J's negative entries. Needs float64 because of
+      constant windows.
 
     Note:
-      Two constant windows of different level are independent here, 0. In MATLAB and
-      Octave the correlation of their two rounding errors (1e-17) is 1, so that flat
-      backgrounds score higher there. The default feature of the authors' code,
-      "edge", depends on MATLAB's thinning and is not offered; what toolkits
-      print as "FMI_pixel" is that one, not `fmi_none`.
+      Two constant windows of different levels count as independent here, with value 0.
+      In MATLAB and Octave the correlation of their rounding errors (1e-17) is 1, so
+      that flat backgrounds score higher there. The default feature of the authors'
+      code, "edge", depends on MATLAB's thinning and is not offered; it is the
+      "FMI_pixel" of toolkits, which `fmi_none` is not.
+
+    Examples:
+      >>> ramp = jnp.arange(64).reshape(8, 8)
+      >>> f"{fmi(ramp, ramp, ramp):.3f}"
+      '1.000'
     """
 
     def derivative(image: Map) -> Map:
@@ -59,25 +65,25 @@ def fmi(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
 
 def fmi_none(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """FMI of the grey levels themselves ("none").
+    """Returns FMI of the grey levels themselves ("none").
 
     Args:
       source_a, source_b, fused: 0..255, at least 3 x 3.
 
     Returns:
-      As `fmi`.
+      As for `fmi`.
     """
     return _fmi(*as_levels(source_a, source_b, fused, smallest_side=3))
 
 
 def fmi_dct(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """FMI of the orthonormal DCT-II of the whole picture ("dct").
+    """Returns FMI of the orthonormal DCT-II of the whole picture ("dct").
 
     Args:
       source_a, source_b, fused: 0..255, at least 3 x 3.
 
     Returns:
-      As `fmi`.
+      As for `fmi`.
     """
     images = as_levels(source_a, source_b, fused, smallest_side=3)
     rows, columns = (_cosines(side).astype(images[0].dtype) for side in images[0].shape)
@@ -94,7 +100,7 @@ def _cosines(side: int) -> np.ndarray:
 def _fmi(feature_a: Map, feature_b: Map, feature_fused: Map) -> Scalar:
     def maps(features: Pictures) -> tuple[Map]:
         of_a, of_b, of_fused = map(_windows, features)
-        # A loop over the sources: half the program.
+        # A loop over the sources, because it halves the size of the program.
         both = jax.lax.map(lambda x: _information(x, of_fused), jnp.stack([of_a, of_b]))
         return (both.mean(axis=0),)
 
@@ -105,7 +111,7 @@ def _fmi(feature_a: Map, feature_b: Map, feature_fused: Map) -> Scalar:
 
 
 def _windows(feature: Map) -> Windows:
-    """All 3 x 3 windows, their places column by column."""
+    """Returns all 3 x 3 windows, with their places in column-major order."""
     height, width = (side - 2 for side in feature.shape)
     return jnp.stack(
         [feature[i : i + height, j : j + width] for j in range(3) for i in range(3)]
@@ -126,13 +132,13 @@ def _entropy_term(mass: Array) -> Array:
 
 
 def _information(source: Windows, fused: Windows) -> Map:
-    """Normalised mutual information of every window."""
+    """Returns the normalised mutual information of every window."""
     (p, p_uniform), (q, q_uniform) = _distribution(source), _distribution(fused)
     cumulative_p, cumulative_q = jnp.cumsum(p, axis=0), jnp.cumsum(q, axis=0)
     correlation = _correlation(p, q, p_uniform | q_uniform)
 
     def bound(cumulative: Map) -> list[Map]:
-        """Row of M where P is `cumulative`."""
+        """Returns the row of M where P is `cumulative`."""
         return [
             jnp.where(
                 correlation >= 0,
@@ -143,7 +149,7 @@ def _information(source: Windows, fused: Windows) -> Map:
         ]
 
     def add_covariance(total: Map, cumulative: Map) -> tuple[Map, None]:
-        # Hoeffding: the covariance is the sum of M - P Q over all places.
+        # By Hoeffding's identity the covariance is the sum of M - P Q over all places.
         terms = [
             upper - cumulative * other
             for upper, other in zip(bound(cumulative), cumulative_q, strict=True)
@@ -158,7 +164,7 @@ def _information(source: Windows, fused: Windows) -> Map:
 
     def add_entropy(total: Map, row: tuple[Map, Map, Map]) -> tuple[Map, None]:
         p_i, below, above = row
-        # Differences of M along the rows, then along the columns: its mass.
+        # The mass of M: its differences along the rows, then along the columns.
         steps = [y - x for x, y in zip(bound(below), bound(above), strict=True)]
         mass = [steps[0], *(steps[j] - steps[j - 1] for j in range(1, PLACES))]
         terms = [
@@ -177,7 +183,7 @@ def _information(source: Windows, fused: Windows) -> Map:
 def _correlation(
     p: Windows, q: Windows, is_uniform: Bool[Array, "height width"]
 ) -> Map:
-    """Pearson's, over the nine pairs; 0 where one does not vary."""
+    """Returns Pearson's correlation of the nine pairs; 0 where p or q does not vary."""
     p, q = p - 1 / PLACES, q - 1 / PLACES
     norm = jnp.sqrt((p**2).sum(axis=0) * (q**2).sum(axis=0))
     is_uniform = is_uniform | (norm == 0)

@@ -1,4 +1,4 @@
-"""What all metrics take: grey pictures of 8-bit levels, as floating point."""
+"""The input of all metrics: grey pictures of 8-bit levels, as floating point."""
 
 import jax
 import jax.numpy as jnp
@@ -6,23 +6,28 @@ from jaxtyping import Array, Float, Num
 
 # Grey levels, 0..255; integer or floating point.
 Levels = Num[Array, "height width"]
-LevelCount = 256
+LEVEL_COUNT = 256
 LARGEST = 255
 
 
 def as_levels(*images: Levels, smallest_side: int = 1) -> tuple[Array, ...]:
-    """Pictures as floating point, so that no difference of unsigned levels wraps.
+    """Converts pictures to floating point, where differences of levels cannot wrap.
 
     Args:
       images: grey levels, all of one size.
-      smallest_side: what the metric needs.
+      smallest_side: smallest side in pixels for which the metric is defined.
 
     Returns:
       The same values in the floating-point type of the first floating-point picture, or
-      in the default one (float64 where it is enabled).
+      in the default type if there is none (float64 where it is enabled).
 
     Raises:
       ValueError: if the sizes differ or a side is too short.
+
+    Examples:
+      >>> dark, bright = as_levels(jnp.array([[1]], "uint8"), jnp.array([[3]], "uint8"))
+      >>> (dark - bright).item()
+      -2.0
     """
     shapes = {image.shape for image in images}
     if len(shapes) > 1:
@@ -42,40 +47,42 @@ def as_levels(*images: Levels, smallest_side: int = 1) -> tuple[Array, ...]:
 
 
 def total(values: Float[Array, "height width"]) -> Float[Array, ""]:
-    """Sum of a map.
+    """Returns the sum of a map, computed as a product with ones.
 
-    As a product with ones: XLA:CPU keeps the order of a float sum, so that neither the
-    sum nor what it fuses into it is computed by vectors.
+    XLA:CPU preserves the order of a floating-point sum, so that it can vectorise
+    neither the sum nor the operations that it fuses into it.
 
     Args:
-      values: any.
+      values: any values.
 
-    Returns:
-      Their sum.
+    Examples:
+      >>> total(jnp.array([[1.0, 2.0], [3.0, 4.0]])).item()
+      10.0
     """
     return jnp.sum(jnp.ones(values.shape[0], values.dtype) @ values)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
-    """Quotient, NaN where the denominator is 0.
+    """Returns a quotient that is NaN where the denominator is 0.
 
     Args:
       numerator: any values.
       denominator: 0 where the quotient has no meaning.
 
     Returns:
-      NaN instead of an infinity or of the quotient of two roundings.
+      The quotient, with NaN in place of infinities and of quotients of rounding errors.
+
+    Examples:
+      >>> ratio(jnp.array([1.0, 1.0]), jnp.array([4.0, 0.0])).tolist()
+      [0.25, nan]
     """
     return jnp.where(denominator == 0, jnp.nan, numerator / denominator)
 
 
 def mean_over_sources(of_a: Array, of_b: Array) -> Float[Array, ""]:
-    """Half the sum.
+    """Returns the mean of the values of both sources.
 
     Args:
-      of_a, of_b: one value a source.
-
-    Returns:
-      Their mean.
+      of_a, of_b: one value per source.
     """
     return (of_a + of_b) / 2

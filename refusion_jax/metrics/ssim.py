@@ -4,8 +4,8 @@
                / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2))
 
 with local means m, variances s^2 and covariance s_xy, C1 = (0.01 L)^2, C2 = (0.03 L)^2,
-averaged over the windows. The window, the border, L, and whether the two sources are
-summed or averaged differ between codes: there is no bare "SSIM" here.
+averaged over the windows. Codes differ in the window, the border, L, and whether they
+sum or average over the two sources, so there is no function named just "SSIM" here.
 
 | function | window | variance | border | L | sources | code |
 |---|---|---|---|---|---|---|
@@ -60,17 +60,17 @@ def similarities(
     level_range: float,
     is_sample: bool = False,
 ) -> tuple[Similarity, Similarity]:
-    """Both factors of SSIM between each source and the fused picture.
+    """Returns both factors of SSIM between each source and the fused picture.
 
     Args:
       images: source a, source b and the fused picture, in floating point.
-      taps: of the window.
+      taps: weights of the window.
       level_range: L.
-      is_sample: whether variances are those of a sample, divided by the number of
-        pixels less 1.
+      is_sample: whether to use sample variances, which are divided by the number of
+        pixels minus 1.
 
     Returns:
-      Of source a and of source b: maps over the windows that lie inside the picture.
+      For source a and for source b: maps over the windows that lie inside the picture.
     """
     count = len(taps) ** 2
     scale = count / (count - 1) if is_sample else 1.0
@@ -95,7 +95,7 @@ def _mean_ssim(
     level_range: float,
     is_sample: bool = False,
 ) -> Float[Array, "2"]:
-    """SSIM of each source."""
+    """Returns the mean SSIM of each source."""
 
     def maps(strip: Pictures) -> list[Map]:
         of_both = similarities(
@@ -113,28 +113,34 @@ def _window_count(images: Pictures, taps: Taps) -> int:
 
 
 def ssim_refusion(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """The "SSIM" that ReFusion's and CDDFuse's tables are consistent with.
+    """Returns the "SSIM" with which ReFusion's and CDDFuse's tables are consistent.
 
-    Mean over the sources of SSIM with a 7x7 box, sample covariance and L = 2.
+    It is the mean over the sources of SSIM with a 7x7 box, sample covariance and L = 2.
 
     Args:
       source_a, source_b, fused: 0..255, at least 7 x 7.
 
     Returns:
-      In [-1, 1]. float32 is good to 2e-4.
+      In [-1, 1]. float32 is accurate to 2e-4.
 
     Note:
       CDDFuse's evaluator calls scikit-image 0.19 on float32 pictures of 0..255 without
-      a range; it takes 2, the range of -1..1. C1 = 4e-4 and C2 = 3.6e-3 stabilise
-      nothing on 0..255: a flat region with any noise scores about 0. The evaluator
-      prints the sum over the sources; the tables of both papers fit half of it.
+      a range, and scikit-image assumes 2, the range of -1..1. On 0..255, C1 = 4e-4 and
+      C2 = 3.6e-3 stabilise nothing: a flat region with any noise scores about 0. The
+      evaluator prints the sum over the sources; the tables of both papers fit half of
+      it.
+
+    Examples:
+      >>> ramp = jnp.arange(64).reshape(8, 8)
+      >>> f"{ssim_refusion(ramp, ramp, ramp):.3f}"
+      '1.000'
     """
     images = as_levels(source_a, source_b, fused, smallest_side=len(BOX))
     return _mean_ssim(images, taps=BOX, level_range=2, is_sample=True).mean()
 
 
 def ssim_wang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """SSIM with the constants of its paper, sum over the sources (VIFB).
+    """Returns SSIM with the constants of its paper, summed over the sources (VIFB).
 
     11x11 Gaussian of sigma 1.5, weighted variances, windows inside the picture,
     L = 255.
@@ -143,32 +149,37 @@ def ssim_wang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       source_a, source_b, fused: 0..255, at least 11 x 11.
 
     Returns:
-      In [-2, 2]. float32 is good to about 1e-4.
+      In [-2, 2]. float32 is accurate to about 1e-4.
+
+    Examples:
+      >>> ramp = jnp.arange(144).reshape(12, 12)
+      >>> f"{ssim_wang(ramp, ramp, ramp):.3f}"
+      '2.000'
     """
     images = as_levels(source_a, source_b, fused, smallest_side=len(GAUSSIAN))
     return _mean_ssim(images, taps=GAUSSIAN, level_range=LARGEST).sum()
 
 
 def ssim_skimage(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """Sum over the sources of scikit-image's `structural_similarity`, data_range=255.
+    """Returns scikit-image's `structural_similarity`, summed over the sources.
 
-    7x7 box, sample covariance.
+    7x7 box, sample covariance, data_range=255.
 
     Args:
       source_a, source_b, fused: 0..255, at least 7 x 7.
 
     Returns:
-      In [-2, 2]. float32 is good to about 1e-4.
+      In [-2, 2]. float32 is accurate to about 1e-4.
     """
     images = as_levels(source_a, source_b, fused, smallest_side=len(BOX))
     return _mean_ssim(images, taps=BOX, level_range=LARGEST, is_sample=True).sum()
 
 
 def ssim_tang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """SSIM of Tang's toolkit: MATLAB's `ssim` on doubles of 0..255, whose L is 1.
+    """Returns the SSIM of Tang's toolkit: MATLAB's `ssim` on doubles of 0..255.
 
-    11x11 Gaussian of sigma 1.5, edges replicated, one window a pixel, mean over the
-    sources.
+    11x11 Gaussian of sigma 1.5, edges replicated, one window per pixel, mean over the
+    sources. MATLAB's L for doubles is 1.
 
     Args:
       source_a, source_b, fused: 0..255.
@@ -185,24 +196,25 @@ def ssim_tang(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
 
 def ms_ssim(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """MS-SSIM (Wang, Simoncelli & Bovik 2003), sum over the sources.
+    """Returns MS-SSIM (Wang, Simoncelli & Bovik 2003), summed over the sources.
 
-    Per source the product over five scales of mean(structure)^w, at the coarsest
-    scale of mean(luminance * structure)^w; w = 0.0448, 0.2856, 0.3001, 0.2363,
-    0.1333; windows as in `ssim_wang`, L = 255; scales by 2x2 means. A negative mean
-    counts as 0.
+    For each source it is the product over five scales of mean(structure)^w, and of
+    mean(luminance * structure)^w at the coarsest scale; w = 0.0448, 0.2856, 0.3001,
+    0.2363, 0.1333; windows as in `ssim_wang`, L = 255; scales by 2x2 means. A negative
+    mean counts as 0.
 
     Args:
-      source_a, source_b, fused: 0..255, sides of at least 161: 11 pixels are left on
-        the coarsest scale.
+      source_a, source_b, fused: 0..255, sides of at least 161, which leaves 11 pixels
+        on the coarsest scale.
 
     Returns:
-      In [0, 2]. float32 is good to about 1e-5.
+      In [0, 2]. float32 is accurate to about 1e-5.
 
     Note:
-      As pytorch-msssim, which pads odd sides by a zero at both ends before it halves
-      them; other codes differ in the second or third digit. IVIF_ZOO has L = 1 in
-      effect. Tang's "MS_SSIM" is MEF-SSIM (Ma, Zeng & Wang 2015), another quantity.
+      This follows pytorch-msssim, which pads odd sides by a zero at both ends before
+      halving them; other codes differ in the second or third digit. IVIF_ZOO
+      effectively has L = 1. Tang's "MS_SSIM" is MEF-SSIM (Ma, Zeng & Wang 2015),
+      another quantity.
     """
     images = jnp.stack(
         as_levels(source_a, source_b, fused, smallest_side=MS_SSIM_SMALLEST_SIDE)

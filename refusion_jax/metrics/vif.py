@@ -1,16 +1,16 @@
 """Visual information fidelity: two metrics that papers both call "VIF".
 
-Four scales k = 1..4 with Gaussian windows of N = 17, 9, 5, 3 taps, sigma N / 5, inside
-the picture; from the second on both pictures are first filtered with that scale's
-window and every second row and column is kept. Per pixel, of a source x and the fused
-picture y, with local variances (not below 0) and covariance,
+There are four scales k = 1..4 with Gaussian windows of N = 17, 9, 5, 3 taps, sigma
+N / 5, inside the picture. For each scale after the first, both pictures are filtered
+with that scale's window and every second row and column is kept. Per pixel, for a
+source x and the fused picture y, with local variances (not below 0) and covariance,
 
     g = s_xy / (s_x^2 + 1e-10),   v = s_y^2 - g s_xy
     information kept     log10(1 + g^2 s_x^2 / (v + q))
     information there    log10(1 + s_x^2 / q)
 
-where q is the variance of the eye's noise. What is done with these two maps makes the
-difference: `vifp_sum` and `viff`.
+where q is the variance of the eye's noise. The two metrics, `vifp_sum` and `viff`,
+differ in how they combine these two maps.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ NOISE_VIFP = 2.0
 NOISE_VIFF = 0.005 * 255**2
 SCALE_WEIGHTS_VIFF = (1.0, 0.0, 0.15, 1.0)
 EPSILON = 1e-10
-# 41 x 41 leaves one window on the coarsest scale.
+# 41 x 41 pixels leave one window on the coarsest scale.
 SMALLEST_SIDE = 41
 
 
@@ -45,7 +45,7 @@ class Channel(NamedTuple):
 
     Attributes:
       gain: g.
-      residual: v, what the gain does not explain, at least EPSILON.
+      residual: v, the variance that the gain does not explain, at least EPSILON.
       variance: s_x^2 of the source.
     """
 
@@ -54,12 +54,12 @@ class Channel(NamedTuple):
     variance: Map
 
     def kept(self, noise: float) -> Map:
-        """Information that reaches the fused picture, in decimal digits."""
+        """Returns the information kept in the fused picture, in decimal digits."""
         power = self.gain**2 * self.variance
         return jnp.log10(1 + power / (self.residual + noise))
 
     def present(self, noise: float) -> Map:
-        """Information of the source, in decimal digits."""
+        """Returns the information there in the source, in decimal digits."""
         return jnp.log10(1 + self.variance / noise)
 
 
@@ -70,7 +70,7 @@ def _sums_by_scale(
     maps: Callable[[Channel, Channel], Sequence[Map]],
     scales: Sequence[int] = range(len(WINDOWS)),
 ) -> Float[Array, "scales maps"]:
-    """Sums over the windows of each of these scales, the finest first."""
+    """Returns the sums over the windows of each of these scales, the finest first."""
     images = jnp.stack(
         as_levels(source_a, source_b, fused, smallest_side=SMALLEST_SIDE)
     )
@@ -96,7 +96,7 @@ def _channel(of_source: Map, of_fused: Map, covariance: Map) -> Channel:
     of_source, of_fused = jnp.maximum(of_source, 0), jnp.maximum(of_fused, 0)
     gain = covariance / (of_source + EPSILON)
     residual = of_fused - gain * covariance
-    # The order of these exceptions is that of the reference codes.
+    # In this order, because the exceptions overlap and the reference codes have it.
     is_flat = of_source < EPSILON
     gain = jnp.where(is_flat, 0, gain)
     residual = jnp.where(is_flat, of_fused, residual)
@@ -112,17 +112,17 @@ def _channel(of_source: Map, of_fused: Map, covariance: Map) -> Channel:
 def vifp_per_source(
     source_a: Levels, source_b: Levels, fused: Levels
 ) -> Float[Array, "2"]:
-    """VIFp (Sheikh & Bovik 2006, pixel domain) of the fused picture to each source.
+    """Returns VIFp (Sheikh & Bovik 2006, pixel domain) for each of the two sources.
 
-    V(X, F) = sum of the information kept over all pixels and scales / sum of the
-    information there, q = 2.
+    V(X, F) is the sum of the information kept over all pixels and scales, divided by
+    the sum of the information there, q = 2.
 
     Args:
       source_a, source_b, fused: 0..255, sides of at least 41.
 
     Returns:
-      V(A, F) and V(B, F), at least 0; NaN where a source is constant (CDDFuse's
-      evaluator says 1). Needs float64 on saturated pictures.
+      V(A, F) and V(B, F), at least 0; NaN for a constant source (CDDFuse's evaluator
+      returns 1). Needs float64 on saturated pictures.
     """
 
     def maps(of_a: Channel, of_b: Channel) -> list[Map]:
@@ -134,36 +134,46 @@ def vifp_per_source(
 
 
 def vifp_sum(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """VIFp, sum over the sources: V(A, F) + V(B, F), see `vifp_per_source`.
+    """Returns VIFp summed over the sources: V(A, F) + V(B, F), see `vifp_per_source`.
 
     Args:
       source_a, source_b, fused: 0..255, sides of at least 41.
 
     Returns:
-      At least 0, about 2 where F equals both sources; NaN where a source is constant.
-      Needs float64 on saturated pictures (float32 moves it by up to 0.15 %).
+      At least 0, about 2 if F equals both sources; NaN if a source is constant. Needs
+      float64 on saturated pictures (float32 changes it by up to 0.15 %).
 
     Note:
       CDDFuse's evaluator calls this "VIFF", Tang's toolkit "VIF". IVIF_ZOO pads with
-      zeros and samples its windows off centre: 4 % off.
+      zeros and samples its windows off centre, and differs by 4 %.
+
+    Examples:
+      >>> ramp = jnp.arange(48 * 48).reshape(48, 48) % 256
+      >>> f"{vifp_sum(ramp, ramp, ramp):.3f}"
+      '2.000'
     """
     return vifp_per_source(source_a, source_b, fused).sum()
 
 
 def viff(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """VIFF, VIF for fusion (Han, Cai, Cao & Xu 2013), as MEFB computes it.
+    """Returns VIFF, VIF for fusion (Han, Cai, Cao & Xu 2013), as MEFB computes it.
 
-    At every pixel and scale the source with the smaller gain g counts (B where they are
+    At every pixel and scale the source with the smaller gain g counts (B if they are
     equal); R_k = sum(kept + 1e-7) / sum(there + 1e-7), q = 0.005 * 255^2;
-    VIFF = (R_1 + 0 R_2 + 0.15 R_3 + R_4) / 2.15. The paper's tables 3 and 4 are
-    consistent with this one.
+    VIFF = (R_1 + 0 R_2 + 0.15 R_3 + R_4) / 2.15. Tables 3 and 4 of the paper are
+    consistent with this variant.
 
     Args:
       source_a, source_b, fused: 0..255, sides of at least 41.
 
     Returns:
-      At least 0, can exceed 1. Needs float64 on saturated pictures (float32 moves it by
-      up to 1 %); where F equals a source, ties of g are decided by rounding (4e-4).
+      At least 0, can exceed 1. Needs float64 on saturated pictures (float32 changes it
+      by up to 1 %). Where F equals a source, rounding decides ties of g (4e-4).
+
+    Examples:
+      >>> ramp = jnp.arange(48 * 48).reshape(48, 48) % 256
+      >>> f"{viff(ramp, ramp, ramp):.3f}"
+      '1.000'
     """
 
     def maps(of_a: Channel, of_b: Channel) -> list[Map]:

@@ -1,4 +1,4 @@
-"""Local averages of pictures and the moments that SSIM, VIF and Q_Y are made of."""
+"""Local averages of pictures, and the local moments that SSIM, VIF and Q_Y use."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,8 +18,8 @@ class Moments(NamedTuple):
     """First and second moments under a sliding window.
 
     Attributes:
-      means, variances: one map a picture; rounding can make a variance negative.
-      covariances: one map a pair.
+      means, variances: one map per picture; rounding can make a variance negative.
+      covariances: one map per pair.
     """
 
     means: tuple[Map, ...]
@@ -28,7 +28,7 @@ class Moments(NamedTuple):
 
 
 def gaussian_taps(size: int, sigma: float) -> tuple[float, ...]:
-    """A Gaussian sampled at unit steps about its centre, summing to 1.
+    """Returns a Gaussian sampled at unit steps around its centre, summing to 1.
 
     Its outer product with itself is the square window of the reference codes.
 
@@ -37,7 +37,11 @@ def gaussian_taps(size: int, sigma: float) -> tuple[float, ...]:
       sigma: standard deviation in pixels.
 
     Returns:
-      Weights, as numbers.
+      Weights, as Python numbers.
+
+    Examples:
+      >>> [round(weight, 3) for weight in gaussian_taps(3, 1.0)]
+      [0.274, 0.452, 0.274]
     """
     positions = np.arange(size) - (size - 1) / 2
     weights = np.exp(-(positions**2) / (2 * sigma**2))
@@ -45,29 +49,38 @@ def gaussian_taps(size: int, sigma: float) -> tuple[float, ...]:
 
 
 def box_taps(size: int) -> tuple[float, ...]:
-    """Equal weights, summing to 1.
+    """Returns equal weights that sum to 1.
 
     Args:
       size: number of taps.
 
     Returns:
-      Weights, as numbers.
+      Weights, as Python numbers.
+
+    Examples:
+      >>> box_taps(4)
+      (0.25, 0.25, 0.25, 0.25)
     """
     return (1 / size,) * size
 
 
 def local_mean(images: Pictures, taps: Taps, stride: int = 1) -> Pictures:
-    """Weighted average over the windows that lie inside the picture.
+    """Returns the weighted average over the windows that lie inside the picture.
 
     Args:
       images: any values.
       taps: symmetric weights, the same for rows and columns.
-      stride: distance of the windows, the first one in the upper left corner.
+      stride: distance between windows; the first is in the upper left corner.
 
     Returns:
-      Maps of floor((side - taps) / stride) + 1.
+      Maps with sides of floor((side - taps) / stride) + 1.
+
+    Examples:
+      >>> local_mean(jnp.array([[[0.0, 4.0], [4.0, 8.0]]]), box_taps(2)).item()
+      4.0
     """
-    # Convolutions, one along each axis: what XLA cannot fuse it does not compute twice.
+    # Convolutions, one along each axis, because XLA cannot fuse them into their users
+    # and so does not compute them twice.
     kernel = jnp.asarray(taps, images.dtype)
     for shape, strides in (((-1, 1), (stride, 1)), ((1, -1), (1, stride))):
         images = jax.lax.conv_general_dilated(
@@ -84,12 +97,12 @@ def local_mean(images: Pictures, taps: Taps, stride: int = 1) -> Pictures:
 def local_moments(
     images: Pictures, pairs: Sequence[tuple[int, int]], taps: Taps
 ) -> Moments:
-    """Means, variances and covariances by E[xy] - E[x] E[y].
+    """Returns means, variances and covariances, the latter two by E[xy] - E[x] E[y].
 
     Args:
       images: any values.
       pairs: indices of the pictures whose covariance is wanted.
-      taps: of the window.
+      taps: weights of the window.
 
     Returns:
       Maps over the windows that lie inside the picture.
@@ -115,30 +128,35 @@ def sums_over_windows(
     size: int,
     rows: int = STRIP_ROWS,
 ) -> Float[Array, " maps"]:
-    """Sums of maps over all windows, made strip by strip.
+    """Returns the sums of maps over all windows, computed strip by strip.
 
-    What lies between the pictures and the sums then stays in cache; whole maps would
-    cost more in fresh memory than in arithmetic.
+    Intermediate results then stay in cache; for whole maps, allocating memory would
+    cost more than the arithmetic.
 
     Args:
-      maps: of pictures with as many rows as they come with, to maps with size - 1 rows
-        less; of any number of columns.
-      images: of at least `size` rows.
+      maps: a function from pictures with any number of rows to maps with size - 1 fewer
+        rows and any number of columns.
+      images: pictures of at least `size` rows.
       size: rows of a window.
-      rows: of a strip, counted in windows.
+      rows: rows of a strip, counted in windows.
 
     Returns:
-      One sum a map.
+      One sum per map.
+
+    Examples:
+      >>> pictures = jnp.arange(12.0).reshape(1, 4, 3)
+      >>> sums_over_windows(lambda strip: [strip[0]], pictures, size=1, rows=3).tolist()
+      [66.0]
     """
     count = images.shape[1] - size + 1
     rows = min(rows, count)
 
     def add(total: Array, first: Array) -> tuple[Array, None]:
-        # The last strip reaches back over windows that have been counted.
+        # The last strip overlaps the one before; windows already counted get weight 0.
         start = jnp.minimum(first, count - rows)
         strip = jax.lax.dynamic_slice_in_dim(images, start, rows + size - 1, axis=1)
         is_new = (start + jnp.arange(rows) >= first).astype(images.dtype)
-        # As products with 0 and 1: on CPUs faster than sums of masked maps.
+        # As products with 0 and 1, because on CPUs these are faster than masked sums.
         sums = jnp.stack([jnp.sum(is_new @ values) for values in maps(strip)])
         return total + sums, None
 

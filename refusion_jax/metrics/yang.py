@@ -1,4 +1,4 @@
-"""Q_Y (Yang, Zhang, Wang & Liu 2008): SSIM to the source that matters locally."""
+"""Q_Y (Yang, Zhang, Wang & Liu 2008): SSIM to the locally dominant source."""
 
 from collections.abc import Callable
 
@@ -18,30 +18,36 @@ from refusion_jax.metrics.windows import (
 
 TAPS = gaussian_taps(7, 1.5)
 CONSTANT = 2e-16
-# Above it both sources show the same thing and are weighed by their variances.
+# From this similarity on, the sources count as redundant; their variances weigh them.
 REDUNDANT = 0.75
 
 
 def qy(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
-    """Q_Y with variances that are exact where a window is flat.
+    """Returns Q_Y, with exact variances where a window is flat.
 
-    SSIM maps S_AB, S_AF, S_BF with a 7 x 7 Gaussian of sigma 1.5, inside the picture,
-    C1 = C2 = 2e-16; l = s_A^2 / (s_A^2 + s_B^2). Per window
+    S_AB, S_AF, S_BF are SSIM maps with a 7 x 7 Gaussian of sigma 1.5, inside the
+    picture, C1 = C2 = 2e-16; l = s_A^2 / (s_A^2 + s_B^2). Per window
       S_AB >= 0.75:  l S_AF + (1 - l) S_BF,    else  max(S_AF, S_BF);
-    the mean is over the windows where not both sources are flat.
+    the mean is over the windows in which at least one source is not flat.
 
     Args:
       source_a, source_b, fused: 0..255, at least 7 x 7.
 
     Returns:
-      At most 1; NaN where both sources are flat in every window. Needs float64.
+      At most 1; NaN if both sources are flat in every window. Needs float64.
 
     Note:
-      The reference codes (imageFusionMetrics, MEFB) subtract E[x]^2 from E[x^2]; in
-      flat windows the rounding that is left exceeds C2 by far and the map explodes (839
+      The reference codes (imageFusionMetrics, MEFB) subtract E[x]^2 from E[x^2]. In
+      flat windows the remaining rounding error far exceeds C2 and the map explodes (839
       and 4018 on pictures with saturated areas). Here variances are at least 0, and
-      windows of one level have none and no covariance: equal to 1e-5 where the
-      references are stable. IVIF_ZOO has other constants, borders and windows.
+      windows of one level have neither variance nor covariance. The values agree to
+      1e-5 where the references are stable. IVIF_ZOO has other constants, borders and
+      windows.
+
+    Examples:
+      >>> ramp = jnp.arange(64).reshape(8, 8)
+      >>> f"{qy(ramp, ramp, ramp):.3f}"
+      '1.000'
     """
     images = jnp.stack(as_levels(source_a, source_b, fused, smallest_side=len(TAPS)))
     total, count = sums_over_windows(_quality, images, len(TAPS))
@@ -49,7 +55,10 @@ def qy(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
 
 def _quality(images: Pictures) -> tuple[Map, Map]:
-    """Q_Y of every window, 0 where both sources are flat, and where they are not."""
+    """Returns Q_Y of every window, 0 where both sources are flat, and a mask of those.
+
+    The mask is 0 where both sources are flat and 1 elsewhere.
+    """
     pairs = ((0, 1), (0, 2), (1, 2))
     means, variances, covariances = local_moments(images, pairs, TAPS)
     is_flat = [_is_flat(image) for image in images]
@@ -81,7 +90,10 @@ def _is_flat(image: Array) -> Bool[Array, "height width"]:
 
 
 def _extreme(image: Array, choose: Callable[[Array, Array], Array]) -> Array:
-    """Largest or smallest level of each 7 x 7 window, by windows of 2, 4 and 7."""
+    """Returns the largest or smallest level of each 7 x 7 window.
+
+    The windows grow to sides of 2, 4 and 7, which takes three comparisons per axis.
+    """
     for axis in (0, 1):
         for offset in (1, 2, 3):
             length = image.shape[axis] - offset
