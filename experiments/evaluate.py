@@ -25,7 +25,12 @@ from refusion_jax.evaluation.candidates import (
     FromWeights,
 )
 from refusion_jax.evaluation.comparison import RESAMPLES
-from refusion_jax.evaluation.results import REPORT_IMAGES, write_evaluation
+from refusion_jax.evaluation.published import published_rows
+from refusion_jax.evaluation.results import (
+    REPORT_IMAGES,
+    ReportOptions,
+    write_evaluation,
+)
 from refusion_jax.evaluation.scoring import columns
 from refusion_jax.evaluation.table_formats import to_markdown
 
@@ -88,18 +93,15 @@ def main(argv: list[str]) -> int:
     logging.getLogger("refusion_jax").setLevel(logging.INFO)
     try:
         keys = columns(_COLUMNS.value, _TASK.value)
-        table = write_evaluation(
-            _OUT.value,
-            _SOURCE_A.value,
-            _SOURCE_B.value,
-            _methods(),
-            keys,
-            task=_TASK.value,
-            dataset=_PUBLISHED.value,
+        options = ReportOptions(
+            published=published_rows(task=_TASK.value, dataset=_PUBLISHED.value),
             reference=_REFERENCE.value,
             images=_REPORT_IMAGES.value,
             resamples=_RESAMPLES.value,
             seed=_SEED.value,
+        )
+        table = write_evaluation(
+            _OUT.value, _SOURCE_A.value, _SOURCE_B.value, _methods(), keys, options
         )
     # RuntimeError is how jax reports that memory has run out.
     except (ValueError, OSError, RuntimeError, MemoryError) as error:

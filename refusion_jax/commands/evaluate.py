@@ -72,11 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # jax takes a second to import; help and typing errors should not wait for it.
     from refusion_jax.evaluation.candidates import FromFolder
-    from refusion_jax.evaluation.results import write_evaluation
+    from refusion_jax.evaluation.published import published_rows
+    from refusion_jax.evaluation.results import ReportOptions, write_evaluation
     from refusion_jax.evaluation.scoring import InputError, columns
     from refusion_jax.evaluation.table_formats import to_markdown
 
     keys = columns(arguments.columns, arguments.task)
+    options = ReportOptions(published_rows(task=arguments.task, dataset=None))
     method = FromFolder(arguments.fused)
     try:
         table = write_evaluation(
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.b,
             {arguments.fused.resolve().name or "fused": method},
             keys,
-            task=arguments.task,
+            options,
         )
     except InputError as error:
         for problem in error.problems:

@@ -1,1 +1,1 @@
-"""Evaluation: candidates, scores, comparisons, tables, the report."""
+"""Evaluation: candidates, scores, comparisons, tables, reports."""

@@ -1,7 +1,7 @@
-"""Where a fused picture comes from: a folder, weights, or a rule of two lines.
+"""Sources of fused pictures to score: a folder, weights, or a simple rule.
 
 A candidate is called with a pair and returns the fused picture as a file would hold it:
-uint8, grey or colour. What is scored is its 8-bit luminance.
+uint8, grey or colour. Its 8-bit luminance is scored.
 """
 
 import os
@@ -27,21 +27,21 @@ ROUNDINGS = ("refusion", "authors")
 
 
 class Candidate(Protocol):
-    """What can be scored."""
+    """A method that can be scored."""
 
     @property
     def origin(self) -> str:
-        """Where its pictures come from, in words."""
+        """Describes where the pictures come from."""
 
     def __call__(self, pair: Pair) -> Fused:
-        """The fused picture of a pair."""
+        """Returns the fused picture of a pair."""
 
 
 class FromFolder:
     """Fused pictures on disk, found by the stem of their pair.
 
     Attributes:
-      folder: where they lie.
+      folder: the folder of the pictures.
       pictures: file by stem.
       origin: see `Candidate`.
     """
@@ -50,11 +50,11 @@ class FromFolder:
         """Lists the folder.
 
         Args:
-          folder: of pictures, from whatever program; endings may differ from the
-            sources'.
+          folder: a folder of pictures made by any program; their endings may differ
+            from those of the sources.
 
         Raises:
-          FileNotFoundError, PermissionError, ValueError: as `pictures_by_stem`.
+          FileNotFoundError, PermissionError, ValueError: as `pictures_by_stem` does.
         """
         self.folder = Path(folder)
         self.pictures = pictures_by_stem(folder)
@@ -64,23 +64,23 @@ class FromFolder:
         """Reads the fused picture of a pair.
 
         Args:
-          pair: whose stem is in `pictures`.
+          pair: a pair whose stem is in `pictures`.
 
         Returns:
           uint8, (height, width) or (height, width, 3).
 
         Raises:
-          FileNotFoundError, ValueError: as `read_picture`.
+          FileNotFoundError, ValueError: as `read_picture` does.
         """
         return read_picture(self.pictures[pair.stem])
 
 
 class FromWeights:
-    """Pictures fused now, the same to the byte as `refusion fuse` writes them.
+    """Pictures fused on demand, equal to the byte to those that `refusion fuse` writes.
 
-    With rounding "authors" they are the grey pictures that the paper's numbers fit:
-    F's stretched output without colour, rounded by floor(x + 0.499999999). A colour
-    picture clips the luminance where a colour would leave the range.
+    With the rounding "authors" they are the grey pictures that the paper's numbers fit:
+    F's stretched output without colour, rounded by floor(x + 0.499999999). In a colour
+    picture, by contrast, the luminance is clipped where a colour would leave the range.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class FromWeights:
         """Loads the model.
 
         Args:
-          weights: a file or run folder, see `weights.store.as_model`.
+          weights: a weight file, a run folder or a model, see `weights.store.as_model`.
           rounding: "refusion" or "authors".
 
         Raises:
@@ -127,11 +127,11 @@ class FromWeights:
           uint8, (height, width) or (height, width, 3).
 
         Raises:
-          FileNotFoundError, ValueError: as `fusing.inference.fuse`.
+          FileNotFoundError, ValueError: as `fusing.inference.fuse` does.
         """
         if self.rounding == "refusion":
             fused = inference.fuse(pair.path_a, pair.path_b, weights=self.model)
-            # Of 16-bit sources it has 16 bits; metrics are of 8-bit pictures.
+            # From 16-bit sources it has 16 bits, but metrics take 8-bit pictures.
             return to_8_bit(fused, "full") if fused.dtype == np.uint16 else fused
         luminances = (_exact_luminance(path) for path in (pair.path_a, pair.path_b))
         fused = inference.fuse_pictures(self.model, *luminances)
@@ -139,7 +139,7 @@ class FromWeights:
 
 
 def _exact_luminance(path: Path) -> np.ndarray:
-    """Luminance in [0, 1] before any rounding."""
+    """Returns the luminance in [0, 1] before any rounding."""
     picture = read_picture(path).astype(np.float32) / 255
     if picture.ndim == 2:
         return picture
@@ -148,10 +148,10 @@ def _exact_luminance(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A rule on two luminances.
+    """A rule that combines two luminances.
 
     Attributes:
-      rule: of uint8 luminances a and b, to uint8.
+      rule: from uint8 luminances a and b to a uint8 luminance.
       origin: see `Candidate`.
     """
 
@@ -171,13 +171,13 @@ class Baseline:
 
 
 def read_luminances(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Both sources as the metrics see them.
+    """Reads both sources in the form that the metrics take.
 
     Args:
       pair: two picture files.
 
     Returns:
-      uint8 luminance of a and of b, (height, width).
+      The uint8 luminances of a and of b, (height, width).
     """
     return (
         to_luminance(read_picture(pair.path_a)),
@@ -186,13 +186,17 @@ def read_luminances(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
 
 
 def average(luminance_a: np.ndarray, luminance_b: np.ndarray) -> np.ndarray:
-    """The mean of two pictures, halves rounded up.
+    """Returns the mean of two pictures, with halves rounded up.
 
     Args:
-      luminance_a, luminance_b: uint8 of one shape.
+      luminance_a, luminance_b: uint8, of one shape.
 
     Returns:
       floor((a + b + 1) / 2), uint8.
+
+    Examples:
+      >>> average(np.array([0, 7, 255], np.uint8), np.array([1, 9, 255], np.uint8))
+      array([  1,   8, 255], dtype=uint8)
     """
     wide_a, wide_b = luminance_a.astype(np.uint16), luminance_b.astype(np.uint16)
     return ((wide_a + wide_b + 1) // 2).astype(np.uint8)

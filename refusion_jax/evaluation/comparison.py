@@ -1,7 +1,7 @@
-"""Methods side by side: marks, ranks, and how sure a difference is.
+"""Comparison of methods: marks, ranks, and the certainty of a difference.
 
-Everything here works on plain arrays. Means and ranks compare columns of a table;
-`paired_bootstrap` and `sign_test` compare two methods on the same pictures.
+All functions work on plain arrays. Marks and ranks compare the values of one column of
+a table; `paired_bootstrap` and `sign_test` compare two methods on the same pictures.
 """
 
 import math
@@ -18,14 +18,18 @@ CHUNK = 1_000  # resamples held in memory at once
 def rank(
     values: Sequence[float] | np.ndarray, *, higher_is_better: bool
 ) -> Float[np.ndarray, " methods"]:
-    """Ranks values from the best, 1; equal values share the mean of their places.
+    """Ranks values from 1, the best; equal values share the mean of their ranks.
 
     Args:
-      values: one a method; NaN has no place.
-      higher_is_better: direction.
+      values: one value per method; NaN is not ranked.
+      higher_is_better: the direction of the metric.
 
     Returns:
-      Ranks, 1 to the number of values that are not NaN; NaN stays NaN.
+      Ranks from 1 to the number of values that are not NaN; NaN stays NaN.
+
+    Examples:
+      >>> rank([0.5, 0.7, 0.5, math.nan], higher_is_better=True).tolist()
+      [2.5, 1.0, 2.5, nan]
     """
     values = np.asarray(values, np.float64)
     ranks = np.full(values.shape, np.nan)
@@ -38,16 +42,21 @@ def rank(
 
 
 def marks(values: Sequence[float] | np.ndarray, *, higher_is_better: bool) -> list[str]:
-    """Which values are the best and the second best.
+    """Marks the best and the second best values.
 
     Args:
-      values: one a method, rounded as they are printed: what reads equal is marked
-        equally. NaN is never marked.
-      higher_is_better: direction.
+      values: one value per method, rounded as printed, so that values that read equal
+        are marked equally. NaN is never marked.
+      higher_is_better: the direction of the metric.
 
     Returns:
-      "best", "second" or "" for each. Several may share a mark; where two share the
-      best, the next value is still the second best. Fewer than two values get no mark.
+      "best", "second" or "" for each value. Several values may share a mark; if two
+      share the best, the next value is still the second best. A single value gets no
+      mark.
+
+    Examples:
+      >>> marks([0.7, 0.5, 0.7, 0.4], higher_is_better=True)
+      ['best', 'second', 'best', '']
     """
     values = np.asarray(values, np.float64)
     defined = values[~np.isnan(values)]
@@ -74,23 +83,27 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Confidence interval of a mean difference, by the percentile bootstrap.
+    """Returns the confidence interval of a mean difference by the percentile bootstrap.
 
-    Pictures are drawn with replacement, each with the difference of its two methods:
-    how pictures differ among themselves then cancels. (Efron & Tibshirani, An
-    Introduction to the Bootstrap, 1993, chapter 13.)
+    Pictures are drawn with replacement, each with the difference between its two
+    methods, so that the variation from picture to picture cancels (Efron & Tibshirani,
+    An Introduction to the Bootstrap, 1993, chapter 13).
 
     Args:
-      differences: method minus method for each picture, finite.
-      resamples: how many means are drawn.
-      level: of confidence, in (0, 1).
+      differences: the difference between the methods for each picture, finite.
+      resamples: number of means to draw.
+      level: confidence level, in (0, 1).
       seed: equal seeds give equal intervals.
 
     Returns:
-      The interval; NaN for fewer than two pictures, which say nothing of a spread.
+      The interval; NaN for fewer than two pictures, which have no spread.
 
     Raises:
-      ValueError: if level or resamples is out of range.
+      ValueError: if `level` or `resamples` is out of range.
+
+    Examples:
+      >>> paired_bootstrap(np.array([0.5, 0.5, 0.5]))
+      Interval(low=0.5, high=0.5)
     """
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(
@@ -117,31 +130,38 @@ def _chunks(total: int) -> list[int]:
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Exact two-sided sign test: would a fair coin be as one-sided as this?
+    """Returns the p-value of the exact two-sided sign test.
+
+    It is the probability that a fair coin is at least as one-sided as this:
 
     p = min(1, 2 sum_{i <= min(wins, losses)} C(n, i) / 2^n),   n = wins + losses
 
     Args:
-      wins, losses: on how many pictures the one, the other method is better; ties are
-        left out.
+      wins, losses: numbers of pictures on which the one and the other method is better;
+        ties are left out.
 
     Returns:
       The p-value in (0, 1].
+
+    Examples:
+      >>> sign_test(5, 0)
+      0.0625
     """
     count = wins + losses
     tail = sum(math.comb(count, i) for i in range(min(wins, losses) + 1))
-    # Division of integers: exact counts of any size, one rounding.
+    # A division of integers, because it is exact for any counts but for one rounding.
     return min(1.0, 2 * tail / 2**count)
 
 
 class Difference(NamedTuple):
-    """One metric of a method against the same metric of a reference method.
+    """The difference between a method and a reference method by one metric.
 
     Attributes:
-      mean: of method minus reference over the pictures where both are defined.
-      interval: of that mean, see `paired_bootstrap`.
-      wins, losses, ties: on how many pictures the method is better, worse, equal.
-      p_value: of the sign test.
+      mean: mean of method minus reference over the pictures where both are defined.
+      interval: confidence interval of that mean, see `paired_bootstrap`.
+      wins, losses, ties: numbers of pictures on which the method is better, worse and
+        equal.
+      p_value: p-value of the sign test.
     """
 
     mean: float
@@ -163,13 +183,19 @@ def difference(
     """Compares two methods by one metric on the same pictures.
 
     Args:
-      values, reference: a value a picture; pictures where either is not finite are
+      values, reference: one value per picture; pictures where either is not finite are
         left out.
-      higher_is_better: which sign counts as a win.
+      higher_is_better: whether a positive difference counts as a win.
       resamples, seed: see `paired_bootstrap`.
 
     Returns:
-      The comparison; NaN mean and p_value 1 if no picture is left.
+      The comparison; its mean is NaN and its p_value 1 if no picture is left.
+
+    Examples:
+      >>> ours, theirs = np.array([3.0, 5.0, 4.0]), np.array([1.0, 5.0, 2.0])
+      >>> compared = difference(ours, theirs, higher_is_better=True)
+      >>> compared.wins, compared.losses, compared.ties, compared.p_value
+      (2, 0, 1, 0.5)
     """
     with np.errstate(invalid="ignore"):
         deltas = np.asarray(values, np.float64) - np.asarray(reference, np.float64)

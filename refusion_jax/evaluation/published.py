@@ -1,9 +1,9 @@
 """The numbers of the paper's Tables 1 to 4: published by others, not measured here.
 
 Source: H. Bai et al., "ReFusion: Learning Image Fusion from Reconstruction with
-Learnable Loss via Meta-Learning", IJCV 2024, arXiv:2312.07943. The paper names neither
-the pictures of its splits nor the code of its metrics; which variants of SSIM and VIF
-fit its numbers is said in `metrics`.
+Learnable Loss via Meta-Learning", IJCV 2024, arXiv:2312.07943. The paper specifies
+neither the pictures of its splits nor the code of its metrics; `metrics` states which
+variants of SSIM and VIF fit its numbers.
 """
 
 from typing import NamedTuple
@@ -15,12 +15,12 @@ class PublishedTable(NamedTuple):
     """One data set's half of a table.
 
     Attributes:
-      number: of the table in the paper.
+      number: number of the table in the paper.
       task: the paper's abbreviation.
-      dataset: the test set.
-      pairs: how many pairs the paper says it holds.
+      dataset: name of the test set.
+      pairs: number of its pairs according to the paper.
       keys: metric of each column, in the paper's order.
-      rows: method to its values, as printed (two decimals).
+      rows: values by method, as printed (two decimals).
     """
 
     number: int
@@ -32,7 +32,7 @@ class PublishedTable(NamedTuple):
 
 
 def _rows(text: str) -> dict[str, tuple[float, ...]]:
-    """One method a line: its name, then its values."""
+    """Parses a table with one method per line: its name, then its values."""
     lines = (line.split() for line in text.strip().splitlines())
     return {name: tuple(map(float, values)) for name, *values in lines}
 
@@ -167,12 +167,12 @@ TABLES = (
 
 
 class PublishedRow(NamedTuple):
-    """What the paper prints for one method on one set.
+    """The paper's values for one method on one test set.
 
     Attributes:
-      name: method and set.
-      source: table, and how many pairs.
-      values: metric to value, as printed.
+      name: method and test set.
+      source: table and number of pairs.
+      values: value by metric, as printed.
     """
 
     name: str
@@ -181,18 +181,25 @@ class PublishedRow(NamedTuple):
 
 
 def published_rows(*, task: str | None, dataset: str | None) -> list[PublishedRow]:
-    """The rows to show beside measured ones.
+    """Returns the published rows to show beside measured ones.
 
     Args:
-      task: any case; None: unknown.
-      dataset: any case: every method's row on this set. None: ReFusion's own row on
-        each set of the task, and nothing where the task is unknown.
+      task: the task, in upper or lower case; None if unknown.
+      dataset: a test set, in upper or lower case, to get every method's row on this
+        set. None to get ReFusion's own row on each set of the task, or no row if the
+        task is unknown.
 
     Returns:
       Rows in the order of the paper.
 
     Raises:
       ValueError: if the paper has no table of this set, listing those that it has.
+
+    Examples:
+      >>> for row in published_rows(task="ivif", dataset=None):
+      ...     print(row.name, row.source, row.values["en"], sep="; ")
+      ReFusion, MSRS; Table 1, 361 pairs; 6.71
+      ReFusion, RoadScene; Table 1, 50 pairs; 7.28
     """
     if dataset is None:
         return [

@@ -1,4 +1,4 @@
-"""The page that shows an evaluation: tables, a chart a metric, pictures to compare."""
+"""The page that shows an evaluation: tables, one chart per metric, pictures."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from refusion_jax.reporting.page import asset, data_uri, write_page
 
 DIFFERENCE_RANGE = 64  # grey levels at which a difference picture saturates
 
-
+# The viewer that `viewer.js` opens over the page.
 DIALOG = """<dialog><nav><output></output>
 <button name="previous" aria-label="previous picture">&lsaquo;</button>
 <button name="next" aria-label="next picture">&rsaquo;</button>
@@ -31,17 +31,17 @@ DIALOG = """<dialog><nav><output></output>
 
 
 class Evaluation(NamedTuple):
-    """All that the page shows.
+    """The content of the page.
 
     Attributes:
       title: plain text.
       pairs: the sources.
-      methods: how each method's pictures are had.
-      scores: of each method, in the same order.
-      reference: the method that others are compared with.
+      methods: for each method, the candidate that makes its pictures.
+      scores: scores of each method, in the same order.
+      reference: name of the method that the others are compared with.
       summary: table of means.
-      differences: table of differences; None with a single method.
-      remarks: paragraphs of plain text about how it was measured.
+      differences: table of differences; None if there is only one method.
+      remarks: paragraphs of plain text on how the scores were measured.
     """
 
     title: str
@@ -55,13 +55,13 @@ class Evaluation(NamedTuple):
 
 
 def write_evaluation_report(path: Path, evaluation: Evaluation, *, images: int) -> None:
-    """Writes the page; it needs no other file and no network.
+    """Writes the page, which needs no other file and no network.
 
     Args:
       path: the .html file.
-      evaluation: what to show.
-      images: of how many pairs pictures are shown; they are spread evenly over the
-        order of names, and the page names the rest.
+      evaluation: the content to show.
+      images: number of pairs whose pictures are shown; they are spread evenly over the
+        pairs in order of their names, and the page lists the remaining ones.
     """
     body = [
         f"<h1>{html.escape(evaluation.title)}</h1>",
@@ -88,14 +88,19 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, *, images: int) 
 
 
 def difference_picture(luminance: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The signed difference of two pictures as levels of `difference_palette`.
+    """Returns the signed difference of two pictures as levels of `difference_palette`.
 
     Args:
       luminance, reference: uint8, (height, width).
 
     Returns:
-      uint8: 128 where they are equal; 1 and 255 where the first is darker, brighter by
-      DIFFERENCE_RANGE grey levels or more.
+      uint8: 128 where the two are equal; 1 and 255 where the first is darker and
+      brighter, respectively, by at least DIFFERENCE_RANGE grey levels.
+
+    Examples:
+      >>> luminance = np.array([[100, 132, 200, 0]], np.uint8)
+      >>> difference_picture(luminance, np.full((1, 4), 100, np.uint8)).tolist()
+      [[128, 192, 255, 1]]
     """
     delta = luminance.astype(np.float64) - reference
     share = np.clip(delta / DIFFERENCE_RANGE, -1, 1)
@@ -103,7 +108,7 @@ def difference_picture(luminance: np.ndarray, reference: np.ndarray) -> np.ndarr
 
 
 def difference_palette() -> np.ndarray:
-    """Blue for darker, white for equal, red for brighter.
+    """Returns a palette from blue (darker) through white (equal) to red (brighter).
 
     Returns:
       uint8, 256 x 3: the colours of `difference_picture`'s levels.
@@ -168,7 +173,7 @@ def _strips(evaluation: Evaluation, images: int) -> list[str]:
 
 
 def _row(evaluation: Evaluation, pair: Pair) -> list[str]:
-    """Sources, then each method and its difference."""
+    """Returns a pair's figures: the sources, then each method and its difference."""
     figures = [
         _figure("Source a", data_uri(read_picture(pair.path_a))),
         _figure("Source b", data_uri(read_picture(pair.path_b))),

@@ -1,13 +1,14 @@
-"""From folders to a folder of results: what the command and the binary share."""
+"""Writes the results of an evaluation; shared by the command and the binary."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from refusion_jax import metrics
 from refusion_jax.evaluation.candidates import Candidate
 from refusion_jax.evaluation.comparison import RESAMPLES, difference
-from refusion_jax.evaluation.published import published_rows
+from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.report import Evaluation, write_evaluation_report
 from refusion_jax.evaluation.scores import Scores, write_scores
 from refusion_jax.evaluation.scoring import check_pictures, score
@@ -18,52 +19,65 @@ from refusion_jax.files.atomic import replace_file
 REPORT_IMAGES = 4
 
 
+@dataclass(frozen=True)
+class ReportOptions:
+    """How methods are compared, and what is shown beside their scores.
+
+    Attributes:
+      published: rows to show below the measured ones, see `published.published_rows`.
+      reference: name of the method that the others are compared with; None for the
+        first.
+      images: number of pairs whose pictures the report shows.
+      resamples, seed: settings of the bootstrap, see `comparison.paired_bootstrap`.
+    """
+
+    published: Sequence[PublishedRow] = ()
+    reference: str | None = None
+    images: int = REPORT_IMAGES
+    resamples: int = RESAMPLES
+    seed: int = 0
+
+
+DEFAULTS = ReportOptions()
+
+
 def write_evaluation(
     out: str | os.PathLike[str],
     source_a: str | os.PathLike[str],
     source_b: str | os.PathLike[str],
     methods: Mapping[str, Candidate],
     keys: Sequence[str],
-    *,
-    task: str | None = None,
-    dataset: str | None = None,
-    reference: str | None = None,
-    images: int = REPORT_IMAGES,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    options: ReportOptions = DEFAULTS,
 ) -> Table:
     """Scores methods and writes tables and a report.
 
-    Writes `metrics.json` (the first method's), `metrics.csv`, `table.md`, `table.tex`,
-    `report.html`, and `methods.json` where there are several methods.
+    Writes `metrics.json` (the first method's scores), `metrics.csv`, `table.md`,
+    `table.tex`, `report.html`, and `methods.json` if there are several methods.
 
     Args:
-      out: folder to write to, made if it is missing.
+      out: the folder to write to, created if missing.
       source_a, source_b: folders of sources.
-      methods: by name, at least one.
+      methods: candidates by name, at least one.
       keys: metrics, in the order of the columns.
-      task, dataset: which published rows to show, see `published.published_rows`.
-      reference: the method that the others are compared with; None: the first.
-      images: of how many pairs the report shows pictures.
-      resamples, seed: of the bootstrap.
+      options: how to compare the methods, and what to show beside their scores.
 
     Returns:
       The table of means.
 
     Raises:
-      InputError: a ValueError that lists every picture that is missing, of another size
-        or not readable.
-      FileNotFoundError, ValueError: if a folder, the set or the reference is unknown.
+      InputError: a ValueError that lists every picture that is missing, unreadable or
+        of another size.
+      FileNotFoundError, ValueError: if a folder cannot be used or there is no such
+        reference.
     """
-    reference = next(iter(methods)) if reference is None else reference
+    reference = next(iter(methods)) if options.reference is None else options.reference
     if reference not in methods:
         raise ValueError(
             f"expected a reference among {', '.join(methods)}, got {reference!r}; "
             "choose one of these."
         )
-    published = published_rows(task=task, dataset=dataset)
     out = Path(out)
-    # Now, not after an hour of scoring: a folder that cannot be made is an error.
+    # Before an hour of scoring rather than after it, in case it cannot be created.
     out.mkdir(parents=True, exist_ok=True)
     pairs = check_pictures(source_a, source_b, methods, progress=True)
     scores = {
@@ -71,16 +85,9 @@ def write_evaluation(
         for name, method in methods.items()
     }
     write_scores(out, scores)
-    table = summary(scores, published)
+    table = summary(scores, options.published)
     replace_file(out / "table.md", to_markdown(table).encode("utf-8", "replace"))
     replace_file(out / "table.tex", to_latex(table).encode("utf-8", "replace"))
-    remarks = [
-        "Every picture, source or fused, is scored by its 8-bit luminance (BT.601, "
-        "halves rounded up); means are over the pairs for which a metric is defined.",
-        *(f"{name}: {method.origin}." for name, method in methods.items()),
-    ]
-    if len(methods) > 1:
-        remarks.append(f"Bootstrap: {resamples} resamples, seed {seed}.")
     evaluation = Evaluation(
         title=f"Fused pictures, evaluated: {', '.join(methods)}",
         pairs=pairs,
@@ -88,16 +95,17 @@ def write_evaluation(
         scores=scores,
         reference=reference,
         summary=table,
-        differences=_differences(scores, reference, resamples, seed),
-        remarks=remarks,
+        differences=_differences(scores, reference, options),
+        remarks=_remarks(methods, options),
     )
-    write_evaluation_report(out / "report.html", evaluation, images=images)
+    write_evaluation_report(out / "report.html", evaluation, images=options.images)
     return table
 
 
 def _differences(
-    scores: Mapping[str, Scores], reference: str, resamples: int, seed: int
+    scores: Mapping[str, Scores], reference: str, options: ReportOptions
 ) -> Table | None:
+    """Returns the table of differences from the reference; None for one method."""
     if len(scores) < 2:
         return None
     compared = {
@@ -106,8 +114,8 @@ def _differences(
                 method.column(key),
                 scores[reference].column(key),
                 higher_is_better=metrics.METRICS[key].higher_is_better,
-                resamples=resamples,
-                seed=seed,
+                resamples=options.resamples,
+                seed=options.seed,
             )
             for key in method.keys
         }
@@ -115,3 +123,17 @@ def _differences(
         if name != reference
     }
     return differences(compared, reference)
+
+
+def _remarks(methods: Mapping[str, Candidate], options: ReportOptions) -> list[str]:
+    """Returns the paragraphs on how the scores were measured."""
+    remarks = [
+        "Every picture, source or fused, is scored by its 8-bit luminance (BT.601, "
+        "halves rounded up); means are over the pairs for which a metric is defined.",
+        *(f"{name}: {method.origin}." for name, method in methods.items()),
+    ]
+    if len(methods) > 1:
+        remarks.append(
+            f"Bootstrap: {options.resamples} resamples, seed {options.seed}."
+        )
+    return remarks

@@ -1,4 +1,4 @@
-"""Scores of a method on many pairs, their means, and the files that hold them."""
+"""The scores of a method on many pairs, their means, and the files that store them."""
 
 import csv
 import io
@@ -15,12 +15,18 @@ from refusion_jax.files.atomic import replace_file
 
 
 class Scores(NamedTuple):
-    """What one method scores.
+    """The scores of one method.
 
     Attributes:
       stems: name of each pair.
       keys: name of each metric.
-      values: a row a pair, a column a metric; NaN where a metric is undefined.
+      values: one row per pair, one column per metric; NaN where a metric is undefined.
+
+    Examples:
+      >>> values = np.array([[6.0, 30.0], [math.nan, 40.0]])
+      >>> scores = Scores(("1", "2"), ("en", "sd"), values)
+      >>> scores.mean("en"), scores.defined("en"), scores.column("sd").tolist()
+      (6.0, 1, [30.0, 40.0])
     """
 
     stems: tuple[str, ...]
@@ -28,50 +34,54 @@ class Scores(NamedTuple):
     values: Float[np.ndarray, "images metrics"]
 
     def column(self, key: str) -> Float[np.ndarray, " images"]:
-        """The values of one metric.
+        """Returns the values of one metric.
 
         Args:
           key: one of `keys`.
 
         Returns:
-          One value a pair.
+          One value per pair.
         """
         return self.values[:, self.keys.index(key)]
 
     def mean(self, key: str) -> float:
-        """Mean over the pairs for which a metric is defined.
+        """Returns the mean of a metric over the pairs for which it is defined.
 
         Args:
           key: one of `keys`.
 
         Returns:
-          The mean; NaN if it is defined for none.
+          The mean; NaN if the metric is defined for no pair.
         """
         values = self.column(key)
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else math.nan
 
     def defined(self, key: str) -> int:
-        """For how many pairs a metric is defined.
+        """Returns the number of pairs for which a metric is defined.
 
         Args:
           key: one of `keys`.
 
         Returns:
-          How many of its values are finite.
+          The number of its finite values.
         """
         return int(np.isfinite(self.column(key)).sum())
 
 
 def to_json(scores: Scores) -> dict[str, Any]:
-    """Scores as JSON can hold them.
+    """Converts scores to a structure that JSON can represent.
 
     Args:
-      scores: of one method.
+      scores: scores of one method.
 
     Returns:
-      {"images": {stem: {metric: value}}, "mean": {metric: value}}; None where
-      undefined.
+      {"images": {stem: {metric: value}}, "mean": {metric: value}}; None where a value
+      is undefined.
+
+    Examples:
+      >>> to_json(Scores(("1", "2"), ("sd",), np.array([[30.0], [math.nan]])))
+      {'images': {'1': {'sd': 30.0}, '2': {'sd': None}}, 'mean': {'sd': 30.0}}
     """
     images = {
         stem: {
@@ -88,15 +98,15 @@ def _or_none(value: float) -> float | None:
 
 
 def write_scores(folder: Path, methods: Mapping[str, Scores]) -> None:
-    """Writes `metrics.json` and `metrics.csv`.
+    """Writes `metrics.json`, `metrics.csv` and, for several methods, `methods.json`.
 
-    The first method's scores are `metrics.json`; where there are several, all of them
-    are `methods.json`, {name: as metrics.json}. The CSV has a line a method and pair,
-    empty where a metric is undefined.
+    `metrics.json` holds the first method's scores. `methods.json` holds the scores of
+    all methods by name, each in the form of `metrics.json`. The CSV has one line per
+    method and pair, with an empty field where a metric is undefined.
 
     Args:
-      folder: to write to, made if it is missing.
-      methods: scores by name, of the same pairs and metrics.
+      folder: the folder to write to, created if missing.
+      methods: scores by method, of the same pairs and metrics.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name: to_json(scores) for name, scores in methods.items()}

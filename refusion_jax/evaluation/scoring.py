@@ -1,8 +1,8 @@
-"""Scores fused pictures against their sources: folders in, one value a picture out.
+"""Scores fused pictures against their sources: folders in, one value per picture out.
 
 Every picture, source or fused, grey or colour, is scored by its 8-bit luminance: the Y
-of BT.601, rounded half up (`pictures.codecs.to_luminance`). All that is wrong with the
-input is reported at once, before anything is computed.
+of BT.601, rounded half up (`pictures.codecs.to_luminance`). All problems of the input
+are reported together, before anything is computed.
 """
 
 import os
@@ -25,10 +25,10 @@ from refusion_jax.pictures.codecs import read_picture, to_luminance
 
 
 class InputError(ValueError):
-    """Pictures that do not fit together.
+    """An error that lists all pictures that are missing, unreadable or of another size.
 
     Attributes:
-      problems: all of them, a sentence each.
+      problems: one sentence per problem.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -41,7 +41,7 @@ class InputError(ValueError):
         lines = "".join(f"\n  {problem}" for problem in problems)
         super().__init__(
             f"expected complete sets of pictures, got {len(problems)} "
-            f"problem{'s' if len(problems) > 1 else ''}:{lines}"
+            f"problem{'s' if len(problems) > 1 else ''}; correct the folders:{lines}"
         )
 
 
@@ -57,20 +57,21 @@ def evaluate(
     """Scores one method on folders of pictures, paired by stem.
 
     Args:
-      source_a, source_b: folders of sources, in the order of training.
-      fused: folder of the fused pictures, from whatever program;
-      weights: or weights, see `weights.store.load_model`, to fuse the sources
-        now, as `refusion fuse` does. Exactly one of the two.
-      keys: metrics of `metrics.METRICS`; None: all.
-      progress: show a bar on standard error, if that is a terminal.
+      source_a, source_b: folders of sources, in the order used for training.
+      fused: folder of fused pictures made by any program. Give either this or
+        `weights`.
+      weights: weights with which to fuse the sources as `refusion fuse` does, see
+        `weights.store.load_model`.
+      keys: keys of `metrics.METRICS`; None for all of them.
+      progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
-      The scores; `scores.write_scores` writes them, `tables.summary` puts their means
-      into a table.
+      The scores; `scores.write_scores` writes them, `tables.summary` tabulates their
+      means.
 
     Raises:
-      InputError: a ValueError that lists every picture that is missing, of another size
-        or not readable.
+      InputError: a ValueError that lists every picture that is missing, unreadable or
+        of another size.
       FileNotFoundError, ValueError: if a folder or the weights cannot be used, or there
         is no such metric.
     """
@@ -90,16 +91,20 @@ def evaluate(
 
 
 def check_keys(keys: Sequence[str] | None) -> tuple[str, ...]:
-    """Refuses metrics that do not exist.
+    """Raises unless all keys are metrics.
 
     Args:
-      keys: of `metrics.METRICS`; None: all.
+      keys: keys of `metrics.METRICS`, at least one; None for all of them.
 
     Returns:
-      The keys in the order given, each once.
+      The keys in the given order, without repetitions.
 
     Raises:
-      ValueError: listing the choices.
+      ValueError: if there is no such metric, or no key at all, listing the choices.
+
+    Examples:
+      >>> check_keys(["sd", "en", "sd"])
+      ('sd', 'en')
     """
     if keys is None:
         return tuple(metrics.METRICS)
@@ -113,11 +118,12 @@ def check_keys(keys: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def columns(choice: str, task: str | None) -> tuple[str, ...]:
-    """The metrics of a table.
+    """Returns the metrics that are the columns of a table.
 
     Args:
-      choice: "paper": the columns of the task's table in the paper, or, where no task
-        is named, of all its tables. "all": every metric. Else keys with commas between.
+      choice: "paper" for the columns of the task's table in the paper, or of all its
+        tables if no task is named; "all" for every metric; otherwise keys separated by
+        commas.
       task: one of `metrics.PAPER_COLUMNS`, or None.
 
     Returns:
@@ -125,6 +131,12 @@ def columns(choice: str, task: str | None) -> tuple[str, ...]:
 
     Raises:
       ValueError: if there is no such task or metric.
+
+    Examples:
+      >>> columns("paper", "mfif")
+      ('en', 'sd', 'sf', 'viff', 'qcb', 'qncie')
+      >>> columns("qabf,en", None)
+      ('qabf', 'en')
     """
     if task is not None and task not in metrics.PAPER_COLUMNS:
         raise ValueError(
@@ -148,18 +160,19 @@ def check_pictures(
     *,
     progress: bool = False,
 ) -> list[Pair]:
-    """Reads every picture once, and finds all that is wrong.
+    """Reads every picture once and raises one error with all problems.
 
     Args:
       source_a, source_b: folders of sources.
-      methods: by name. Those from a folder must have each pair's picture and no other.
-      progress: show a bar on standard error, if that is a terminal.
+      methods: candidates by name. A candidate from a folder must have a picture for
+        every pair and no others.
+      progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
       The pairs, in the order of their stems.
 
     Raises:
-      InputError: with every problem.
+      InputError: if there are problems, listing all of them.
       FileNotFoundError, PermissionError, ValueError: if a folder holds no pictures.
     """
     folders = {
@@ -187,7 +200,7 @@ def check_pictures(
 
 
 def _problems(stem: str, folders: Mapping[str, Mapping[str, Path]]) -> list[str]:
-    """What is wrong with the pictures of one stem."""
+    """Returns the problems with the pictures of one stem."""
     problems, first = [], None
     for name, pictures in folders.items():
         if stem not in pictures:
@@ -218,11 +231,11 @@ def score(
     """Scores one method.
 
     Args:
-      pairs: as `check_pictures` returns them.
-      method: gives the fused picture of a pair.
-      keys: of `metrics.METRICS`.
-      name: of the bar.
-      progress: show a bar on standard error, if that is a terminal.
+      pairs: pairs as `check_pictures` returns them.
+      method: the candidate that makes the fused picture of a pair.
+      keys: keys of `metrics.METRICS`.
+      name: label of the bar.
+      progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
       The scores.

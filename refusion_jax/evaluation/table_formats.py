@@ -1,4 +1,4 @@
-"""Tables in Markdown, LaTeX and HTML; whatever text a name holds is escaped."""
+"""Formats tables as Markdown, LaTeX and HTML; all text is escaped."""
 
 import html
 
@@ -8,13 +8,25 @@ PUBLISHED = "published, not measured"
 
 
 def to_markdown(table: Table) -> str:
-    """A table in Markdown: best in bold, second best in italics.
+    r"""Formats a table as Markdown: best in bold, second best in italics.
 
     Args:
-      table: of plain text.
+      table: a table of plain text.
 
     Returns:
       Lines that end in a newline.
+
+    Examples:
+      >>> from refusion_jax.evaluation.tables import Cell, Row
+      >>> rows = (Row("ours", (Cell("6.7", "best"),)), Row("a_b", (Cell("6.5"),)))
+      >>> print(to_markdown(Table(("Method", "EN"), (1,), rows, ("Two pairs.",))))
+      | Method | EN ↑ |
+      | --- | ---: |
+      | ours | **6.7** |
+      | a\_b | 6.5 |
+      <BLANKLINE>
+      Two pairs. Best: bold; second best: italics.
+      <BLANKLINE>
     """
     wrap = {"best": "**{}**", "second": "*{}*", "": "{}"}
     arrows = {1: " ↑", -1: " ↓", 0: ""}
@@ -36,13 +48,28 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A table in LaTeX, for the package booktabs: best in bold, second underlined.
+    r"""Formats a table as LaTeX for the package booktabs: best bold, second underlined.
 
     Args:
-      table: of plain text.
+      table: a table of plain text.
 
     Returns:
-      A `tabular` environment, its notes as comments.
+      A `tabular` environment, preceded by the table's notes as comments.
+
+    Examples:
+      >>> from refusion_jax.evaluation.tables import Cell, Row
+      >>> rows = (Row("ours", (Cell("6.7", "best"),)), Row("a_b", (Cell("6.5"),)))
+      >>> print(to_latex(Table(("Method", "EN"), (1,), rows, ("Two pairs.",))))
+      % Two pairs.
+      \begin{tabular}{lr}
+      \toprule
+      Method & EN $\uparrow$ \\
+      \midrule
+      ours & \textbf{6.7} \\
+      a\_b & 6.5 \\
+      \bottomrule
+      \end{tabular}
+      <BLANKLINE>
     """
     wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
     arrows = {1: r" $\uparrow$", -1: r" $\downarrow$", 0: ""}
@@ -72,13 +99,21 @@ def to_latex(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """A table in HTML, marked by the classes `best`, `second` and `published`.
+    """Formats a table as HTML with the classes `best`, `second` and `published`.
 
     Args:
-      table: of plain text.
+      table: a table of plain text.
 
     Returns:
-      A `table` in a box that scrolls sideways, and its notes.
+      A `table` in a box that scrolls sideways, followed by the table's notes.
+
+    Examples:
+      >>> from refusion_jax.evaluation.tables import Cell, Row
+      >>> rows = (Row("R&D", (Cell("6.7", "best"),)),)
+      >>> "<th>R&amp;D </th><td class=best>6.7</td>" in to_html(
+      ...     Table(("Method", "EN"), (1,), rows, ())
+      ... )
+      True
     """
     arrows = {
         1: ' <abbr title="higher is better">↑</abbr>',

@@ -1,4 +1,4 @@
-"""Tables of means with the best and second best marked, as plain text in cells."""
+"""Tables of means and of differences, as plain text with marked cells."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ UNDEFINED = "-"
 
 
 class Cell(NamedTuple):
-    """A cell's plain text, and "best", "second" or ""."""
+    """A cell: its plain text, and the mark "best", "second" or ""."""
 
     text: str
     mark: str = ""
 
 
 class Row(NamedTuple):
-    """A row: its name, its cells, and where they are from if not measured here."""
+    """A row: its name, its cells, and their source if they were not measured here."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -33,10 +33,11 @@ class Table(NamedTuple):
     """A table of plain text; the formats of `evaluation.table_formats` escape it.
 
     Attributes:
-      titles: of the columns, the first above the names.
-      directions: of the columns after the first: 1 higher is better, -1 lower, 0 none.
-      rows: in order.
-      notes: sentences that belong under the table.
+      titles: titles of the columns; the first is that of the names.
+      directions: directions of the columns after the first: 1 if higher is better, -1
+        if lower is better, 0 if neither.
+      rows: the rows, in order.
+      notes: sentences to print below the table.
     """
 
     titles: tuple[str, ...]
@@ -48,17 +49,25 @@ class Table(NamedTuple):
 def summary(
     methods: Mapping[str, Scores], published: Sequence[PublishedRow] = ()
 ) -> Table:
-    """Mean of each metric for each method, and the methods' mean ranks.
+    """Tabulates the mean of each metric for each method, and the methods' mean ranks.
 
-    Marks and ranks compare the means as printed, and measured methods only.
+    Marks and ranks compare the means as printed, and only those of measured methods.
 
     Args:
-      methods: scores by name, of the same pairs and metrics.
+      methods: scores by method, of the same pairs and metrics.
       published: rows for comparison; values of other metrics are left out.
 
     Returns:
-      One row a method, then the published rows. A mean over some of the pairs only
+      One row per method, then the published rows. A mean over only some of the pairs
       says so: "0.512 (12 of 13)".
+
+    Examples:
+      >>> ours = Scores(("1", "2"), ("en",), np.array([[6.0], [7.0]]))
+      >>> theirs = Scores(("1", "2"), ("en",), np.array([[5.0], [math.nan]]))
+      >>> for row in summary({"ours": ours, "theirs": theirs}).rows:
+      ...     print(row.name, *[cell.text for cell in row.cells], sep=" | ")
+      ours | 6.500 | 1.00
+      theirs | 5.000 (1 of 2) | 2.00
     """
     first = next(iter(methods.values()))
     records = [metrics.METRICS[key] for key in first.keys]
@@ -117,14 +126,14 @@ def summary(
 def differences(
     compared: Mapping[str, Mapping[str, Difference]], reference: str
 ) -> Table:
-    """How methods differ from a reference method, with how sure that is.
+    """Tabulates how methods differ from a reference method, and how certain that is.
 
     Args:
-      compared: method to metric to its difference from the reference.
-      reference: name of that method.
+      compared: for each method and each metric, the difference from the reference.
+      reference: name of the reference method.
 
     Returns:
-      One row a method and metric.
+      One row per method and metric.
     """
     rows = []
     for name, by_key in compared.items():
@@ -174,7 +183,7 @@ def _mean_text(scores: Scores, key: str, decimals: int) -> str:
 
 
 def _decimals(values: Sequence[float] | np.ndarray) -> int:
-    """So many that about four digits of the largest value show."""
+    """Returns as many decimals as show about four digits of the largest value."""
     largest = max((abs(x) for x in values if math.isfinite(x)), default=0.0)
     return 2 if largest >= 10 else 3 if largest >= 1 else 4
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from refusion_jax.evaluation.candidates import Baseline
+from refusion_jax.evaluation.published import published_rows
 from refusion_jax.evaluation.report import difference_palette, difference_picture
-from refusion_jax.evaluation.results import write_evaluation
+from refusion_jax.evaluation.results import ReportOptions, write_evaluation
 
 NASTY = "<script>x</script>&\"'"
 STEMS = ("1", "2", "3", "4<b>")
@@ -56,9 +57,10 @@ def folder(tmp_path_factory):
         "plain": Baseline(lambda a, b: a, "a itself"),
         NASTY: Baseline(lambda a, b: a + np.uint8(16), "a, brighter"),
     }
+    published = published_rows(task="ivif", dataset=None)
     write_evaluation(
         folder / "out", folder / "a", folder / "b", methods, ("en", "sd"),
-        task="ivif", images=2,
+        ReportOptions(published, images=2),
     )  # fmt: skip
     return folder
 
@@ -143,7 +145,7 @@ def test_the_pairs_that_are_not_shown_are_named(page):
 def test_a_report_without_pictures_says_so(folder, tmp_path):
     write_evaluation(
         tmp_path, folder / "a", folder / "b",
-        {"one": Baseline(brighter, "darker")}, ("en", "sd"), images=0,
+        {"one": Baseline(brighter, "darker")}, ("en", "sd"), ReportOptions(images=0),
     )  # fmt: skip
     page = Page((tmp_path / "report.html").read_text())
     assert not strip_pictures(page)
@@ -155,7 +157,7 @@ def test_an_unknown_reference_is_told_before_anything_is_read(tmp_path):
     with pytest.raises(ValueError, match="reference among one, got 'two'; choose"):
         write_evaluation(
             tmp_path / "out", "none", "none", {"one": Baseline(brighter, "")},
-            ("en",), reference="two",
+            ("en",), ReportOptions(reference="two"),
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
 

@@ -193,7 +193,8 @@ def test_every_problem_is_named_before_anything_is_computed(folders, monkeypatch
     assert rest[2].startswith("x.y: expected a readable picture, got f/x.y.tif")
     assert len(rest) == 3
     assert str(caught.value).startswith(
-        "expected complete sets of pictures, got 5 problems:\n  1: no picture"
+        "expected complete sets of pictures, got 5 problems; correct the folders:\n"
+        "  1: no picture"
     )
 
 
