@@ -1,6 +1,6 @@
-"""The parts of the `refusion` command, one a file.
+"""The subcommands of the `refusion` command, one per file.
 
 Each has `add_parser(commands)`, which describes its arguments, and `run(arguments)`,
-which returns the exit status. What is slow to import (jax, Pillow) is imported only
-when they run.
+which returns the exit status. Packages that are slow to import (jax, Pillow) are
+imported only when a command runs.
 """

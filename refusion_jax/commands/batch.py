@@ -1,7 +1,9 @@
-"""Runs jobs: a line a picture, failures named, the rest done."""
+"""Runs the jobs of `refusion fuse`: prints one line per picture, survives failures."""
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ from tqdm import tqdm
 from refusion_jax.commands.jobs import Job, is_finished
 from refusion_jax.commands.messages import complain
 from refusion_jax.files.atomic import remove_abandoned
-from refusion_jax.files.conveyor import convey
+from refusion_jax.files.conveyor import Outcome, convey
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.loss_maps import write_maps
 from refusion_jax.pictures.photographs import (
@@ -19,12 +21,93 @@ from refusion_jax.pictures.photographs import (
     write_photograph,
 )
 
+FAILURES_NAMED = 10  # in the closing line; all of them have been reported before
+
 
 class _Made(NamedTuple):
-    """A fused picture on its way to its file."""
+    """A fused picture that is yet to be written."""
 
     fused: Photograph
     maps: dict[str, np.ndarray] | None
+
+
+class _Stored(NamedTuple):
+    """A picture whose file is complete.
+
+    Attributes:
+      path: the file.
+      size: height and width; None if the file is kept from an earlier run.
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+
+    def line(self) -> str:
+        """Returns the line to print."""
+        if self.size is None:
+            return f"{self.path} kept"
+        height, width = self.size
+        return f"{self.path} {width}x{height}"
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The three stages of a job, for `convey`. A job to keep passes through as None."""
+
+    fuser: Fuser
+    resume: bool
+    with_maps: bool
+
+    def load(self, job: Job) -> list[Photograph] | None:
+        if self.resume and is_finished(job):
+            return None
+        return [read_photograph(source) for source in job.sources]
+
+    def work(self, photographs: list[Photograph] | None) -> _Made | None:
+        if photographs is None:
+            return None
+        fused = self.fuser.fuse_photograph(*photographs)
+        maps = self.fuser.loss_maps(*photographs) if self.with_maps else None
+        return _Made(fused, maps)
+
+    def store(self, job: Job, made: _Made | None) -> _Stored:
+        if made is None:
+            return _Stored(job.output, None)
+        if made.maps is not None:
+            write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
+        # After the maps, because `resume` takes a picture as proof that they are there.
+        write_photograph(job.output, made.fused)
+        height, width = made.fused.pixels.shape[:2]
+        return _Stored(job.output, (height, width))
+
+
+@dataclass
+class _Tally:
+    """The numbers of pictures written and kept, and the names of those that failed."""
+
+    total: int
+    written: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome[Job, _Stored]) -> None:
+        if outcome.result is None:
+            self.failed.append(outcome.item.stem)
+        elif outcome.result.size is None:
+            self.kept += 1
+        else:
+            self.written += 1
+
+    def sentence(self) -> str:
+        """Returns the summary of a finished batch."""
+        parts = [f"{self.written} of {self.total} written"]
+        if self.kept:
+            parts.append(f"{self.kept} kept")
+        if self.failed:
+            named = ", ".join(self.failed[:FAILURES_NAMED])
+            rest = ", ..." if len(self.failed) > FAILURES_NAMED else ""
+            parts.append(f"{len(self.failed)} failed ({named}{rest})")
+        return ", ".join(parts)
 
 
 def fuse_batch(
@@ -36,73 +119,62 @@ def fuse_batch(
     with_maps: bool,
     is_batch: bool,
 ) -> int:
-    """Fuses and writes pictures, in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
+    """Fuses and writes pictures in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
 
     Args:
-      fuser: does the work.
-      jobs: what to fuse and where to write it.
-      threads: that read ahead and write behind.
-      resume: whether outputs that are whole are kept.
-      with_maps: whether to write the loss maps of a pair as well.
-      is_batch: whether to show progress and sum up.
+      fuser: fuses the pictures.
+      jobs: the pictures to fuse and the files to write.
+      threads: number of threads that read ahead and write behind.
+      resume: whether to keep outputs that exist and are complete.
+      with_maps: whether to write the loss maps of each pair as well.
+      is_batch: whether to show progress and a closing line.
 
     Returns:
-      The exit status: 0 if all is written, 1 if some failed.
+      The exit status: 0 if all pictures are written or kept, 1 if some failed.
 
     Raises:
-      KeyboardInterrupt: saying how far it came.
+      KeyboardInterrupt: after Ctrl-C, with the number of finished pictures.
     """
     if resume:
-        for folder in {job.output.parent for job in jobs}:
-            if folder.is_dir():
-                remove_abandoned(folder)
-
-    def load(job: Job) -> list[Photograph] | None:
-        if resume and is_finished(job):
-            return None
-        return [read_photograph(source) for source in job.sources]
-
-    def work(photographs: list[Photograph] | None) -> _Made | None:
-        if photographs is None:
-            return None
-        fused = fuser.fuse_photograph(*photographs)
-        maps = fuser.loss_maps(*photographs) if with_maps else None
-        return _Made(fused, maps)
-
-    def store(job: Job, made: _Made | None) -> str:
-        if made is None:
-            return f"{job.output} kept"
-        if made.maps is not None:
-            write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
-        # Last: a picture that is there has its maps.
-        write_photograph(job.output, made.fused)
-        height, width = made.fused.pixels.shape[:2]
-        return f"{job.output} {width}x{height}"
-
-    start, written, kept, failed = time.monotonic(), 0, 0, []
-    # disable=None: no bar where nobody looks.
-    bar = tqdm(total=len(jobs), unit="picture", disable=None if is_batch else True)
-    try:
-        for outcome in convey(jobs, load=load, work=work, store=store, jobs=threads):
-            with bar.external_write_mode():
-                if outcome.result is None:
-                    failed.append(outcome.item.stem)
-                    complain(f"{outcome.item.stem}: {outcome.error}")
-                else:
-                    print(outcome.result, flush=True)
-                    is_kept = outcome.result.endswith(" kept")
-                    written, kept = written + (not is_kept), kept + is_kept
-            bar.update()
-    except KeyboardInterrupt:
-        bar.close()
-        told = f"interrupted after {written + kept} of {len(jobs)} pictures"
-        raise KeyboardInterrupt(told) from None
-    bar.close()
+        _remove_leftovers(jobs)
+    stages = _Stages(fuser, resume, with_maps)
+    start, tally = time.monotonic(), _Tally(len(jobs))
+    # disable=None, because that hides the bar where standard error is not a terminal.
+    with tqdm(
+        total=len(jobs), unit="picture", disable=None if is_batch else True
+    ) as bar:
+        try:
+            for outcome in convey(
+                jobs,
+                load=stages.load,
+                work=stages.work,
+                store=stages.store,
+                jobs=threads,
+            ):
+                with bar.external_write_mode():
+                    _report(outcome)
+                    tally.add(outcome)
+                bar.update()
+        except KeyboardInterrupt:
+            done = tally.written + tally.kept
+            raise KeyboardInterrupt(
+                f"interrupted after {done} of {len(jobs)} pictures"
+            ) from None
     if is_batch:
-        seconds = time.monotonic() - start
-        parts = [f"{written} of {len(jobs)} written"]
-        parts += [f"{kept} kept"] if kept else []
-        named = ", ".join(failed[:10]) + (", ..." if len(failed) > 10 else "")
-        parts += [f"{len(failed)} failed ({named})"] if failed else []
-        complain(f"{', '.join(parts)}, {seconds:.1f} s")
-    return 1 if failed else 0
+        complain(f"{tally.sentence()}, {time.monotonic() - start:.1f} s")
+    return 1 if tally.failed else 0
+
+
+def _remove_leftovers(jobs: Sequence[Job]) -> None:
+    """Removes the temporary files that a killed batch left beside its outputs."""
+    for folder in {job.output.parent for job in jobs}:
+        if folder.is_dir():
+            remove_abandoned(folder)
+
+
+def _report(outcome: Outcome[Job, _Stored]) -> None:
+    """Prints the result of a job on stdout, or its error on stderr."""
+    if outcome.result is None:
+        complain(f"{outcome.item.stem}: {outcome.error}")
+    else:
+        print(outcome.result.line(), flush=True)

@@ -1,8 +1,10 @@
-"""`refusion convert`: any weights to one `.safetensors` file."""
+"""`refusion convert`: converts any weights to one `.safetensors` file."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from refusion_jax.commands.parsers import Commands, add_command
 
 if TYPE_CHECKING:
     from refusion_jax.weights.store import Weights
@@ -12,23 +14,25 @@ examples:
   refusion convert ReFusion_IVIF.pth ivif.safetensors
   refusion convert runs/msrs msrs.safetensors --force
 
-exit status: 0 converted, or the same is there; 2 wrong usage or unusable weights
+exit status: 0 converted, or TO holds the same already; 2 wrong usage or unusable
+weights
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describes the arguments.
+def add_parser(commands: Commands) -> None:
+    """Adds the parser of this command.
 
     Args:
-      commands: where the parser goes.
+      commands: the parsers of all commands.
     """
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "convert",
-        help="write weights as a .safetensors file",
+        run,
+        summary="write weights as a .safetensors file",
         description="Write the authors' .pth file or a training run's weights as a "
         ".safetensors file.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=EXAMPLES,
     )
     parser.add_argument(
         "source", type=Path, metavar="FROM", help=".pth, .safetensors or run folder"
@@ -37,22 +41,22 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "target", type=Path, metavar="TO", help=".safetensors file to write"
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace TO if it holds other weights"
+        "--force", action="store_true", help="replace TO if it holds other content"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts weights.
 
     Args:
-      arguments: as `add_parser` describes them.
+      arguments: the arguments that `add_parser` describes.
 
     Returns:
       0.
 
     Raises:
-      OSError, ValueError: if weights cannot be read or written, or TO holds others.
+      OSError, ValueError: if the weights cannot be read or written, or TO holds other
+        content and `--force` is missing.
     """
     from refusion_jax.files.checksums import sha256_of
     from refusion_jax.weights.store import (
@@ -70,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target.exists() and not arguments.force:
         raise ValueError(
             f"expected a new file, got {target}, which holds other content; name "
-            "another, or replace it by --force."
+            "another file, or replace this one by --force."
         )
     origin = {"converted_from": source.name, "converted_from_sha256": sha256_of(source)}
     save_weights(target, weights.trees, {**origin, **weights.metadata})
@@ -80,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _holds(path: Path, weights: "Weights") -> bool:
-    """Whether a file has these very parameters; what else it notes does not matter."""
+    """Returns whether a file holds exactly these parameters, whatever its metadata."""
     import numpy as np
     from flax.traverse_util import flatten_dict
 

@@ -1,10 +1,11 @@
-"""`refusion doctor`: whether this installation works, and what it runs on."""
+"""`refusion doctor`: checks this installation and lists what it runs on."""
 
 import argparse
 import platform
 import sys
 import time
 
+from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.extras import version_of
 
@@ -22,29 +23,29 @@ PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "jax-rocm7-plugin")
 SIDE = 16  # pixels of the tiny picture
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describes the arguments.
+def add_parser(commands: Commands) -> None:
+    """Adds the parser of this command.
 
     Args:
-      commands: where the parser goes.
+      commands: the parsers of all commands.
     """
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "doctor",
-        help="check this installation",
-        description="Say what is installed and which devices JAX sees, and fuse a tiny "
-        "picture with random weights.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        summary="check this installation",
+        description="List what is installed and which devices JAX sees, and fuse a "
+        "tiny picture with random weights.",
+        examples=EXAMPLES,
     )
     add_cache_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one line a fact; the last one says whether all is well.
+    """Prints one fact per line; the last line states whether fusion works.
 
     Args:
-      arguments: as `add_parser` describes them.
+      arguments: the arguments that `add_parser` describes.
 
     Returns:
       0 if the tiny picture could be fused, 1 if not.
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"devices: {', '.join(map(str, jax.devices()))}")
         print(f"compilation cache: {_cache()}")
         print(f"fusion: ok, {_fuse():.1f} s with compilation")
-    # Whatever is wrong with an installation, this is where it is told.
+    # Any kind of error, because reporting what is wrong is what this command is for.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"fusion: failed ({reason})")
@@ -83,7 +84,7 @@ def _cache() -> str:
 
 
 def _fuse() -> float:
-    """Seconds that a tiny picture takes; an error if it is not one."""
+    """Fuses a tiny picture and returns the seconds it took; raises if it is wrong."""
     import jax
     import numpy as np
 
@@ -93,12 +94,15 @@ def _fuse() -> float:
     start = time.monotonic()
     generator = np.random.default_rng(0)
     shapes = jax.eval_shape(networks.init_params, jax.random.key(0)).fusion
-    # Not `init_params` itself, which compiles for longer than a doctor should take.
+    # Not by `init_params`, because compiling that takes longer than this check should.
     params = jax.tree.map(
         lambda leaf: generator.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), shapes
     )
     sources = generator.integers(0, 256, (2, SIDE, SIDE), np.uint8)
     fused = fuse(*sources, weights=params)
     if fused.shape != (SIDE, SIDE) or fused.min() == fused.max():
-        raise ValueError(f"expected a picture of {SIDE}x{SIDE}, got another.")
+        raise ValueError(
+            f"expected a varied picture of {SIDE}x{SIDE}, got one of "
+            f"{fused.shape} with levels {fused.min()} to {fused.max()}; reinstall jax."
+        )
     return time.monotonic() - start

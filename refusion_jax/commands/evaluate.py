@@ -1,9 +1,10 @@
 """`refusion evaluate`: scores a folder of fused pictures."""
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
+
+from refusion_jax.commands.messages import complain
+from refusion_jax.commands.parsers import Commands, add_command
 
 EXAMPLES = """\
 examples:
@@ -14,22 +15,23 @@ Pictures are paired by stem; the fused ones may come from any program. Writes
 metrics.json, metrics.csv, table.md, table.tex and report.html.
 
 exit status: 0 all written, 1 a picture could not be scored, 2 wrong usage or pictures
-that do not fit together (all of them are listed, and nothing is computed)
+that do not fit together (all problems are listed, and nothing is computed)
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Adds the subcommand.
+def add_parser(commands: Commands) -> None:
+    """Adds the parser of this command.
 
     Args:
-      commands: what `ArgumentParser.add_subparsers` returned.
+      commands: the parsers of all commands.
     """
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "evaluate",
-        help="score fused pictures against their sources",
+        run,
+        summary="score fused pictures against their sources",
         description="Score a folder of fused pictures by the metrics of the paper.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=EXAMPLES,
     )
     for name, what in (
         ("a", "folder of infrared, functional, near or under-exposed pictures"),
@@ -40,12 +42,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--columns",
         default="paper",
-        help="paper (default): the columns of the paper's table of the task, or of all "
-        "its tables without --task; all; or metrics with commas between",
+        help="paper (default): the columns of the task's table in the paper, or of all "
+        "its tables without --task; all: every metric; or metrics separated by commas",
     )
     parser.add_argument(
         "--task",
-        help="ivif, mif, mfif or meif: chooses columns and the published row beside",
+        help="ivif, mif, mfif or meif: determines the columns and the published rows "
+        "shown for comparison",
     )
     parser.add_argument(
         "-o",
@@ -55,22 +58,23 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="DIR",
         help="folder to write to",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scores the folder, writes the files, prints the table.
+    """Scores the folder, writes the files and prints the table.
 
     Args:
-      arguments: as the parser fills them.
+      arguments: the arguments that `add_parser` describes.
 
     Returns:
-      The exit status.
+      The exit status: 0 if all is written, 1 if a picture could not be scored, 2 if the
+      pictures do not fit together.
 
     Raises:
-      OSError, ValueError: for the caller to print, if the arguments are wrong.
+      OSError, ValueError: if the arguments are wrong.
     """
-    # jax takes a second to import; help and typing errors should not wait for it.
+    # Here, because importing jax takes a second, and neither help nor a mistyped
+    # argument should wait for it.
     from refusion_jax.evaluation.candidates import FromFolder
     from refusion_jax.evaluation.published import published_rows
     from refusion_jax.evaluation.results import ReportOptions, write_evaluation
@@ -91,11 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except InputError as error:
         for problem in error.problems:
-            print(f"refusion: {problem}", file=sys.stderr)
+            complain(problem)
         return 2
-    # RuntimeError is how jax reports that memory has run out.
+    # RuntimeError, because jax reports exhausted memory that way.
     except (RuntimeError, MemoryError) as error:
-        print(f"refusion: {str(error).splitlines()[0]}", file=sys.stderr)
+        complain(error)
         return 1
     print(to_markdown(table), end="")
     print(f"The report is at {arguments.output / 'report.html'}")

@@ -1,4 +1,4 @@
-"""`refusion fuse`: pictures, folders of pictures and videos."""
+"""`refusion fuse`: fuses pictures, folders of pictures and videos."""
 
 import argparse
 import warnings
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refusion_jax.commands.messages import complain
+from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 
 if TYPE_CHECKING:
@@ -26,20 +27,29 @@ exit status: 0 all pictures written, 1 some failed, 2 wrong usage, 130 interrupt
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describes the arguments.
+def add_parser(commands: Commands) -> None:
+    """Adds the parser of this command.
 
     Args:
-      commands: where the parser goes.
+      commands: the parsers of all commands.
     """
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "fuse",
-        help="fuse pictures, folders of pictures or videos",
+        run,
+        summary="fuse pictures, folders of pictures or videos",
         description="Fuse two or more pictures of a scene; folders are paired by file "
-        "name. Prints one line a picture.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "name. Prints one line per picture.",
+        examples=EXAMPLES,
     )
+    _add_files(parser)
+    _add_rules(parser)
+    _add_batch_options(parser)
+    add_cache_option(parser)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name sources, output and weights."""
     parser.add_argument(
         "a", type=Path, metavar="A", help="infrared, functional, near or under-exposed"
     )
@@ -64,20 +74,28 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="FILE_OR_RUN",
         help=".safetensors file, the authors' .pth file, or a training run's folder",
     )
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how pictures are fused.
+
+    Their choices are repeated here as text, because the modules that define them import
+    jax and Pillow, for which `--help` should not wait.
+    """
     parser.add_argument(
         "--range",
         dest="output_range",
         choices=("stretch", "none", "source"),
         help="black and white of the result: its own extremes (stretch, the default), "
-        "as the network gives it (none), or that within the extremes of the sources "
-        "(source, the default for videos)",
+        "as the network outputs them (none), or the same clipped to the extremes of "
+        "the sources (source, the default for videos)",
     )
     parser.add_argument(
         "--align",
         choices=("none", "crop", "resize"),
         default="none",
-        help="sources of different sizes: refuse (none, the default), cut the middle "
-        "of the common size (crop), scale to the first (resize)",
+        help="sources of different sizes: reject them (none, the default), cut the "
+        "central area of the common size (crop), scale to the first (resize)",
     )
     parser.add_argument(
         "--levels",
@@ -90,25 +108,29 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--precision",
         choices=("float32", "tf32", "bfloat16"),
         default="float32",
-        help="of the network: full (float32, the default), products of 10 bits on "
-        "NVIDIA's accelerators (tf32), 8 bits and half the memory (bfloat16)",
+        help="precision of the network: full (float32, the default), products of 10 "
+        "bits on NVIDIA's accelerators (tf32), 8 bits and half the memory (bfloat16)",
     )
     parser.add_argument(
         "--maps",
         action="store_true",
-        help="also write what the learned loss prefers where, to <name>.maps/ beside "
-        "the output; needs weights with P, two sources",
+        help="also write maps of what the learned loss prefers at each pixel, to "
+        "<name>.maps/ beside the output; requires weights with P and two sources",
     )
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how many pictures are processed, and which."""
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep outputs that are there and whole, whatever they were made with",
+        help="keep outputs that exist and are complete, however they were made",
     )
     parser.add_argument(
         "--max-pixels",
         type=int,
         metavar="N",
-        help="refuse larger pictures before they fill memory (default 89478485)",
+        help="reject larger pictures before they fill memory (default 89478485)",
     )
     parser.add_argument(
         "--jobs",
@@ -117,29 +139,30 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="N",
         help="threads that read ahead and write behind (default 2)",
     )
-    add_cache_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fuses what the arguments name.
+    """Fuses the pictures or videos that the arguments name.
 
     Args:
-      arguments: as `add_parser` describes them.
+      arguments: the arguments that `add_parser` describes.
 
     Returns:
-      0 if all is written, 1 if some failed.
+      0 if all pictures are written, 1 if some failed.
 
     Raises:
-      OSError, ValueError, ImportError: what is wrong with all of it.
+      OSError, ValueError, ImportError: if nothing can be fused with these arguments.
     """
-    # jax takes a second to import; help and typing errors should not wait for it.
+    # Here, because importing jax takes a second, and neither help nor a mistyped
+    # argument should wait for it.
     from refusion_jax.fusing.video import is_video
     from refusion_jax.pictures.levels import check_rule
 
     check_rule(arguments.levels)
     if arguments.jobs < 1:
-        raise ValueError(f"expected --jobs of 1 or more, got {arguments.jobs}.")
+        raise ValueError(
+            f"expected --jobs of 1 or more, got {arguments.jobs}; raise it."
+        )
     sources = [arguments.a, arguments.b, *arguments.more]
     if any(is_video(source) for source in sources):
         return _fuse_videos(arguments, sources)
@@ -156,11 +179,11 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     fuser = _fuser(arguments, arguments.output_range or "stretch")
     if arguments.maps and len(sources) > 2:
         raise ValueError(
-            f"expected two sources with --maps, got {len(sources)}; the loss proposal "
-            "module weighs one against the other."
+            f"expected two sources with --maps, got {len(sources)}; leave --maps out, "
+            "because the loss proposal module weighs exactly two."
         )
     if arguments.maps:
-        fuser.require_maps()  # before anything is written
+        fuser.require_maps()  # now, because it must fail before anything is written
     is_batch = arguments.a.is_dir()
     if is_batch:
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -176,7 +199,7 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
 
 @contextmanager
 def _limit_of_pixels(limit: int | None) -> Iterator[None]:
-    """Makes Pillow's limit a limit, where it only warns up to twice as many pixels."""
+    """Enforces Pillow's limit on pixels, up to twice which Pillow only warns."""
     from PIL import Image
 
     before = Image.MAX_IMAGE_PIXELS
@@ -208,24 +231,26 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     for source in sources:
         if not is_video(source):
             raise ValueError(
-                f"expected videos only, got {source} among them; name all of one kind."
+                f"expected videos only, got {source} among them; name sources of one "
+                "kind."
             )
     output_range = arguments.output_range or "source"
     if output_range == "stretch":
         raise ValueError(
-            "expected --range=source or --range=none for videos, got stretch; it would "
-            "make them flicker."
+            "expected --range=source or --range=none for videos, got stretch, which "
+            "would make them flicker; choose one of the two."
         )
     if arguments.maps or arguments.resume:
         raise ValueError(
-            "expected pictures with --maps or --resume, got videos; leave these out."
+            "expected pictures with --maps or --resume, got videos; leave out --maps "
+            "and --resume."
         )
     check_exist(sources)
     check_video_output(arguments.output)
     if arguments.output.resolve() in {source.resolve() for source in sources}:
         raise ValueError(
             f"expected an output apart from the sources, got {arguments.output}; name "
-            "another."
+            "another file."
         )
     set_up_jax(arguments)
     fuser = _fuser(arguments, output_range)

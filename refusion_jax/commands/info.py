@@ -1,8 +1,10 @@
-"""`refusion info`: what a weight file, a run, a checkpoint or an export holds."""
+"""`refusion info`: prints what weights, runs, checkpoints and exports hold."""
 
 import argparse
 import json
 from pathlib import Path
+
+from refusion_jax.commands.parsers import Commands, add_command
 
 EXAMPLES = """\
 examples:
@@ -13,24 +15,25 @@ examples:
 
 exit status: 0 if it can be read, 2 if not
 """
-# What a checkpoint notes beside its arrays: settings and checksums, as JSON.
+# A checkpoint's JSON file of settings and checksums, beside its arrays.
 CHECKPOINT_RECORD = Path("record/metadata")
 EXPORTS = (".jax", ".onnx")
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describes the arguments.
+def add_parser(commands: Commands) -> None:
+    """Adds the parser of this command.
 
     Args:
-      commands: where the parser goes.
+      commands: the parsers of all commands.
     """
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "info",
-        help="say what a weight file or a run holds",
-        description="Say what a weight file, a training run, one of its "
-        "checkpoints or an export holds: networks, parameters, hash, notes, steps.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        summary="print what a weight file or a run holds",
+        description="Print what a weight file, a training run, one of its checkpoints "
+        "or an export holds: networks, parameters, checksum, metadata, steps.",
+        examples=EXAMPLES,
     )
     parser.add_argument(
         "place",
@@ -38,20 +41,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="FILE",
         help=".pth, .safetensors, run folder, checkpoint, .jax or .onnx",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one line a fact.
+    """Prints one fact per line.
 
     Args:
-      arguments: as `add_parser` describes them.
+      arguments: the arguments that `add_parser` describes.
 
     Returns:
       0.
 
     Raises:
-      OSError, ValueError: if it cannot be read.
+      OSError, ValueError: if the file or folder cannot be read.
     """
     if (arguments.place / CHECKPOINT_RECORD).is_file():
         return _print_checkpoint(arguments.place)
@@ -93,7 +95,8 @@ def _print_checkpoint(folder: Path) -> int:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"expected the notes of a checkpoint, got {error} in {path}; name another."
+            f"expected the metadata of a checkpoint, got {error} in {path}; name "
+            "another checkpoint."
         ) from error
     print(f"checkpoint: step {folder.resolve().name} in {folder}")
     for name, text in sorted(record.items()):
@@ -102,7 +105,7 @@ def _print_checkpoint(folder: Path) -> int:
 
 
 def _print_export(path: Path) -> int:
-    """The JSON beside it, once its checksum holds."""
+    """Prints the metadata in the JSON file beside an export, after checking its sum."""
     from refusion_jax.export.artefact import read_metadata
 
     print(f"export: {path}")
@@ -112,7 +115,7 @@ def _print_export(path: Path) -> int:
 
 
 def _print_note(name: str, text: str) -> None:
-    """One line, or, of a JSON object, one line an entry."""
+    """Prints a note on one line; if it is a JSON object, one line per entry."""
     try:
         entries = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which pictures a command fuses, and where the results go."""
+"""Plans which pictures a command fuses, and which files it writes."""
 
 import re
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from refusion_jax.pictures.codecs import check_writable, read_picture
 
 
 class Job(NamedTuple):
-    """One picture to make.
+    """One picture to fuse.
 
     Attributes:
-      stem: what messages call it.
-      sources: the files, two or more.
+      stem: name of the job in messages.
+      sources: two or more files.
       output: the file to write.
     """
 
@@ -24,21 +24,25 @@ class Job(NamedTuple):
 
 
 def plan_jobs(sources: Sequence[Path], output: Path) -> list[Job]:
-    """Pairs the sources; what is wrong with all of them is raised here.
+    """Pairs the sources and plans one job per picture.
+
+    Problems of the sources as a whole, such as a missing partner, are raised here;
+    problems of a single picture come up when it is read.
 
     Args:
       sources: files, or folders whose pictures are paired by stem.
-      output: a file or an existing folder for files, a folder for folders; to a folder
-        goes STEM.png, after the first source.
+      output: for files, a file or an existing folder; for folders, a folder. In a
+        folder, a picture is named STEM.png after its first source.
 
     Returns:
-      The jobs, numbers in the names counted as numbers: 2 before 10. Of folders they
-      write to `output`, which need not exist yet.
+      The jobs, with numbers in names ordered as numbers: 2 before 10. For folders they
+      write to the folder `output`, which need not exist yet.
 
     Raises:
       FileNotFoundError: if a source is missing.
-      ValueError: if sources are of two kinds or do not pair, or if an output cannot be
-        written or is a source.
+      FileExistsError: if the sources are folders and the output is a file.
+      ValueError: if files and folders are mixed, if the sources do not pair, or if an
+        output cannot be written or is a source.
     """
     check_exist(sources)
     folders = [source for source in sources if source.is_dir()]
@@ -46,12 +50,12 @@ def plan_jobs(sources: Sequence[Path], output: Path) -> list[Job]:
         file = next(source for source in sources if source not in folders)
         raise ValueError(
             f"expected files only or folders only, got {folders[0]} and {file}; name "
-            "all of one kind."
+            "sources of one kind."
         )
     if folders and output.is_file():
         raise FileExistsError(
             f"expected a folder to write to, got the file {output}, which exists; name "
-            "another."
+            "a folder."
         )
     if folders:
         jobs = [
@@ -74,29 +78,30 @@ def plan_jobs(sources: Sequence[Path], output: Path) -> list[Job]:
 
 
 def check_exist(sources: Sequence[Path]) -> None:
-    """Refuses sources that are not there.
+    """Raises unless all sources exist.
 
     Args:
       sources: files or folders.
 
     Raises:
-      FileNotFoundError: naming the first.
+      FileNotFoundError: if a source is missing, naming the first one.
     """
     for path in sources:
         if not path.exists():
             raise FileNotFoundError(
-                f"expected a file or a folder, got nothing at {path}."
+                f"expected a file or a folder, got nothing at {path}; check the path."
             )
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the output is there and whole: every pixel of it can be read.
+    """Returns whether the output of a job exists and is complete.
 
     Args:
-      job: what was or was not done before.
+      job: a job that an earlier run may have finished.
 
     Returns:
-      False as well where the file is empty, cut off or no picture.
+      True if every pixel of the output can be read; False if there is no file, or if it
+      is empty, truncated or not a picture.
     """
     if not job.output.exists():
         return False
@@ -108,6 +113,11 @@ def is_finished(job: Job) -> bool:
 
 
 def _natural(stem: str) -> list[tuple[int, str]]:
-    """A sorting key: text as text, digits as a number."""
+    """Returns a sorting key that compares text as text and digits as numbers.
+
+    Examples:
+      >>> sorted(["scene 10", "scene 9", "x"], key=_natural)
+      ['scene 9', 'scene 10', 'x']
+    """
     parts = re.split(r"([0-9]+)", stem)
     return [(int(x), "") if i % 2 else (-1, x) for i, x in enumerate(parts)]

@@ -1,4 +1,4 @@
-"""What commands that run networks begin with: all cores, and the compilation cache."""
+"""The set-up of commands that run networks: all cores, and the compilation cache."""
 
 import argparse
 import os
@@ -15,25 +15,26 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--no-cache`.
 
     Args:
-      parser: of a command that runs networks.
+      parser: the parser of a command that runs networks.
     """
     parser.add_argument(
         "--no-cache",
         dest="cache",
         action="store_false",
-        help="keep no compiled programs; otherwise they are in $REFUSION_CACHE, or in "
-        "refusion-jax in $XDG_CACHE_HOME or ~/.cache",
+        help="keep no compiled programs; by default they are kept in $REFUSION_CACHE, "
+        "or else in refusion-jax in $XDG_CACHE_HOME or ~/.cache",
     )
 
 
 def set_up_jax(arguments: argparse.Namespace) -> None:
-    """Lets cores share a picture; does what `--no-cache` and the environment say.
+    """Lets all cores share a picture, and sets up or disables the compilation cache.
 
-    A cache that somebody has set up by JAX's own means is left as it is, unless
-    REFUSION_CACHE names another. A folder that cannot be used is no reason to stop.
+    The cache follows `--no-cache` and the environment. A cache that has been set up by
+    JAX's own means is left as it is unless REFUSION_CACHE names another. A folder that
+    cannot be used is reported, but does not stop the command.
 
     Args:
-      arguments: of a parser with `add_cache_option`.
+      arguments: arguments of a parser with `add_cache_option`.
     """
     import jax
 

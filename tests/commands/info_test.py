@@ -61,7 +61,8 @@ def test_a_checkpoint_tells_its_step_settings_and_checksums(run, capsys):
     record.write_text("cut off")
     assert main(["info", "run/checkpoints/80"]) == 2
     err = capsys.readouterr().err
-    assert "expected the notes of a checkpoint, got " in err and err.count("\n") == 1
+    assert "expected the metadata of a checkpoint, got " in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("place", ["none", "none.pth", "text.safetensors", "text"])

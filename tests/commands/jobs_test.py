@@ -38,6 +38,13 @@ def test_a_missing_partner_in_any_folder_is_named(folders):
         plan_jobs(folders, Path("out"))
 
 
+def test_folders_are_not_fused_into_a_file(folders, tmp_path):
+    output = tmp_path / "out.png"
+    output.write_bytes(b"")
+    with pytest.raises(FileExistsError, match=rf"got the file {output}, which exists"):
+        plan_jobs(folders, output)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no picture", "cut off"])
 def test_only_what_is_whole_is_finished(tmp_path, content):
     job = Job("x", (), tmp_path / "x.png")
