@@ -1,9 +1,9 @@
-"""PyTorch's `.pth` files, read without PyTorch and without running their program.
+"""Reads PyTorch's `.pth` files without PyTorch and without Python's unpickler.
 
-A `.pth` file is a zip archive of one pickle, which is a program, and of one entry of
-raw numbers a tensor. The program is executed here by an interpreter of its own, which
-knows the few instructions and names that a table of tensors needs, and refuses all
-else: nothing outside this file can be reached.
+A `.pth` file is a zip archive of one pickle, which is a program, and one entry of raw
+numbers per storage. This module has its own interpreter for the program. It knows only
+the few instructions and names that a table of tensors needs and rejects all others, so
+the program cannot reach anything outside this file.
 """
 
 import math
@@ -17,12 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MAX_PTH_BYTES = 1 << 24  # the authors' files have 0.3 MB
-MAX_PROGRAM_BYTES = 1 << 20  # theirs has 20 kB
+MAX_PTH_BYTES = 1 << 24  # the authors' files take 0.3 MB
+MAX_PROGRAM_BYTES = 1 << 20  # the authors' programs take 20 kB
 
 
 class _Storage(NamedTuple):
-    """One entry of raw numbers. Not a tensor: tensors are views of whole storages."""
+    """An entry of raw numbers.
+
+    A type of its own, because a storage must not pass for a tensor, which is a view of
+    one.
+    """
 
     numbers: np.ndarray
 
@@ -34,22 +38,23 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads a PyTorch state dict.
 
     Args:
-      path: a `.pth` file of PyTorch 1.6 or later holding one flat table of tensors.
+      path: a `.pth` file of PyTorch 1.6 or later that holds one flat table of tensors.
 
     Returns:
-      Tensors by key, in the file's order and number types; read-only.
+      Tensors by key, in the order and with the number types of the file; read-only.
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if it is broken, too large, or holds anything but tensors.
+      ValueError: if the file is broken, too large, or holds anything but tensors.
     """
     path = existing_file(path)
+    # Errors raised within name only what was got; the handler below adds the rest.
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("no zip archive (PyTorch before 1.6 wrote another format)")
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive)
-    except Exception as error:  # broken and hostile files fail in every possible way
+    except Exception as error:  # broken and hostile files fail in many ways
         raise ValueError(
             f"expected a .pth file of plain tensors, got {error or 'a broken one'} in "
             f"{path}; use the authors' file, or save the state dict by a newer PyTorch."
@@ -57,27 +62,26 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
-    """A path of weights, once it is known that there is a file.
+    """Checks that a weight file exists and returns its path.
 
     Args:
-      path: of a weight file of any kind.
-
-    Returns:
-      The path.
+      path: a weight file of any kind.
 
     Raises:
       FileNotFoundError: if there is no such file.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"expected weights at {path}, got none; name a file or a run that saved."
+            f"expected weights at {path}, got none; name a weight file, or a run that "
+            "has saved weights."
         )
     return Path(path)
 
 
 def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     entries = {entry.filename: entry for entry in archive.infolist()}
-    # PyTorch does not compress, so the file's own size bounds what is read.
+    # PyTorch does not compress. Without compression the size of the file bounds the
+    # amount of data that is read.
     if any(entry.compress_type or entry.flag_bits & 1 for entry in entries.values()):
         raise ValueError("compressed or encrypted entries")
     if sum(entry.file_size for entry in archive.infolist()) > MAX_PTH_BYTES:
@@ -104,17 +108,19 @@ def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
         isinstance(tensor, np.ndarray) for tensor in table.values()
     ):
         raise ValueError("something else than a table of tensors")
-    # Many tensors may be views of one storage; a copy of each must be affordable.
+    # Checked again, because many tensors may be views of one storage and the caller
+    # must be able to afford a copy of each.
     if sum(tensor.nbytes for tensor in table.values()) > MAX_PTH_BYTES:
         raise ValueError(f"tensors of more than {MAX_PTH_BYTES} bytes")
     return table
 
 
 def _run(program: bytes, read_storage: ReadStorage) -> Any:
-    """What a pickle leaves on its stack.
+    """Runs a pickle and returns the value that it leaves on its stack.
 
     Values are tuples, constants, integers, text, `_GLOBALS`, storages, tensors, and
-    dictionaries whose keys are text: hashing nested tuples could take for ever.
+    dictionaries. Keys of dictionaries must be text, because hashing nested tuples could
+    take exponential time.
     """
     stack: list[Any] = []
     marks: list[int] = []
@@ -162,7 +168,8 @@ def _run(program: bytes, read_storage: ReadStorage) -> Any:
                 _set_items(pop(2), stack[-1])
             case "SETITEMS":
                 _set_items(pop(len(stack) - marks.pop()), stack[-1])
-            # The state of a table: PyTorch notes its modules' versions there.
+            # The state of a table, in which PyTorch notes its modules' versions. It is
+            # dropped.
             case "BUILD" if len(stack) > 1 and type(stack[-2]) is dict:
                 pop(1)
             case name:
@@ -207,7 +214,7 @@ def _storage(reference: Any, read_storage: ReadStorage) -> _Storage:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, steps: Any) -> np.ndarray:
-    """A view into a storage, never beyond its ends nor larger than it."""
+    """Returns a view into a storage, within its ends and no larger than it."""
     is_sound = (
         (type(storage), type(shape), type(steps)) == (_Storage, tuple, tuple)
         and all(type(number) is int for number in (offset, *shape, *steps))
