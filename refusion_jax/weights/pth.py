@@ -107,7 +107,7 @@ def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     if not isinstance(table, dict) or not all(
         isinstance(tensor, np.ndarray) for tensor in table.values()
     ):
-        raise ValueError("something else than a table of tensors")
+        raise ValueError("something other than a table of tensors")
     # Checked again, because many tensors may be views of one storage and the caller
     # must be able to afford a copy of each.
     if sum(tensor.nbytes for tensor in table.values()) > MAX_PTH_BYTES:
@@ -184,7 +184,7 @@ _TUPLE_SIZES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 def _set_items(items: tuple[Any, ...], table: Any) -> None:
     keys, values = items[::2], items[1::2]
     if type(table) is not dict or any(type(key) is not str for key in keys):
-        raise ValueError("something else than a table with text as keys")
+        raise ValueError("something other than a table with text as keys")
     table.update(zip(keys, values, strict=True))
 
 
@@ -203,14 +203,14 @@ def _call(function: Any, arguments: Any) -> Any:
             return {}
         if function is _tensor and len(arguments) >= 4:
             return _tensor(*arguments[:4])
-    raise ValueError("a call that makes no tensor")
+    raise ValueError("a call that does not make a tensor")
 
 
 def _storage(reference: Any, read_storage: ReadStorage) -> _Storage:
     match reference:
         case ("storage", np.dtype() as dtype, str(key), str(), int(count)):
             return read_storage(key, dtype, count)
-    raise ValueError("a persistent id that is no storage")
+    raise ValueError("a persistent id that names no storage")
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, steps: Any) -> np.ndarray:

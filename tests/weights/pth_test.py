@@ -104,7 +104,7 @@ def test_a_plain_dictionary_is_a_table_too(tmp_path):
     "program", [push("text") + b".", push(()) + b".", tensor() + b"."]
 )
 def test_what_is_no_table_is_called_so(tmp_path, program):
-    with pytest.raises(ValueError, match="something else than a table of tensors"):
+    with pytest.raises(ValueError, match="something other than a table of tensors"):
         read_pth(write_pth(tmp_path / "x.pth", b"\x80\x02" + program))
 
 
