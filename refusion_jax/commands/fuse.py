@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from refusion_jax.commands.messages import complain
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
+from refusion_jax.methods.setting import PRECISIONS
+from refusion_jax.pictures.names import ALIGNMENTS, RANGES
 
 if TYPE_CHECKING:
     from refusion_jax.fusing.fuser import Fuser
@@ -77,22 +79,18 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say how pictures are fused.
-
-    Their choices are repeated here as text, because the modules that define them import
-    jax and Pillow, for which `--help` should not wait.
-    """
+    """Adds the arguments that say how pictures are fused."""
     parser.add_argument(
         "--range",
         dest="output_range",
-        choices=("stretch", "none", "source"),
+        choices=RANGES,
         help="black and white of the result: its own extremes (stretch, the default), "
         "as the network outputs them (none), or the same clipped to the extremes of "
         "the sources (source, the default for videos)",
     )
     parser.add_argument(
         "--align",
-        choices=("none", "crop", "resize"),
+        choices=ALIGNMENTS,
         default="none",
         help="sources of different sizes: reject them (none, the default), cut the "
         "central area of the common size (crop), scale to the first (resize)",
@@ -106,7 +104,7 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("float32", "tf32", "bfloat16"),
+        choices=PRECISIONS,
         default="float32",
         help="precision of the network: full (float32, the default), products of 10 "
         "bits on NVIDIA's accelerators (tf32), 8 bits and half the memory (bfloat16)",
