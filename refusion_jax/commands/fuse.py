@@ -1,6 +1,7 @@
 """`refusion fuse`: fuses pictures, folders of pictures and videos."""
 
 import argparse
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +11,7 @@ from typing import TYPE_CHECKING
 from refusion_jax.commands.messages import complain
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
-from refusion_jax.methods.setting import PRECISIONS
-from refusion_jax.pictures.names import ALIGNMENTS, RANGES
+from refusion_jax.fusing.rules import Rules
 
 if TYPE_CHECKING:
     from refusion_jax.fusing.fuser import Fuser
@@ -79,36 +79,18 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say how pictures are fused."""
-    parser.add_argument(
-        "--range",
-        dest="output_range",
-        choices=RANGES,
-        help="black and white of the result: its own extremes (stretch, the default), "
-        "as the network outputs them (none), or the same clipped to the extremes of "
-        "the sources (source, the default for videos)",
-    )
-    parser.add_argument(
-        "--align",
-        choices=ALIGNMENTS,
-        default="none",
-        help="sources of different sizes: reject them (none, the default), cut the "
-        "central area of the common size (crop), scale to the first (resize)",
-    )
-    parser.add_argument(
-        "--levels",
-        default="full",
-        metavar="RULE",
-        help="black and white of 16-bit grey sources: full (0 and 65535, the default), "
-        "min-max, percentile, or LOW:HIGH",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="float32",
-        help="precision of the network: full (float32, the default), products of 10 "
-        "bits on NVIDIA's accelerators (tf32), 8 bits and half the memory (bfloat16)",
-    )
+    """Adds the arguments that say how pictures are fused: one per rule, and maps."""
+    for rule in dataclasses.fields(Rules):
+        # Pictures and videos have different defaults for the range.
+        is_range = rule.name == "output_range"
+        parser.add_argument(
+            "--range" if is_range else f"--{rule.name}",
+            dest=rule.name,
+            choices=rule.metadata["choices"] or None,
+            default=None if is_range else rule.default,
+            metavar=None if rule.metadata["choices"] else "RULE",
+            help=rule.metadata["help"],
+        )
     parser.add_argument(
         "--maps",
         action="store_true",

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from refusion_jax.methods.setting import PRECISIONS, check, setting
-from refusion_jax.pictures.levels import check_rule
 from refusion_jax.pictures.names import ALIGNMENTS, RANGES
 
 
@@ -14,14 +13,14 @@ class Rules:
     output_range: str = setting(
         "stretch",
         "black and white of the result: its own extremes (stretch, the default), as "
-        "the network gives it (none), or that within the extremes of the sources "
-        "(source, the default for videos)",
+        "the network outputs them (none), or the same clipped to the extremes of the "
+        "sources (source, the default for videos)",
         choices=RANGES,
     )
     align: str = setting(
         "none",
-        "sources of different sizes: refuse (none, the default), cut the middle of the "
-        "common size (crop), scale to the first (resize)",
+        "sources of different sizes: reject them (none, the default), cut the central "
+        "area of the common size (crop), scale to the first (resize)",
         choices=ALIGNMENTS,
     )
     levels: str = setting(
@@ -31,8 +30,8 @@ class Rules:
     )
     precision: str = setting(
         "float32",
-        "of the network: full (float32, the default), products of 10 bits on NVIDIA's "
-        "accelerators (tf32), 8 bits and half the memory (bfloat16)",
+        "precision of the network: full (float32, the default), products of 10 bits "
+        "on NVIDIA's accelerators (tf32), 8 bits and half the memory (bfloat16)",
         choices=PRECISIONS,
     )
 
@@ -42,5 +41,8 @@ class Rules:
         Raises:
           ValueError: naming the rule, its choices and what came.
         """
+        # Here, so that the command's help need not wait for NumPy.
+        from refusion_jax.pictures.levels import check_rule
+
         check(self)
         check_rule(self.levels)
