@@ -7,7 +7,7 @@ plug-in mechanism: `registry` lists the methods.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jax.sharding import Mesh
@@ -64,6 +64,7 @@ class TrainState(NamedTuple):
     key: Key[Array, ""]
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A method that learns."""
 
@@ -122,6 +123,7 @@ class Learner(Protocol):
         ...
 
 
+@runtime_checkable
 class FusionModel(Protocol):
     """A method with weights, ready to fuse."""
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -68,8 +68,8 @@ def as_model(
     """
     if isinstance(weights, str | os.PathLike):
         return load_model(weights)
-    if hasattr(weights, "fuse"):
-        return cast(FusionModel, weights)
+    if isinstance(weights, FusionModel):
+        return weights
     method = find(DEFAULT)
     return method.model({method.trees[0]: weights}, f"parameters of {method.name}")
 

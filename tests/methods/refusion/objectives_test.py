@@ -16,7 +16,7 @@ from refusion_jax.methods.refusion.losses import (
 )
 from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_params
 from refusion_jax.methods.refusion.objectives import Objectives
-from refusion_jax.methods.refusion.state import pairs_of
+from refusion_jax.methods.refusion.state import Pairs, pairs_of
 
 
 # Networks of a few numbers, each of which matters.
@@ -35,7 +35,7 @@ def toy_propose(theta, a, b):
 
 TOY = Objectives(nets=Nets(toy_fuse, toy_reconstruct, toy_propose))
 IMAGES = jax.random.uniform(jax.random.key(0), (4, 2, 5, 6, 1))
-BATCH = Batch(*IMAGES)
+BATCH = Pairs(*IMAGES)
 
 
 @pytest.fixture
