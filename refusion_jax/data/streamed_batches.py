@@ -235,14 +235,14 @@ class StageReader:
                 crop_size=self._crop_size,
                 augment=self._augment,
             )
-            stream = stream_crops(
+            dataset = stream_crops(
                 self._pairs,
                 crops,
                 crop_size=self._crop_size,
                 crops_in_step=self._crops_in_step,
             )
             self._batches[stream] = iterate(
-                stream, start=start, worker_count=self._worker_count
+                dataset, start=start, worker_count=self._worker_count
             )
         batches = list(islice(self._batches[stream], length))
         self._next_step[stream] = (epoch, start + length)
