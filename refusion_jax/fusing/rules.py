@@ -1,4 +1,4 @@
-"""The rules by which pictures are fused: chosen once, checked once."""
+"""The rules for reading sources and writing results: chosen once, checked once."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,26 @@ from refusion_jax.pictures.names import ALIGNMENTS, RANGES
 
 @dataclass(frozen=True)
 class Rules:
-    """How sources become numbers, and numbers a picture; valid once it exists."""
+    """How sources become numbers, and numbers a picture; checked when it is made.
+
+    >>> Rules(output_range="source", align="crop").levels
+    'full'
+    >>> Rules(align="stretch")
+    Traceback (most recent call last):
+    ValueError: expected align among none, crop, resize, got 'stretch'; change it.
+    """
 
     output_range: str = setting(
         "stretch",
         "black and white of the result: its own extremes (stretch, the default), as "
-        "the network gives it (none), or that within the extremes of the sources "
+        "the network gives it (none), or that clipped to the extremes of the sources "
         "(source, the default for videos)",
         choices=RANGES,
     )
     align: str = setting(
         "none",
-        "sources of different sizes: refuse (none, the default), cut the middle of the "
-        "common size (crop), scale to the first (resize)",
+        "sources of different sizes: refuse (none, the default), cut out the middle of "
+        "the common size (crop), scale to the first (resize)",
         choices=ALIGNMENTS,
     )
     levels: str = setting(
@@ -40,7 +47,7 @@ class Rules:
         """Checks every rule.
 
         Raises:
-          ValueError: naming the rule, its choices and what came.
+          ValueError: naming the rule, its choices and the value given.
         """
         check(self)
         check_rule(self.levels)

@@ -27,7 +27,10 @@ _BLOCK = {
 }
 _AUTHORS_NAMES = {
     "encoders/project_in": "project_in_{source}.weight",
-    **{f"encoders/body/{x}": f"encoder{{source}}.{{block}}.{_BLOCK[x]}" for x in _BLOCK},
+    **{
+        f"encoders/body/{ours}": f"encoder{{source}}.{{block}}.{theirs}"
+        for ours, theirs in _BLOCK.items()
+    },
     "cross_attention/qkv": "FM.qkv{source}.weight",
     "cross_attention/qkv_depthwise": "FM.qkv{source}_dwconv.weight",
     "cross_attention/temperature": "FM.temperature{source}",
@@ -37,7 +40,10 @@ _AUTHORS_NAMES = {
     "refinement/expand": "FM.project_E{source}.weight",
     "refinement/expand_depthwise": "FM.project_E{source}_d.weight",
     "refinement/project_out": "FM.project_out{source}.weight",
-    **{f"decoder/{x}": f"decoder.{{block}}.{_BLOCK[x]}" for x in _BLOCK},
+    **{
+        f"decoder/{ours}": f"decoder.{{block}}.{theirs}"
+        for ours, theirs in _BLOCK.items()
+    },
     "tail1": "project_out_0.weight",
     "tail2": "project_out_1.weight",
 }
