@@ -2,9 +2,10 @@
 
 `fuse(source_a, source_b, weights=...)` fuses pictures of one scene, a `Fuser` loads the
 weights once and fuses many, `evaluate(folder_a, folder_b, fused)` scores fused ones,
-`use_all_cores()`, called first, lets the cores of a CPU share each picture.
-Everything else lives in its module: `nets` (F, R, P), `losses` (Eqs. 1-6), `meta` (the
-three updates), `trainer`, `checkpoint`, `weights`, `metrics`.
+and `use_all_cores()`, called first, lets the cores of a CPU share each picture.
+Everything else lives in its room: `methods.refusion` (the networks F, R and P, the
+losses of Eqs. 1-6, the three updates), `training`, `fusing`, `weights`, `export`,
+`data`, `metrics`, `evaluation`, `pictures`. ARCHITECTURE.md is the map.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ __all__ = ["Fuser", "__version__", "evaluate", "fuse", "use_all_cores"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what is used on first use, so that `import refusion_jax` stays instant."""
+    """Loads each name on first use, so that `import refusion_jax` stays instant."""
     if name == "__version__":
         from refusion_jax.extras import version_of
 

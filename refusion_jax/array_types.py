@@ -18,11 +18,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Batch(NamedTuple):
-    """Pairs that a step is given, and what belongs to them.
+    """The pairs of one step.
 
     Attributes:
       source_a, source_b: luminance in [0, 1].
-      third: uint8 labels or a mask of each pair; None where the data has none.
+      third: uint8 labels or a mask per pair; None where the data has none.
     """
 
     source_a: Image

@@ -1,4 +1,4 @@
-"""The `refusion` command: which part of `commands` runs, and how errors are told."""
+"""The `refusion` command: chooses the subcommand and reports errors."""
 
 import argparse
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0 if all is done, 1 if some failed, 2 if the arguments are wrong,
-      130 after Ctrl-C. Errors of the user are one sentence on stderr.
+      130 after Ctrl-C. A user's error is one sentence on stderr.
     """
     try:
         arguments = _parser().parse_args(argv)

@@ -1,4 +1,4 @@
-"""Installed packages: this one's version, and those that only some uses need."""
+"""Installed packages: this one's version, and imports that only some uses need."""
 
 from importlib import import_module, metadata
 from types import ModuleType
@@ -7,7 +7,7 @@ DISTRIBUTION = "refusion-jax"
 
 
 def version_of(distribution: str = DISTRIBUTION) -> str | None:
-    """The version of an installed distribution.
+    """Returns the version of an installed distribution.
 
     Args:
       distribution: its name as pip knows it; this package's by default.
@@ -22,12 +22,12 @@ def version_of(distribution: str = DISTRIBUTION) -> str | None:
 
 
 def require(module: str, *, extra: str, why: str) -> ModuleType:
-    """Imports a package that the plain install does not bring.
+    """Imports a package that the plain install does not include.
 
     Args:
       module: its import name, such as "grain" or "skimage.data".
       extra: the extra of this package that installs it.
-      why: what it is needed for, a clause that begins with "to".
+      why: what needs it, a clause that begins with "to".
 
     Returns:
       The module.

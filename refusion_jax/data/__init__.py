@@ -1,1 +1,1 @@
-"""From picture files to batches."""
+"""Data: from picture files to batches."""

@@ -1,4 +1,4 @@
-"""Where a run's batches come from: the device, or the disk. The same bits from both."""
+"""A run's batches, from the device or from disk, with the same bits."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ class Batches(Protocol):
     def pixels(
         self, key: Array, stage: Stage, *, epoch: int, start: int, length: int
     ) -> Any:
-        """Returns what the program of a dispatch reads its crops from.
+        """Returns the pixels from which a dispatch's program cuts its crops.
 
         Args:
           key: the run's key.
@@ -48,7 +48,7 @@ class Batches(Protocol):
         Args:
           pixels: as `pixels` returned them.
           key: the run's key.
-          draw: which batch of the step.
+          draw: selects the batch among those of the step.
           order: of the epoch.
           epoch, step: step counts from 0 within the epoch and stage.
           first: the dispatch's first step.
@@ -64,7 +64,7 @@ def open_batches(
     reader_count: int,
     put: Callable[[Any], Any],
 ) -> Batches:
-    """Puts the pairs on the devices, or opens them where they take too much memory.
+    """Puts the pairs on the devices, or streams them if they would exceed the budget.
 
     Args:
       pairs: uint8 luminance, none smaller than the crops.
@@ -78,7 +78,7 @@ def open_batches(
     """
     if fits_on_device(sizes_of(pairs), memory_budget):
         return DeviceBatches(put(pack([*in_order(pairs)])), cutting)
-    # Grain is needed here only.
+    # Only streaming needs Grain.
     from refusion_jax.data.streamed_batches import StreamedBatches
 
     return StreamedBatches(pairs, cutting, worker_count=reader_count)

@@ -1,8 +1,8 @@
 """Data sets on disk as shards of records, by tensorflow-datasets without TensorFlow.
 
-A record holds the files of a pair as they were: nothing is encoded anew, so a prepared
+A record holds the files of a pair unchanged: nothing is encoded again, so a prepared
 picture has the pixels of the original. Preparing decodes every picture once, to leave
-out broken ones and to learn sizes; `data.prepared` reads the records as luminance.
+out broken ones and to record sizes; `data.prepared` reads the records as luminance.
 """
 
 import contextlib
@@ -47,9 +47,9 @@ class Reading:
     """How files become luminance pairs; part of a prepared set.
 
     Attributes:
-      align: what to do with two sizes in a pair, see `pairs.align_pair`.
+      align: how pictures of different sizes are aligned, see `pictures.alignment`.
       levels: range rule of 16-bit grey, see `pictures.levels`.
-      scene: pattern of the scene in a stem; empty: the catalogue's.
+      scene: pattern of the scene in a stem; that of the catalogue if empty.
     """
 
     align: str = "none"
@@ -57,7 +57,7 @@ class Reading:
     scene: str = ""
 
     def __post_init__(self) -> None:
-        """Refuses unknown choices before any file is read."""
+        """Raises ValueError for unknown choices, before any file is read."""
         check_rule(self.levels)
         if self.align not in ALIGNMENTS:
             raise ValueError(
@@ -67,10 +67,10 @@ class Reading:
 
 
 class FusionPairs(tfds.core.GeneratorBasedBuilder):
-    """One config a data set of the catalogue.
+    """Builds the data sets of the catalogue, one config per set.
 
-    Records have `stem`, `source_a`, `source_b` and `third` (empty where there is none),
-    all bytes. Pairs come in the order of their stems.
+    Records have `stem`, `source_a`, `source_b` and `third` (empty if there is none),
+    all bytes. Pairs are in the order of their stems.
     """
 
     VERSION = tfds.core.Version(VERSION)
@@ -79,7 +79,7 @@ class FusionPairs(tfds.core.GeneratorBasedBuilder):
         for name, facts in CATALOGUE.items()
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See refusion_jax/data/catalogue.py."
-    # There is nothing to download; tfds 4.9.10 would look for checksums by way of
+    # There is nothing to download; otherwise tfds 4.9.10 would look for checksums by
     # importlib_resources, which it does not install.
     url_infos = None
 
@@ -94,9 +94,9 @@ class FusionPairs(tfds.core.GeneratorBasedBuilder):
         """Prepares nothing yet.
 
         Args:
-          folders: of each split; None finds them in the manual directory.
-          reading: how files become luminance pairs; None is the default.
-          progress: show a progress bar.
+          folders: of each split; found in the manual directory if None.
+          reading: how files become luminance pairs; the default if None.
+          progress: whether to show a progress bar.
           **options: of tfds.core.GeneratorBasedBuilder; `config` names the data set.
         """
         self._folders = folders
@@ -182,7 +182,7 @@ class FusionPairs(tfds.core.GeneratorBasedBuilder):
         metadata["leaks"] = find_leaks(self._traits, scene)
 
     def _check(self, paths: list[Path], pictures: list[np.ndarray]) -> Luminances:
-        """Checks what belongs together; two sizes are the user's choice to make."""
+        """Returns the luminances; raises if sizes differ and `align` does not help."""
         names = (str(paths[0]), str(paths[1]))
         luminances = align_pair(
             to_luminance(pictures[0]),
@@ -205,19 +205,20 @@ def prepare(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Prepares a data set, unless the very same one is there already.
+    """Prepares a data set, unless exactly that set is prepared already.
 
-    An interruption leaves no half set: shards are written into a folder of another name
-    that is renamed at the end; what a killed run left is removed by the next.
+    An interruption leaves no partial set: shards are written into a folder of another
+    name, which is renamed at the end; the next run removes what a killed one left.
 
     Args:
       name: in the catalogue.
-      data_dir: prepared sets live in it, those of `folder` under a digest of the paths.
+      data_dir: the folder of prepared sets; those of `folder` are in it under a digest
+        of their paths.
       source_dir: the pictures, in the layout of the catalogue.
-      folders: instead of source_dir, folders of each split; for the set `folder`.
-      reading: how files become luminance pairs; None is the default.
-      overwrite: prepare anew where other files or settings were prepared before.
-      progress: show a progress bar.
+      folders: of each split, instead of source_dir; for the set `folder`.
+      reading: how files become luminance pairs; the default if None.
+      overwrite: whether to replace a set prepared from other files or settings.
+      progress: whether to show a progress bar.
 
     Returns:
       The folder of the prepared set, for `prepared.open_prepared`.
@@ -225,7 +226,7 @@ def prepare(
     Raises:
       FileNotFoundError, PermissionError: if there are no pictures to prepare.
       ValueError: for an unknown name, two sizes in a pair without `align`, two pictures
-        of one stem, not one readable pair, or other files than before.
+        of one stem, no readable pair, or other files than before.
     """
     reading = reading or Reading()
     facts = facts_of(name)
@@ -245,7 +246,7 @@ def prepare(
         if folders is None:
             raise FileNotFoundError(
                 f"expected the pictures of {facts.title}, got no folder to read; get "
-                f"them from {facts.url} and give their folder."
+                f"them from {facts.url} and name their folder."
             )
         for leftover in target.parent.glob("incomplete.*"):
             shutil.rmtree(leftover)
@@ -263,7 +264,7 @@ def prepare(
 
 
 def _name_of(folders: dict[str, SplitFolders] | None) -> str:
-    """A name for folders of the user's, the same in every run."""
+    """Returns a name for the user's folders, the same in every run."""
     if folders is None:
         raise FileNotFoundError(
             "expected two folders of pictures, got none; name them both."
@@ -273,7 +274,7 @@ def _name_of(folders: dict[str, SplitFolders] | None) -> str:
 
 
 def _generate(builder: FusionPairs) -> None:
-    tfds.disable_progress_bar()  # ours counts pairs
+    tfds.disable_progress_bar()  # replaced by ours, which counts pairs
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     # tfds announces downloads of unknown size on standard output.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -283,7 +284,7 @@ def _generate(builder: FusionPairs) -> None:
 def _require_same(
     target: Path, folders: dict[str, SplitFolders] | None, reading: Reading
 ) -> None:
-    """Refuses to pass off a set that was prepared of something else."""
+    """Raises if the set was prepared from other files or with other settings."""
     metadata = read_summary(target)
     before = metadata["reading"]
     for name, value in asdict(reading).items():
@@ -296,13 +297,13 @@ def _require_same(
         listings = {split: list_files(each) for split, each in folders.items()}
         if metadata["files"] != fingerprint(listings):
             raise ValueError(
-                f"expected the files of which {target} was prepared, got others; "
+                f"expected the files from which {target} was prepared, got others; "
                 "prepare with overwrite, or into another data_dir."
             )
 
 
 def read_summary(target: Path) -> dict[str, Any]:
-    """What preparing found out.
+    """Returns what preparing recorded about a set.
 
     Args:
       target: as `prepare` returns it.
@@ -311,7 +312,7 @@ def read_summary(target: Path) -> dict[str, Any]:
       `reading`, `splits` (of `survey.summarise`), `leaks` (sentences), `files`.
 
     Raises:
-      ValueError: if its files of facts are damaged.
+      ValueError: if its metadata files are damaged.
     """
     try:
         metadata = tfds.builder_from_directory(target).info.metadata
@@ -321,6 +322,6 @@ def read_summary(target: Path) -> dict[str, Any]:
     # tfds raises almost anything on broken files.
     except Exception as error:
         raise ValueError(
-            f"expected an intact prepared set, got damaged facts in {target} "
+            f"expected an intact prepared set, got damaged metadata in {target} "
             f"({type(error).__name__}); prepare it again with --overwrite."
         ) from error

@@ -1,32 +1,32 @@
-"""The data sets of the field, as data: who publishes them, and how we expect them.
+"""The data sets of the field: who publishes them, and in which folders we expect them.
 
-Nothing is downloaded: most are behind forms, cloud drives or licences. Put the pictures
-into DIR/{train,test}/FIRST and DIR/{train,test}/SECOND, or DIR/FIRST/{train,test} and
-DIR/SECOND/{train,test}, where FIRST and SECOND are folder names that the entry lists;
-either split may be missing. Pictures pair by their stems.
+Nothing is downloaded: most sets are behind forms, cloud drives or licences. Put the
+pictures into DIR/{train,test}/FIRST and DIR/{train,test}/SECOND, or into
+DIR/FIRST/{train,test} and DIR/SECOND/{train,test}, where FIRST and SECOND are folder
+names that the entry lists; either split may be missing. Pictures are paired by stem.
 
-Counts are the publishers'; `paper` says what ReFusion used (its section 4). It names no
-files: which pictures its splits hold is not known.
+Counts are those of the publishers; `paper` is what ReFusion used (its section 4). The
+paper lists no files, so the content of its splits is unknown.
 """
 
 from typing import NamedTuple
 
 
 class Facts(NamedTuple):
-    """What is known of one data set.
+    """The facts about one data set.
 
     Attributes:
-      title: as its authors call it.
-      sources_a, sources_b: folder names of source a and b, ours first; the order is
-        that of the authors' weights.
+      title: the name that its authors use.
+      sources_a, sources_b: folder names of source a and b, ours first; a and b are in
+        the order of the authors' weights.
       third: names of an optional third folder: masks or ground truth.
       published: what its authors publish.
       url: where they publish it.
       paper: the split that ReFusion states.
       citation: of the data set.
-      scene: a regular expression; its first group, in a stem, tells the scene. Empty:
-        stems tell no scene.
-      arrange: what to do with the download, where it is not in the layout already.
+      scene: a regular expression whose first group is the scene in a stem; empty if
+        stems do not name scenes.
+      arrange: how to bring the download into the layout.
     """
 
     title: str
@@ -225,16 +225,13 @@ CATALOGUE: dict[str, Facts] = {
 
 
 def facts_of(name: str) -> Facts:
-    """The entry of one data set.
+    """Returns the facts about one data set.
 
     Args:
       name: a key of `CATALOGUE`.
 
-    Returns:
-      Its facts.
-
     Raises:
-      ValueError: listing the names, if there is none of that name.
+      ValueError: listing the names, if there is no such data set.
     """
     if name not in CATALOGUE:
         raise ValueError(

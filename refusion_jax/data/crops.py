@@ -1,7 +1,7 @@
-"""Which crops a step has: a pure function of (key, epoch, step).
+"""The crops of a step, as a pure function of (key, epoch, step).
 
-The same call gives the same crops, before and after a restart, whether their pixels lie
-on the device (`device_batches`) or are read from the disk (`streamed_batches`).
+The same call gives the same crops, before and after a restart, whether their pixels are
+on the device (`device_batches`) or read from disk (`streamed_batches`).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-# Random streams of our own; those of a method's draws are its own, see `Draw`.
+# Random streams used here; a method numbers those of its draws itself, see `Draw`.
 ORDER, VALIDATION = 0, 4
 
 
@@ -31,11 +31,11 @@ class Cutting:
 
 
 class EpochOrder(NamedTuple):
-    """Which pair comes when in one epoch.
+    """The order of the pairs in one epoch, as indices.
 
     Attributes:
       first_half, second_half: disjoint.
-      all: every pair, in an order of its own.
+      all: every pair, shuffled independently of the halves.
     """
 
     first_half: Int[Array, " half"]
@@ -44,14 +44,14 @@ class EpochOrder(NamedTuple):
 
 
 class Crops(NamedTuple):
-    """Where the crops of a batch lie, and how they are turned.
+    """Where the crops of a batch lie, and how they are flipped and turned.
 
     A crop is transposed first, then its rows and columns are flipped.
 
     Attributes:
       pair: index of the pair.
       top, left: of the crop's first pixel.
-      flip_rows, flip_columns, transpose: which of them are done.
+      flip_rows, flip_columns, transpose: which of these are applied.
     """
 
     pair: Int[Array, " crops"]
@@ -64,6 +64,12 @@ class Crops(NamedTuple):
 
 def epoch_order(key: Array, epoch: int | Array, count: int) -> EpochOrder:
     """Shuffles the pairs for one epoch.
+
+    >>> order = epoch_order(jax.random.key(7), epoch=3, count=5)
+    >>> order.first_half.tolist(), order.second_half.tolist()
+    ([1, 2], [4, 0, 3])
+    >>> order.all.tolist()
+    [3, 4, 1, 2, 0]
 
     Args:
       key: the run's key.
@@ -96,18 +102,18 @@ def draw_crops(
     crop_size: int,
     augment: bool,
 ) -> Crops:
-    """Which crops a step has, without reading a pixel.
+    """Draws the crops of a step, without reading a pixel.
 
     Args:
       heights, widths: of the pairs.
       key: the run's key.
-      stream: number of the random stream: what the batch is for.
+      stream: number of the random stream, one per purpose of a batch.
       epoch, step: step counts from 0 within the epoch and stage.
-      order: indices of pairs; they come in this order, again from its start when it
-        ends. Where in a picture, and how it is turned, is drawn again each time.
+      order: indices of pairs, which are used in this order, cyclically. Position and
+        orientation of the crop are drawn again each time.
       count: number of crops.
       crop_size: side, in pixels; none of the pictures is smaller.
-      augment: flips and quarter turns, the same for both sources.
+      augment: whether to flip and turn, identically for both sources.
 
     Returns:
       The crops, in the order of the batch.

@@ -1,9 +1,10 @@
-"""Pairs to try everything on, made from photographs that scikit-image ships.
+"""Pairs for the demo, made from photographs that scikit-image ships.
 
-Multi-focus: a lens that is focused near or far blurs each pixel by its distance from
-the plane in focus. The motorcycle comes with a measured disparity map; photographs
-without one are given a slanted plane. Multi-exposure: the scene's light, behind a
-gamma of 2.2, four times less and four times more of it, clipped as a sensor clips.
+Multi-focus: a lens that is focused near or far blurs each pixel in proportion to its
+distance from the plane in focus. The motorcycle comes with a measured disparity map;
+the other photographs are given a slanted plane as depth. Multi-exposure: a quarter and
+four times the scene's light (the photograph with its gamma of 2.2 undone), clipped as a
+sensor clips.
 """
 
 from pathlib import Path
@@ -24,12 +25,12 @@ EXPOSURE_FACTOR = 4.0
 def write_demo_pairs(folder: Path) -> None:
     """Makes the pairs and writes them as PNG.
 
-    Test scenes are of other photographs than the training pairs.
+    Test scenes come from other photographs than the training pairs.
 
     Args:
-      folder: gets train/a, train/b, test/a, test/b, and the photographs that the test
-        pairs were made from in test/truth. In a multi-focus pair a is focused near, in
-        a multi-exposure pair a is the darker one.
+      folder: receives train/a, train/b, test/a, test/b, and in test/truth the
+        photographs from which the test pairs were made. In a multi-focus pair a is
+        focused near; in a multi-exposure pair a is the darker one.
 
     Raises:
       ImportError: if scikit-image is not installed.
@@ -45,7 +46,7 @@ def write_demo_pairs(folder: Path) -> None:
         _write(folder / "train", f"{name}_exposure", exposure_pair(photograph))
     photograph = getattr(data, TEST_EXPOSURE_PHOTOGRAPH)()
     motorcycle, _, disparity = data.stereo_motorcycle()
-    # Test scenes of one size: a network is compiled for each size that it meets.
+    # Test scenes have one size, since the network is compiled for each size.
     shown = slice(100, 100 + photograph.shape[0]), slice(150, 150 + photograph.shape[1])
     depth = normalised_depth(disparity)[shown]
     scenes = {
@@ -61,7 +62,7 @@ def write_demo_pairs(folder: Path) -> None:
 def focus_pair(
     photograph: np.ndarray, depth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures of one scene, focused near and far.
+    """Makes two pictures of one scene, focused near and far.
 
     Args:
       photograph: uint8, sharp everywhere, height x width (x 3).
@@ -74,7 +75,7 @@ def focus_pair(
 
 
 def exposure_pair(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two exposures of one scene.
+    """Makes two exposures of one scene.
 
     Args:
       photograph: uint8, height x width (x 3).
@@ -93,7 +94,7 @@ def exposure_pair(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def blur_by_depth(photograph: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Blurs each pixel in proportion to its distance from the plane in focus.
 
-    Between a stack of Gaussian blurs each pixel is interpolated linearly; what a lens
+    Each pixel is interpolated linearly within a stack of Gaussian blurs; what a lens
     does at the edges of near objects is not modelled.
 
     Args:
@@ -124,7 +125,7 @@ def blur_by_depth(photograph: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 
 def slanted_plane(height: int, width: int, *, angle: float) -> np.ndarray:
-    """A depth that grows linearly across the picture.
+    """Returns a depth that grows linearly across the picture.
 
     Args:
       height, width: pixels.
@@ -139,11 +140,11 @@ def slanted_plane(height: int, width: int, *, angle: float) -> np.ndarray:
 
 
 def normalised_depth(disparity: np.ndarray) -> np.ndarray:
-    """Depth order from a disparity map: 0 at the nearest pixel, 1 at the farthest.
+    """Returns depth from a disparity map: 0 at the nearest pixel, 1 at the farthest.
 
     Args:
       disparity: height x width in pixels; pixels without a match are not finite and
-        take the value of the nearest one that has a match.
+        take the value of the nearest pixel that has one.
 
     Returns:
       height x width in [0, 1].
@@ -154,7 +155,7 @@ def normalised_depth(disparity: np.ndarray) -> np.ndarray:
     nearest = distance_transform_edt(
         missing, return_distances=False, return_indices=True
     )
-    # Slightly smoothed: a matcher's outliers would blur single pixels.
+    # Smoothed slightly: outliers of the stereo matcher would blur single pixels.
     filled = gaussian_filter(disparity[tuple(nearest)], 2.0)
     return (filled.max() - filled) / (filled.max() - filled.min())
 

@@ -2,7 +2,7 @@
 
 Everything here is a pure function of (set, key, epoch, step): the same call gives the
 same batch, before and after a restart. `streamed_batches` reads the same batches from
-the disk: which pairs and which crops a step has is decided in `crops` alone.
+disk: `crops` alone decides which pairs and which crops a step has.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from refusion_jax.array_types import Batch
 from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops
 from refusion_jax.methods.protocol import Draw, Stage
 
-# Positions are int32, the widest index that JAX has without float64 mode.
+# Positions are int32, the widest index that JAX offers without its 64-bit mode.
 MAX_PIXELS = 2**31 - 1
 
 
 class PairSet(NamedTuple):
-    """Pairs of any sizes, their pixels end to end.
+    """Pairs of any sizes, stored end to end.
 
     Attributes:
       pixels_a, pixels_b: luminance, 0 to 255.
@@ -39,14 +39,14 @@ class PairSet(NamedTuple):
 
 
 def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:
-    """Whether a set is to live on the device, or to be streamed from the disk.
+    """Returns whether a set is kept on the device rather than streamed from disk.
 
     Args:
       sizes: (height, width) of each pair.
       memory_budget: bytes that the pictures of both sources may take.
 
     Returns:
-      True if they take no more, and can be indexed on the device.
+      True if they take no more than that, and can be indexed on the device.
     """
     pixels = sum(height * width for height, width in sizes)
     return 2 * pixels <= memory_budget and pixels <= MAX_PIXELS
@@ -56,13 +56,13 @@ def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
     """Puts a list of pairs on the device.
 
     Args:
-      pairs: uint8 luminance, two arrays height x width each; sizes equal in a pair.
+      pairs: uint8 luminance, two arrays of height x width per pair, equal in size.
 
     Returns:
       The set.
 
     Raises:
-      ValueError: if there is none, or more pixels than can be indexed.
+      ValueError: if there are no pairs, or more pixels than can be indexed.
     """
     if not pairs:
         raise ValueError("expected at least one pair to train on, got none; add pairs.")
@@ -121,13 +121,13 @@ def draw_batch(
 
 
 class DeviceBatches:
-    """`Batches` (see `data.batches`) of a set that lives on the device."""
+    """Implements `batches.Batches` for a set that is kept on the device."""
 
     def __init__(self, pair_set: PairSet, cutting: Cutting) -> None:
         """Remembers the set.
 
         Args:
-          pair_set: of `pack`.
+          pair_set: as `pack` returns it.
           cutting: how crops are cut.
         """
         self._pair_set, self._cutting = pair_set, cutting
@@ -169,7 +169,7 @@ def as_batch(
     pixels_a: UInt8[Array, "crops height width"],
     pixels_b: UInt8[Array, "crops height width"],
 ) -> Batch:
-    """Returns the batch of some crops' bytes.
+    """Converts the bytes of crops to a batch.
 
     Args:
       pixels_a, pixels_b: luminance, 0 to 255.
@@ -183,7 +183,7 @@ def as_batch(
 def _pixel_positions(
     pair_set: PairSet, crop_size: int, crop: Crops
 ) -> Int[Array, "crop crop"]:
-    """Flat positions of one crop's pixels, already flipped and turned."""
+    """Returns the flat positions of one crop's pixels, already flipped and turned."""
     rows, columns = jnp.meshgrid(
         jnp.arange(crop_size), jnp.arange(crop_size), indexing="ij"
     )

@@ -1,4 +1,4 @@
-"""Where a data set's pictures lie: splits, the folders of each, who has a partner."""
+"""The files of a data set: its splits, their folders, and the pairs in them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class SplitFolders(NamedTuple):
 
     Attributes:
       first, second: of source a and source b.
-      third: of masks or ground truth; None where there is none.
+      third: of masks or ground truth; None if there is none.
     """
 
     first: Path
@@ -28,7 +28,7 @@ class Listing(NamedTuple):
     """The files of one split.
 
     Attributes:
-      pairs: those with all their partners, in the order of their stems.
+      pairs: the complete ones, in the order of their stems.
       thirds: the third picture of each stem; empty without a third folder.
       skipped: one sentence for each file without a partner.
     """
@@ -46,7 +46,7 @@ def locate(directory: Path, facts: Facts) -> dict[str, SplitFolders]:
       facts: its folder names.
 
     Returns:
-      Folders of each split that is there, at least one.
+      The folders of each split that exists, at least one.
 
     Raises:
       FileNotFoundError: if the directory or all splits are missing.
@@ -89,11 +89,11 @@ def list_files(folders: SplitFolders) -> Listing:
       folders: of the split.
 
     Returns:
-      The pairs and what was skipped.
+      The pairs, and the files that were skipped.
 
     Raises:
       FileNotFoundError, PermissionError, ValueError: as `pairs.pictures_by_stem`, or
-        if not one pair is complete.
+        if no pair is complete.
     """
     sides = [pictures_by_stem(folder) for folder in folders if folder is not None]
     complete = set.intersection(*(set(side) for side in sides))
@@ -117,7 +117,7 @@ def list_files(folders: SplitFolders) -> Listing:
 
 
 def fingerprint(listings: Mapping[str, Listing]) -> str:
-    """Tells whether the files changed: a digest of names, lengths and times.
+    """Returns a digest of names, lengths and times, which shows if files changed.
 
     Args:
       listings: of each split.
@@ -139,7 +139,7 @@ def fingerprint(listings: Mapping[str, Listing]) -> str:
 
 
 def _find(directory: Path, split: str, names: tuple[str, ...]) -> Path | None:
-    """The first folder of a split that has one of the names."""
+    """Returns the first folder of a split that has one of the names."""
     candidates = (
         folder
         for name in names

@@ -41,10 +41,11 @@ def find_pairs(
 ) -> list[Pair]:
     """Pairs the pictures of two folders by file stem; endings may differ.
 
-    Hidden files, subfolders, and files whose ending is not a picture's (such as
-    Thumbs.db or notes.txt) are ignored; any other file must have its partner. The
-    stem is all before the last dot, case matters: `a.b.png` pairs with `a.b.jpg`. An
-    accent may be one character or two (as macOS writes it): the names are equal.
+    Hidden files, subfolders, and files whose ending is not that of a picture (such as
+    Thumbs.db or notes.txt) are ignored; any other file must have its partner. The stem
+    is everything before the last dot, and case matters: `a.b.png` pairs with
+    `a.b.jpg`. Names are equal whether an accented letter is one character or two (as
+    macOS writes it).
 
     Args:
       folder_a, folder_b: folders of source a and source b.
@@ -54,17 +55,17 @@ def find_pairs(
 
     Raises:
       FileNotFoundError: if a folder does not exist.
-      ValueError: if a folder is no folder or holds no pictures, if a picture has no
+      ValueError: if a folder is a file or holds no pictures, if a picture has no
         partner, or if two pictures of one folder share a stem.
     """
     return [Pair(stem, *paths) for stem, paths in find_groups([folder_a, folder_b])]
 
 
 def find_groups(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
-    """`find_pairs` for any number of folders.
+    """Groups the pictures of any number of folders, as `find_pairs` does of two.
 
     Args:
-      folders: one a source.
+      folders: one per source.
 
     Returns:
       Groups in the order of their stems; at least one.
@@ -92,7 +93,7 @@ def find_groups(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
 
 
 def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """The picture files of a folder, see `find_pairs` for what counts.
+    """Returns the picture files of a folder, which `find_pairs` defines.
 
     Args:
       folder: a folder with at least one picture.
@@ -103,13 +104,17 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
     Raises:
       FileNotFoundError: if the folder does not exist.
       PermissionError: if it cannot be listed.
-      ValueError: if it is no folder, holds no pictures, or two of one stem.
+      ValueError: if it is a file, holds no pictures, or two of one stem.
     """
     folder = Path(folder)
     if not folder.exists():
-        raise FileNotFoundError(f"expected a folder of pictures, got none at {folder}.")
+        raise FileNotFoundError(
+            f"expected a folder of pictures, got none at {folder}; check the path."
+        )
     if not folder.is_dir():
-        raise ValueError(f"expected a folder of pictures, got the file {folder}.")
+        raise ValueError(
+            f"expected a folder of pictures, got the file {folder}; name its folder."
+        )
     try:
         paths = sorted(folder.iterdir())
     except PermissionError as error:
@@ -125,7 +130,7 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
         stem = unicodedata.normalize("NFC", path.stem)
         if stem in pictures:
             raise ValueError(
-                f"expected one picture a stem in {folder}, got "
+                f"expected one picture per stem in {folder}, got "
                 f"{pictures[stem].name} and {path.name}; rename or remove one."
             )
         pictures[stem] = path
@@ -150,11 +155,11 @@ def read_pairs(
       pairs: as `find_pairs` returns them.
       minimum_size: the side of the square crop that must fit into every picture, in
         pixels; None accepts any size.
-      align: what to do with two sizes in a pair, see `pictures.alignment`.
+      align: how pictures of different sizes are aligned, see `pictures.alignment`.
       levels: range rule of 16-bit grey, see `pictures.levels`.
 
     Returns:
-      One tuple a pair: uint8 luminance of a and of b, both (height, width).
+      One tuple per pair: uint8 luminance of a and of b, both (height, width).
 
     Raises:
       FileNotFoundError, ValueError: if a picture cannot be read, if the sizes of a pair

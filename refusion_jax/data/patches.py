@@ -1,11 +1,12 @@
 """Fixed patches by the rule of the authors' group, as an alternative to random crops.
 
-Patches of 128 x 128 pixels lie on a grid of stride 200, and one is dropped when either
-source has too little contrast in it: (p90 - p10) / p90 < 0.1, of its 10th and 90th
-percentile (dataprocessing.py of MMIF-CDDFuse, by the same group; ReFusion's own is not
-published). Its MSRS pictures of 640 x 480 give 6 patches each before the drop.
+Patches of 128 x 128 pixels lie on a grid of stride 200, and a patch is dropped if
+either source has too little contrast in it: (p90 - p10) / p90 < 0.1, where p10 and p90
+are its 10th and 90th percentiles (dataprocessing.py of MMIF-CDDFuse, by the same group;
+ReFusion's own is not published). A picture of 640 x 480, as in MSRS, has 6 patches
+before any is dropped.
 
-A patch is a small pair: whatever takes pairs takes patches.
+A patch is a small pair: what accepts pairs accepts patches.
 """
 
 from collections.abc import Sequence
@@ -36,11 +37,11 @@ class Patch(NamedTuple):
 def corners(
     height: int, width: int, *, size: int = SIZE, stride: int = STRIDE
 ) -> list[tuple[int, int]]:
-    """The grid of patches of one picture.
+    """Returns the grid of patches of one picture.
 
     Args:
       height, width: of the picture.
-      size: side of a patch, at least 1; what does not fit is left out.
+      size: side of a patch, at least 1; patches that do not fit are left out.
       stride: between patches, at least 1.
 
     Returns:
@@ -62,18 +63,18 @@ def corners(
 
 
 def has_low_contrast(patch: np.ndarray, threshold: float = CONTRAST) -> bool:
-    """The group's test: (p90 - p10) / p90 < threshold.
+    """Returns whether (p90 - p10) / p90 < threshold, the group's test.
 
     Args:
-      patch: luminance, any range that begins at black = 0.
-      threshold: in 0..1; 0 lets every patch pass that is not black.
+      patch: luminance in any range where black is 0.
+      threshold: in 0..1; at 0 only black patches are low in contrast.
 
     Returns:
       True if the patch is to be dropped.
 
     Note:
-      Where p90 = 0 the group's code divides 0 by 0, and the comparison keeps the patch.
-      Nine tenths of it are black, so we drop it.
+      If p90 = 0, the group's code divides 0 by 0, and the comparison keeps the patch.
+      Nine tenths of such a patch are black, so we drop it.
     """
     low, high = np.percentile(patch, (10, 90))
     return bool(high == 0 or (high - low) / high < threshold)
@@ -86,7 +87,7 @@ def kept_corners(
     stride: int = STRIDE,
     threshold: float = CONTRAST,
 ) -> list[tuple[int, int]]:
-    """The patches of one pair that have contrast in both sources.
+    """Returns the patches of one pair that have contrast in both sources.
 
     Args:
       pair: luminance of a and b, (height, width), of one size.
@@ -114,10 +115,10 @@ def find_patches(
     stride: int = STRIDE,
     threshold: float = CONTRAST,
 ) -> list[Patch]:
-    """All kept patches of many pairs; reads each pair once.
+    """Returns all kept patches of many pairs; reads each pair once.
 
     Args:
-      pairs: luminance pairs, as a list or read from the disk one by one.
+      pairs: luminance pairs, as a list or read from disk one by one.
       size, stride: as for `corners`.
       threshold: as for `has_low_contrast`.
 
@@ -125,7 +126,7 @@ def find_patches(
       The patches, in the order of the pairs.
 
     Raises:
-      ValueError: if not one is left.
+      ValueError: if none is left.
     """
     found = [
         Patch(i, top, left)
@@ -143,7 +144,7 @@ def find_patches(
 
 
 class PatchedPairs:
-    """Patches as pairs, cut when they are asked for."""
+    """Patches as pairs, cut on demand."""
 
     def __init__(
         self, pairs: PairSource, patches: Sequence[Patch], size: int = SIZE
@@ -151,7 +152,7 @@ class PatchedPairs:
         """Remembers where the patches lie.
 
         Args:
-          pairs: what they are cut from.
+          pairs: to cut the patches from.
           patches: of `find_patches`.
           size: side of a patch.
         """
@@ -163,11 +164,11 @@ class PatchedPairs:
         return [(self._size, self._size)] * len(self._patches)
 
     def __len__(self) -> int:
-        """The number of patches."""
+        """Returns the number of patches."""
         return len(self._patches)
 
     def __getitem__(self, index: int) -> Luminances:
-        """Luminance of a and b in one patch, each size x size."""
+        """Returns the luminances of a and b in one patch, each size x size."""
         pair, top, left = self._patches[index]
         rows, columns = slice(top, top + self._size), slice(left, left + self._size)
         picture_a, picture_b = self._pairs[pair]

@@ -14,7 +14,7 @@ from refusion_jax.pictures.codecs import decode_picture, to_luminance
 
 
 class PreparedPairs:
-    """One split of a prepared set; reads a pair when it is asked for.
+    """One split of a prepared set; reads pairs on demand.
 
     It can be pickled, so that worker processes can read.
 
@@ -22,7 +22,7 @@ class PreparedPairs:
       directory: of the prepared set.
       split: "train" or "test".
       sizes: (height, width) of each pair, known without reading it.
-      fingerprint: of all pixels, as `sources.fingerprint`.
+      fingerprint: of all pixels, see `sources.fingerprint`.
     """
 
     def __init__(self, directory: Path, split: str) -> None:
@@ -35,7 +35,7 @@ class PreparedPairs:
         Raises:
           FileNotFoundError: if nothing is prepared there.
           ImportError: if tensorflow-datasets is not installed.
-          ValueError: if there is no such split, or its files are damaged.
+          ValueError: if the split does not exist, or its files are damaged.
         """
         self.directory, self.split = directory, split
         self._ends: list[int] = []
@@ -49,7 +49,7 @@ class PreparedPairs:
             builder = tfds.builder_from_directory(directory)
             splits, metadata = builder.info.splits, builder.info.metadata
             self._reading = dict(metadata["reading"])
-        # The readers below tfds raise almost anything on broken files.
+        # The readers that tfds calls raise almost anything on broken files.
         except Exception as error:
             raise self._damage(0, error) from error
         if split not in splits:
@@ -70,33 +70,38 @@ class PreparedPairs:
             raise self._damage(0, error) from error
 
     def __len__(self) -> int:
-        """The number of pairs."""
+        """Returns the number of pairs."""
         return len(self.sizes)
 
     def __getitem__(self, index: int) -> Luminances:
-        """Luminance of a and b, uint8, of one size.
+        """Returns the luminances of a and b, uint8, of one size.
 
         Raises:
+          IndexError: if there is no such pair.
           ValueError: if the shard that holds the pair is damaged.
         """
         record = self.record(index)
         return self._decode(index, record)
 
     def record(self, index: int) -> dict[str, Any]:
-        """The files of a pair as they were before preparing.
+        """Returns the files of a pair, unchanged by preparing.
 
         Args:
           index: of the pair.
 
         Returns:
-          stem (text); source_a, source_b and third (bytes; third is empty where there
-          is none).
+          stem (text); source_a, source_b and third (bytes; third is empty if there is
+          none).
 
         Raises:
+          IndexError: if there is no such pair.
           ValueError: if the shard that holds the pair is damaged.
         """
         if not 0 <= index < len(self):
-            raise IndexError(f"expected a pair below {len(self)}, got {index}.")
+            raise IndexError(
+                f"expected the index of a pair below {len(self)}, got {index}; choose "
+                "a smaller one."
+            )
         try:
             record = dict(self._records[index])
         except Exception as error:
@@ -105,7 +110,7 @@ class PreparedPairs:
         return record
 
     def third(self, index: int) -> np.ndarray | None:
-        """The mask or ground truth of a pair.
+        """Returns the mask or ground truth of a pair.
 
         Args:
           index: of the pair.
@@ -120,7 +125,7 @@ class PreparedPairs:
         return decode_picture(content, f"{self.split} {index}") if content else None
 
     def require_minimum(self, size: int) -> None:
-        """Refuses a set with pictures into which a crop does not fit.
+        """Raises unless a crop fits into every picture.
 
         Args:
           size: side of the crop, pixels.
@@ -148,13 +153,13 @@ class PreparedPairs:
             pair = align_pair(picture_a, picture_b, self._reading["align"], names)
             if pair[0].shape != self.sizes[index]:
                 raise ValueError(f"{names[0]} has another size than before")
-        # All pictures were good when they were prepared: it is the shard.
+        # All pictures were good when they were prepared: the shard is at fault.
         except ValueError as error:
             raise self._damage(index, error) from error
         return pair
 
     def _damage(self, index: int, error: Exception) -> ValueError:
-        """What to say when a file of the prepared set is not what was written."""
+        """Returns the error for a file that is not as it was written."""
         name = "dataset_info.json"
         if self._ends:
             name = Path(self._shards[bisect_right(self._ends, index)]).name
@@ -170,7 +175,7 @@ def open_prepared(data_dir: Path, name: str, split: str = "train") -> PreparedPa
 
     Args:
       data_dir: as given to `experiments/prepare.py`.
-      name: of the catalogue.
+      name: in the catalogue.
       split: "train" or "test".
 
     Returns:

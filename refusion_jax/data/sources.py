@@ -1,4 +1,4 @@
-"""Luminance pairs by index, in memory or read when asked for: one interface."""
+"""Luminance pairs by index, in memory or read on demand: one interface."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -11,26 +11,26 @@ Luminances = tuple[np.ndarray, np.ndarray]
 
 
 class PairSource(Protocol):
-    """Luminance pairs by index: a list, or something that reads them when asked."""
+    """Luminance pairs by index: a list, or an object that reads them on demand."""
 
     def __len__(self) -> int:
-        """The number of pairs."""
+        """Returns the number of pairs."""
         ...
 
     def __getitem__(self, index: int, /) -> Luminances:
-        """One pair."""
+        """Returns one pair."""
         ...
 
 
 class ChosenPairs:
-    """Some pairs of a source, read when they are asked for."""
+    """A selection of a source's pairs, read on demand."""
 
     def __init__(self, pairs: PairSource, indices: Sequence[int]) -> None:
-        """Remembers which.
+        """Remembers the selection.
 
         Args:
           pairs: to choose from.
-          indices: of the chosen ones, in their new order.
+          indices: of the chosen pairs, in their new order.
         """
         self._pairs, self._indices = pairs, [int(i) for i in indices]
 
@@ -41,16 +41,16 @@ class ChosenPairs:
         return [sizes[i] for i in self._indices]
 
     def __len__(self) -> int:
-        """The number of chosen pairs."""
+        """Returns the number of chosen pairs."""
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Luminances:
-        """One of them."""
+        """Returns one of the chosen pairs."""
         return self._pairs[self._indices[index]]
 
 
 def sizes_of(pairs: PairSource) -> list[tuple[int, int]]:
-    """(height, width) of each pair, without reading pairs that know their sizes.
+    """Returns (height, width) of each pair, read only if the source has no `sizes`.
 
     Args:
       pairs: a list, or a source with an attribute `sizes`.
@@ -65,7 +65,7 @@ def sizes_of(pairs: PairSource) -> list[tuple[int, int]]:
 
 
 def in_order(pairs: PairSource) -> Iterator[Luminances]:
-    """The pairs one after the other.
+    """Iterates over the pairs.
 
     Args:
       pairs: any source.
@@ -77,7 +77,13 @@ def in_order(pairs: PairSource) -> Iterator[Luminances]:
 
 
 def fingerprint(pairs: PairSource) -> str:
-    """Tells pairs apart: a digest of all sizes and pixels, in order.
+    """Returns a digest of all sizes and pixels, in order.
+
+    >>> dark, light = np.zeros((1, 2), np.uint8), np.ones((1, 2), np.uint8)
+    >>> fingerprint([(dark, light)])[:12]
+    'a506d9f87522'
+    >>> fingerprint([(light, dark)]) == fingerprint([(dark, light)])
+    False
 
     Args:
       pairs: any source; one with an attribute `fingerprint` is not read.
@@ -95,10 +101,10 @@ def fingerprint(pairs: PairSource) -> str:
 
 
 def add_to_fingerprint(digest: Any, pair: Luminances) -> None:
-    """The step of `fingerprint`.
+    """Updates the digest of `fingerprint` with one pair.
 
     Args:
-      digest: a hash object, which is updated.
+      digest: a hash object; updated in place.
       pair: uint8 luminance of a and b.
     """
     for picture in pair:

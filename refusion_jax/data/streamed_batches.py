@@ -1,13 +1,13 @@
-"""Batches read from the disk, for sets that do not fit on the device.
+"""Batches read from disk, for sets that do not fit on the device.
 
-The same batches, bit for bit, that `device_batches.draw_batch` cuts on the device:
-which crops a step has comes from the same `crops.draw_crops`, for a whole stage of an
-epoch at once. What is left is reading and cutting, without a random number or a state:
-batch n is `stream[n]`, in whichever process and after however many interruptions.
+They equal, bit for bit, those that `device_batches.draw_batch` cuts on the device: the
+same `crops.draw_crops` chooses the crops, here for a whole stage of an epoch at once.
+Reading and cutting then need neither random numbers nor state: batch n is `dataset[n]`,
+in any process and after any number of interruptions.
 
     crops = plan(pairs.sizes, key, stream=3, epoch=0, steps=1600, ...)
-    stream = stream_crops(pairs, crops, crop_size=128, crops_in_step=4)
-    for pixels_a, pixels_b in iterate(stream, start=step):
+    dataset = stream_crops(pairs, crops, crop_size=128, crops_in_step=4)
+    for pixels_a, pixels_b in iterate(dataset, start=step):
         batch = as_batch(pixels_a, pixels_b)      # inside jit
 """
 
@@ -51,13 +51,13 @@ def plan(
     crop_size: int,
     augment: bool,
 ) -> Crops:
-    """All crops of one stage of one epoch, on the host.
+    """Draws all crops of one stage of one epoch, on the host.
 
     Args:
       sizes: (height, width) of each pair.
       key, stream, epoch, order, crop_size, augment: as for `device_batches.draw_batch`.
-      steps: in the stage.
-      crops_in_step: as `sampler.crops_in_batch` counts them.
+      steps: number of steps in the stage.
+      crops_in_step: crops per batch.
 
     Returns:
       The crops of step 0, then those of step 1, and so on.
@@ -106,16 +106,16 @@ def stream_crops(
     process_index: int = 0,
     process_count: int = 1,
 ) -> "grain.MapDataset[Pixels]":
-    """The pixels of each step's crops, read when they are asked for.
+    """Opens the pixels of each step's crops, which are read on demand.
 
     With several processes, each reads its own part of every batch: the parts of process
-    0, 1, ... one after the other are the batch, as sharding over `data` expects.
+    0, 1, ... in this order make up the batch, as sharding over `data` expects.
 
     Args:
-      pairs: what to read.
+      pairs: to read from.
       crops: of `plan`.
       crop_size: side of a crop.
-      crops_in_step: of all processes together.
+      crops_in_step: crops per batch, of all processes together.
       process_index, process_count: of this process.
 
     Returns:
@@ -128,8 +128,8 @@ def stream_crops(
     if crops_in_step % process_count or not 0 <= process_index < process_count:
         raise ValueError(
             f"expected {crops_in_step} crops to be shared equally by {process_count} "
-            f"processes, of which this is number {process_index}; choose a batch_size "
-            "that the number of processes divides."
+            f"processes counted from 0, got process {process_index}; choose a "
+            "batch_size that is a multiple of the number of processes."
         )
     share = crops_in_step // process_count
     mine = np.arange(len(crops.pair)).reshape(-1, process_count, share)[
@@ -147,22 +147,22 @@ def iterate(
     worker_count: int = 0,
     threads: int = 2,
 ) -> Generator[Pixels]:
-    """Goes through the batches in order, reading ahead.
+    """Iterates over the batches in order, reading ahead.
 
     Args:
-      stream: of `stream_crops`.
-      start: the first step, to go on in the middle of a stage.
+      stream: as `stream_crops` returns it.
+      start: the first step, for resuming in the middle of a stage.
       worker_count: processes that read; 0 reads in threads of this one. Starting a
-        process takes seconds: worth it only where decoding is the limit.
-      threads: of each process.
+        process takes seconds, which pays only if decoding limits the speed.
+      threads: per process.
 
     Yields:
-      The batches of step start, start + 1, ...; the same ones for every worker_count.
+      The batches of steps start, start + 1, ...; the same for every worker_count.
     """
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     batches = stream[start:].to_iter_dataset(options)
     if worker_count:
-        # Grain reads an absl flag, which fails in programs that parse none.
+        # Grain reads an absl flag, which fails in programs that parse no flags.
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(
@@ -176,7 +176,7 @@ def iterate(
 
 
 class StageReader:
-    """Reads stage after stage, some steps at a time, and ahead of what is asked for."""
+    """Reads stage after stage, some steps at a time, and reads ahead."""
 
     def __init__(
         self,
@@ -211,18 +211,19 @@ class StageReader:
         start: int,
         length: int,
     ) -> Pixels:
-        """The pixels of some steps.
+        """Returns the pixels of consecutive steps.
 
         Args:
           key, stream, epoch, order: as for `device_batches.draw_batch`.
-          steps: in the whole stage.
-          start: the first step that is wanted; anywhere, for example after a restart.
-          length: how many are wanted.
+          steps: number of steps in the whole stage.
+          start: the first step to return; any, for example after a restart.
+          length: number of steps to return.
 
         Returns:
           uint8 of a and of b, (length, crops_in_step, crop_size, crop_size).
         """
         if self._next_step.get(stream) != (epoch, start):
+            # Not the continuation of what is being read ahead: plan the stage again.
             self.close(stream)
             crops = plan(
                 sizes_of(self._pairs),
@@ -235,14 +236,14 @@ class StageReader:
                 crop_size=self._crop_size,
                 augment=self._augment,
             )
-            stream = stream_crops(
+            dataset = stream_crops(
                 self._pairs,
                 crops,
                 crop_size=self._crop_size,
                 crops_in_step=self._crops_in_step,
             )
             self._batches[stream] = iterate(
-                stream, start=start, worker_count=self._worker_count
+                dataset, start=start, worker_count=self._worker_count
             )
         batches = list(islice(self._batches[stream], length))
         self._next_step[stream] = (epoch, start + length)
@@ -250,7 +251,7 @@ class StageReader:
         return np.stack(side_a), np.stack(side_b)
 
     def close(self, stream: int | None = None) -> None:
-        """Stops reading ahead, for one stream or for all."""
+        """Stops reading ahead, for one stream or, if None, for all."""
         for each in list(self._batches) if stream is None else [stream]:
             self._next_step.pop(each, None)
             if (batches := self._batches.pop(each, None)) is not None:
@@ -258,7 +259,7 @@ class StageReader:
 
 
 class StreamedBatches:
-    """`Batches` (see `data.batches`) of a set that is read while it is trained on."""
+    """Implements `batches.Batches` for a set that is read during training."""
 
     def __init__(
         self, pairs: PairSource, cutting: Cutting, *, worker_count: int = 0
@@ -282,7 +283,7 @@ class StreamedBatches:
     def pixels(
         self, key: Array, stage: Stage, *, epoch: int, start: int, length: int
     ) -> dict[str, Pixels]:
-        """Reads the crops of a dispatch's steps, by the names of the draws."""
+        """Returns the crops of a dispatch's steps, by the names of the draws."""
         order = epoch_order(key, jnp.asarray(epoch, jnp.int32), self._count)
         return {
             draw.name: self._reader.read(
@@ -308,14 +309,14 @@ class StreamedBatches:
         step: Array,
         first: Array,
     ) -> Batch:
-        """Takes one batch out of the crops that were read."""
+        """Takes one batch from the crops that `pixels` has read."""
         del key, order, epoch
         pixels_a, pixels_b = pixels[draw.name]
         return as_batch(pixels_a[step - first], pixels_b[step - first])
 
 
 class _CropReader:
-    """Crops by number; it can be pickled if the pairs can."""
+    """Reads crops by number; can be pickled if the pairs can."""
 
     def __init__(self, pairs: PairSource, crops: Crops, crop_size: int) -> None:
         self._pairs, self._crops, self._crop_size = pairs, crops, crop_size
@@ -333,12 +334,12 @@ class _CropReader:
 
 
 def cut(picture: np.ndarray, crop: Crops, crop_size: int) -> np.ndarray:
-    """One crop of one picture, turned.
+    """Cuts one crop out of a picture, then turns and flips it.
 
     Args:
       picture: uint8 luminance, (height, width).
       crop: a single crop.
-      crop_size: its side.
+      crop_size: its side, in pixels.
 
     Returns:
       uint8, crop_size x crop_size.

@@ -1,4 +1,4 @@
-"""What a data set holds: sizes, colour, patches; and what train and test share."""
+"""A survey of a data set: sizes, colour, patches; and what train and test share."""
 
 import hashlib
 import re
@@ -14,14 +14,14 @@ from refusion_jax.pictures.photographs import is_coloured
 
 
 class Traits(NamedTuple):
-    """What a survey remembers of one pair.
+    """The facts that a survey keeps about one pair.
 
     Attributes:
       stem: its name.
       size: height, width.
       colour: whether a and b have colour (three channels that differ somewhere).
-      digests: of the luminances of a and b; empty for a picture of one level, which
-        equals any other such picture.
+      digests: of the luminances of a and b; empty for a picture of a single level,
+        since any two of those may be equal by chance.
       patches: on the grid of `patches`, and how many of them have contrast.
     """
 
@@ -35,15 +35,12 @@ class Traits(NamedTuple):
 def examine(
     stem: str, pictures: tuple[np.ndarray, np.ndarray], pair: Luminances
 ) -> Traits:
-    """Looks at one pair.
+    """Returns the traits of one pair.
 
     Args:
       stem: its name.
       pictures: a and b as they were read, uint8.
       pair: their luminances, of one size.
-
-    Returns:
-      What is to be remembered.
     """
     height, width = pair[0].shape
     return Traits(
@@ -56,11 +53,11 @@ def examine(
 
 
 def summarise(traits: Sequence[Traits], skipped: Sequence[str]) -> dict[str, Any]:
-    """The numbers of one split, ready for JSON.
+    """Returns the numbers of one split, ready for JSON.
 
     Args:
       traits: of each pair, in order.
-      skipped: one sentence a file.
+      skipped: one sentence per file.
 
     Returns:
       pairs, sizes (of each pair), colour (coloured pictures of a, of b), patches (on
@@ -76,7 +73,7 @@ def summarise(traits: Sequence[Traits], skipped: Sequence[str]) -> dict[str, Any
 
 
 def describe(summary: Mapping[str, Any]) -> list[str]:
-    """A split's summary in words.
+    """Returns a split's summary in words.
 
     Args:
       summary: of `summarise`.
@@ -109,11 +106,11 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
 
 
 def find_leaks(splits: Mapping[str, Sequence[Traits]], scene: str = "") -> list[str]:
-    """What two splits share, and hence what a test would not test.
+    """Returns what splits share: on shared data a test proves nothing.
 
     Args:
       splits: the pairs of each split.
-      scene: a regular expression whose first group, in a stem, tells the scene.
+      scene: a regular expression whose first group is the scene in a stem.
 
     Returns:
       One sentence for each stem, scene and picture (equal luminance, whatever the
@@ -134,7 +131,7 @@ def find_leaks(splits: Mapping[str, Sequence[Traits]], scene: str = "") -> list[
 
 
 def _marks(traits: Traits, scene: str) -> set[tuple[str, str]]:
-    """What must not be in two splits."""
+    """Returns the marks of a pair that must not occur in two splits."""
     marks = {("stem", traits.stem)}
     marks |= {("picture", digest) for digest in traits.digests if digest}
     if scene and (match := re.search(scene, traits.stem)):

@@ -24,26 +24,26 @@ def open_training_pairs(
     """Finds the training pairs.
 
     Args:
-      dataset: of the catalogue, prepared by `experiments/prepare.py`; `folder` prepares
-        source_a and source_b where that is not done, `demo` makes its pairs; empty
-        reads source_a and source_b into memory, unprepared.
-      data_dir: prepared sets live in it.
+      dataset: a name of the catalogue, prepared by `experiments/prepare.py`; `folder`
+        prepares source_a and source_b unless that has been done, `demo` makes its
+        pairs; empty reads source_a and source_b into memory, unprepared.
+      data_dir: the folder of prepared sets.
       source_a, source_b: folders of pictures.
-      align: what to do with two sizes in a pair, see `pairs.align_pair`. A prepared set
-        of another name keeps what it was prepared with, for this and for `levels`.
+      align: how pictures of different sizes are aligned, see `pictures.alignment`. Sets
+        prepared under another name keep their own `align` and `levels`.
       levels: range rule of 16-bit grey, see `pictures.levels`.
-      patches: fixed patches with contrast, of side crop_size (see `data.patches`),
+      patches: use fixed patches with contrast, of side crop_size (see `data.patches`),
         instead of whole pictures.
-      crop_size: into every picture such a crop must fit.
+      crop_size: side of the crop that must fit into every picture, in pixels.
 
     Returns:
-      The pairs; those of a prepared set are read when they are asked for.
+      The pairs; those of a prepared set are read on demand.
 
     Raises:
       FileNotFoundError: if a folder or the prepared set is missing.
-      ImportError: if a prepared set is asked for without tensorflow-datasets.
-      ValueError: for an unknown name, folders with a set that needs none, or pictures
-        that cannot be used.
+      ImportError: if a prepared set is requested without tensorflow-datasets.
+      ValueError: for an unknown name, folders given with a set that needs none, or
+        pictures that cannot be used.
     """
     if dataset not in ("", "folder") and (source_a or source_b):
         raise ValueError(
@@ -76,7 +76,7 @@ def open_training_pairs(
 def _prepared(
     name: str, data_dir: Path, source_a: str, source_b: str, align: str, levels: str
 ) -> PreparedPairs:
-    facts_of(name)  # refuses unknown names
+    facts_of(name)  # raises for an unknown name
     if name not in ("folder", "demo"):
         return open_prepared(data_dir, name)
     from refusion_jax.data.builder import Reading, prepare

@@ -1,4 +1,4 @@
-"""Exports in files: the artefact, and beside it as JSON what it holds."""
+"""Exports as files: the artefact, and a JSON description beside it."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from refusion_jax.extras import require
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.files.checksums import sha256_of
 
-# The first entry of the JSON: a reader of ours knows it by that.
+# The first entry of the JSON, by which `read_metadata` recognises it.
 FORMAT = "refusion-jax export, 1"
 REMEDY = "export the weights again with this JAX, or use a JAX near that version."
 
@@ -23,8 +23,8 @@ class ExportedFusion(NamedTuple):
     """An export that has been loaded.
 
     Attributes:
-      fuse: (source_a, source_b) -> fused, arrays as the metadata describe them; of a
-        `.jax` file compiled at the first picture of each size.
+      fuse: (source_a, source_b) -> fused, arrays as the metadata describe them; that
+        of a `.jax` file compiles for the first picture of each size.
       metadata: the JSON beside the artefact.
     """
 
@@ -33,7 +33,7 @@ class ExportedFusion(NamedTuple):
 
 
 def metadata_file(path: str | os.PathLike[str]) -> Path:
-    """Where the JSON of an artefact is.
+    """Returns the path of an artefact's JSON.
 
     Args:
       path: of the artefact.
@@ -50,7 +50,7 @@ def write_artefact(
     Args:
       path: of the artefact, in a folder that exists.
       content: all of its bytes.
-      metadata: what it holds.
+      metadata: its description.
 
     Returns:
       The JSON: the metadata with the format and the artefact's name, size and SHA-256.
@@ -69,24 +69,21 @@ def write_artefact(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What an artefact holds, once it is known that the JSON belongs to it.
+    """Returns the JSON beside an artefact, after checking that they belong together.
 
     Args:
       path: of the artefact.
 
-    Returns:
-      The JSON beside it.
-
     Raises:
       FileNotFoundError: if the artefact or its JSON is missing.
-      ValueError: if the JSON is not of an export, or the artefact is another.
+      ValueError: if the JSON does not describe an export, or not this artefact.
     """
     path, beside = Path(path), metadata_file(path)
     for file in (path, beside):
         if not file.is_file():
             raise FileNotFoundError(
-                f"expected an export with its JSON beside it, got no {file}; export "
-                "the weights again."
+                f"expected an export with its JSON beside it, got no file {file}; "
+                "export the weights again."
             )
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
@@ -97,20 +94,20 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(
-            f"expected the format {FORMAT!r} in {beside}, got another; export the "
+            f"expected the format {FORMAT!r} in {beside}, got another one; export the "
             "weights again with this version."
         )
     digest = sha256_of(path)
     if digest != record.get("sha256"):
         raise ValueError(
             f"expected {path} with the SHA-256 {record.get('sha256')}, got {digest}; "
-            "the file is damaged or another: export the weights again."
+            "the file is damaged or another one: export the weights again."
         )
     return record
 
 
 def load_exported(path: str | os.PathLike[str]) -> ExportedFusion:
-    """Loads a `.jax` artefact that `export.jax_export.export_fusion` has written.
+    """Loads a `.jax` artefact of `jax_export.export_fusion`.
 
     Args:
       path: of the artefact; the JSON must be beside it.
@@ -121,13 +118,14 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedFusion:
     Raises:
       FileNotFoundError: if the artefact or its JSON is missing.
       ImportError: if flatbuffers is not installed.
-      ValueError: if it is damaged, or not for this JAX or this device.
+      ValueError: if it is damaged, or made for another JAX or other devices.
     """
     path = Path(path)
     metadata = read_metadata(path)
     if "calling_convention" not in metadata:
         raise ValueError(
-            f"expected a .jax export, got {path}, which JAX does not run; see its JSON."
+            f"expected a .jax export, got {path}, which JAX cannot run; its JSON says "
+            "what can."
         )
     require_flatbuffers()
     origin = f"{path} of JAX {metadata['versions']['jax']}"
@@ -136,12 +134,12 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedFusion:
     if platform not in metadata["platforms"]:
         raise ValueError(
             f"expected an export for {platform}, got {path} for "
-            f"{', '.join(metadata['platforms'])}; choose one of these by JAX_PLATFORMS."
+            f"{', '.join(metadata['platforms'])}; set JAX_PLATFORMS to one of these."
         )
     try:
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
         exported.mlir_module()  # fails if the program is newer than this JAX
-    # Which errors a file of another version raises is nowhere said.
+    # The errors that a file of another version raises are undocumented.
     except Exception as error:
         raise ValueError(
             f"expected an export that JAX {jax.__version__} can read, got {origin} "
@@ -165,9 +163,5 @@ def _first_line(error: Exception) -> str:
 
 
 def require_flatbuffers() -> None:
-    """Refuses to go on where JAX could neither write nor read an artefact.
-
-    Raises:
-      ImportError: if flatbuffers is not installed.
-    """
+    """Raises ImportError unless flatbuffers is installed, which JAX needs to export."""
     require("flatbuffers", extra="export", why="to write and read exports")

@@ -2,34 +2,29 @@
 
 A `jax.export` artefact holds the program and the weights: any batch, height and width,
 lowered for CPUs, CUDA and TPUs. It is a build product: JAX promises to run it for six
-months, the weights are the archive. What it holds stands as JSON beside it.
+months; the weights are the archive. A JSON file beside it describes its content.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.export
-import jax.numpy as jnp
-import numpy as np
 
-from refusion_jax.array_types import Image, RgbImage
-from refusion_jax.export.artefact import require_flatbuffers, write_artefact
-from refusion_jax.extras import version_of
-from refusion_jax.fusing.inference import fuse_pictures
-from refusion_jax.fusing.rules import Rules
+from refusion_jax.export.artefact import require_flatbuffers
+from refusion_jax.export.function import (
+    COLOURS,
+    FusionFunction,
+    Lowered,
+    difference,
+    write_export,
+)
 from refusion_jax.methods.protocol import FusionModel
-from refusion_jax.pictures.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
-from refusion_jax.pictures.ranges import apply_range, check_range
 
-COLOURS = ("inside", "outside")
+__all__ = ["COLOURS", "PLATFORMS", "difference", "export_fusion"]
+
 PLATFORMS = ("cpu", "cuda", "tpu")
-CHECKED_SIZE = (37, 53)  # height and width of the pair that an export is tried on
-
-Pictures = Image | RgbImage
-FusionFunction = Callable[[Pictures, Pictures], Pictures]
 
 
 def export_fusion(
@@ -40,151 +35,39 @@ def export_fusion(
     output_range: str = "stretch",
     notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes F as a `jax.export` artefact, and what it holds beside it.
+    """Writes F as a `jax.export` artefact, with a JSON description beside it.
 
     Args:
       model: what fuses.
       path: ends in `.jax`; an existing file is replaced. The JSON is `path` + ".json".
-      colour: "outside", luminance in and F's own output out, or "inside", RGB in and
-        out with the colour of `inference`.
-      output_range: with colour inside, a rule of `pictures.ranges`.
-      notes: further entries of the JSON, such as where the weights are from.
+      colour, output_range, notes: as for `function.write_export`.
 
     Returns:
       The content of the JSON.
 
     Raises:
       ImportError: if flatbuffers is not installed.
-      ValueError: if the name, a rule or the parameters cannot be used.
+      ValueError: if the name or a rule cannot be used.
     """
-    path = Path(path)
-    if path.suffix != ".jax":
-        raise ValueError(f"expected a name ending in .jax, got {path}; rename it.")
+    return write_export(
+        model,
+        path,
+        _lower,
+        ending=".jax",
+        fuse_grey=model.batched,
+        colour=colour,
+        output_range=output_range,
+        notes=notes,
+    )
+
+
+def _lower(function: FusionFunction, pictures: jax.ShapeDtypeStruct) -> Lowered:
     require_flatbuffers()
-    function = fusion_function(model.batched, colour=colour, output_range=output_range)
-    channels = channels_of(colour)
-    shape = jax.export.symbolic_shape(f"batch, height, width, {channels}")
-    pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
     exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
         pictures, pictures
     )
-    metadata = {
-        **description(model, colour=colour, output_range=output_range),
+    facts = {
         "platforms": list(exported.platforms),
         "calling_convention": exported.calling_convention_version,
-        **(notes or {}),
     }
-    return write_artefact(path, bytes(exported.serialize()), metadata)
-
-
-def fusion_function(
-    fuse_grey: Callable[[Image, Image], Image],
-    *,
-    colour: str,
-    output_range: str = "stretch",
-) -> FusionFunction:
-    """What is exported: a function of two batches of pictures alone.
-
-    Args:
-      fuse_grey: `batched` or `plainly` of a model, whose weights become constants.
-      colour, output_range: as for `export_fusion`.
-
-    Returns:
-      A function of source_a and source_b, NHWC in [0, 1], of one or three channels.
-
-    Raises:
-      ValueError: for an unknown rule.
-    """
-    check_range(output_range)
-    if colour not in COLOURS:
-        raise ValueError(
-            f"expected colour {' or '.join(COLOURS)}, got {colour!r}; choose one."
-        )
-
-    def fuse_colour(source_a: RgbImage, source_b: RgbImage) -> RgbImage:
-        ycbcr_a, ycbcr_b = rgb_to_ycbcr(source_a), rgb_to_ycbcr(source_b)
-        sources = (ycbcr_a[..., :1], ycbcr_b[..., :1])
-        raw = fuse_grey(*sources)
-        # Each picture of the batch has a range of its own.
-        luminance = jax.vmap(lambda f, *x: apply_range(f, x, rule=output_range))(
-            raw, *sources
-        )
-        # Eq. 15 leaves one coloured source its chroma, and grey ones grey.
-        chroma = fuse_chroma(ycbcr_a[..., 1:], ycbcr_b[..., 1:])
-        rgb = ycbcr_to_rgb(jnp.concatenate([luminance, chroma], axis=-1))
-        return jnp.clip(rgb, 0, 1)
-
-    return fuse_colour if colour == "inside" else fuse_grey
-
-
-def difference(
-    model: FusionModel, fuse: FusionFunction, *, colour: str, output_range: str
-) -> float:
-    """How far an export is from the network, on a pair of noise.
-
-    Args:
-      model: what was exported.
-      fuse: the function of the export.
-      colour, output_range: as for `export_fusion`.
-
-    Returns:
-      The largest absolute difference before any rounding; NaN if a value is NaN.
-    """
-    shape = (1, *CHECKED_SIZE, channels_of(colour))
-    pair = np.random.default_rng(0).random((2, *shape), np.float32)
-    if colour == "inside":
-        rules = Rules(output_range=output_range)
-        expected = fuse_pictures(model, *pair[:, 0], rules=rules)
-    else:
-        luminances = map(jnp.asarray, pair[:, 0])
-        expected = np.asarray(model.fuse(*luminances, precision="float32"))
-    return float(np.abs(np.asarray(fuse(*pair))[0] - expected).max())
-
-
-def channels_of(colour: str) -> int:
-    """Channels of the pictures that go in and come out.
-
-    Args:
-      colour: one of `COLOURS`.
-    """
-    return 3 if colour == "inside" else 1
-
-
-def description(
-    model: FusionModel, *, colour: str, output_range: str
-) -> dict[str, Any]:
-    """What a user of an export must know, as JSON.
-
-    Args:
-      model: what is exported.
-      colour, output_range: as for `export_fusion`.
-
-    Returns:
-      Inputs and output with shapes and ranges, the network, the versions.
-    """
-    inside = colour == "inside"
-    picture = {
-        "shape": ["batch", "height", "width", channels_of(colour)],
-        "type": "float32",
-        "channels": "R, G, B" if inside else "luminance, the Y of BT.601",
-        "range": [0, 1],
-    }
-    first = "infrared, functional, near or under-exposed"
-    second = "visible, MRI, far or over-exposed"
-    stretched = f"range rule {output_range}, colour by Eq. 15"
-    return {
-        "inputs": {
-            "source_a": {**picture, "order": f"first: {first}"},
-            "source_b": {**picture, "order": f"second: {second}; size of source_a"},
-        },
-        "outputs": {
-            "fused": {
-                **picture,
-                "values": stretched if inside else "F's own, before any stretch",
-            }
-        },
-        "colour": colour,
-        **({"output_range": output_range} if inside else {}),
-        "network": dict(model.facts),
-        "versions": {"refusion_jax": version_of(), "jax": jax.__version__},
-    }
+    return Lowered(bytes(exported.serialize()), facts)

@@ -1,22 +1,20 @@
 """The fusion network as an ONNX file, for programs without Python.
 
-jax2onnx and onnxruntime are no dependencies of this package: jax2onnx asks for another
-Orbax than training does, so both live in an environment of their own, see
+jax2onnx and onnxruntime are not dependencies of this package: jax2onnx requires another
+version of Orbax than training does, so both live in an environment of their own, see
 `experiments/README.md`.
 """
 
 import os
 from collections.abc import Mapping
 from importlib import metadata as distributions
-from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.export.artefact import ExportedFusion, read_metadata, write_artefact
-from refusion_jax.export.jax_export import channels_of, description, fusion_function
+from refusion_jax.export.artefact import ExportedFusion, read_metadata
+from refusion_jax.export.function import FusionFunction, Lowered, write_export
 from refusion_jax.methods.protocol import FusionModel
 
 OPSET = 21
@@ -35,25 +33,32 @@ def export_onnx(
     Args:
       model: what fuses.
       path: ends in `.onnx`; an existing file is replaced. The JSON is `path` + ".json".
-      colour, output_range, notes: as for `export.jax_export.export_fusion`.
+      colour, output_range, notes: as for `function.write_export`.
 
     Returns:
       The content of the JSON.
 
     Raises:
       ImportError: if jax2onnx is not installed.
-      ValueError: if the name, a rule or the parameters cannot be used.
+      ValueError: if the name or a rule cannot be used.
     """
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise ValueError(f"expected a name ending in .onnx, got {path}; rename it.")
-    function = fusion_function(model.plainly, colour=colour, output_range=output_range)
+    return write_export(
+        model,
+        path,
+        _lower,
+        ending=".onnx",
+        fuse_grey=model.plainly,
+        colour=colour,
+        output_range=output_range,
+        notes=notes,
+    )
+
+
+def _lower(function: FusionFunction, pictures: jax.ShapeDtypeStruct) -> Lowered:
     try:
         import jax2onnx
     except ImportError as error:
         raise _missing("jax2onnx, which writes ONNX files", error) from error
-    shape = jax.export.symbolic_shape(f"batch, height, width, {channels_of(colour)}")
-    pictures = jax.ShapeDtypeStruct(shape, jnp.float32)
     graph = jax2onnx.to_onnx(
         function,
         inputs=[pictures, pictures],
@@ -62,17 +67,12 @@ def export_onnx(
         input_names=["source_a", "source_b"],
         output_names=["fused"],
     )
-    record = {
-        **description(model, colour=colour, output_range=output_range),
-        "opset": OPSET,
-        **(notes or {}),
-    }
-    record["versions"]["jax2onnx"] = distributions.version("jax2onnx")
-    return write_artefact(path, graph.SerializeToString(), record)
+    versions = {"jax2onnx": distributions.version("jax2onnx")}
+    return Lowered(graph.SerializeToString(), {"opset": OPSET}, versions)
 
 
 def load_onnx(path: str | os.PathLike[str]) -> ExportedFusion:
-    """Loads an ONNX file that `export_onnx` has written into ONNX Runtime, on the CPU.
+    """Loads an ONNX file of `export_onnx` into ONNX Runtime, on the CPU.
 
     Args:
       path: of the file; the JSON must be beside it.

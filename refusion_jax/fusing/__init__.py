@@ -1,1 +1,1 @@
-"""Fusing: pictures in, picture out; files, stacks and videos."""
+"""Fusing: from pictures, stacks and videos to one picture or video."""

@@ -30,12 +30,18 @@ JOBS = 2
 class Fuser:
     """Fuses pictures with one set of weights and rules; safe to share among threads.
 
-    Threads read and write files side by side; one picture at a time is on the device,
-    so that memory is that of one. Call `refusion_jax.use_all_cores` first, and the
-    cores of a CPU share that picture.
+    Threads read and write files in parallel; one picture at a time is on the device,
+    which bounds memory. Call `refusion_jax.use_all_cores` first to let the cores of a
+    CPU share that picture.
 
-    >>> fuser = Fuser("runs/msrs")              # doctest: +SKIP
-    >>> fused = fuser.fuse("infrared.png", "visible.png")  # doctest: +SKIP
+    In place of a weight file, any `FusionModel` will do:
+
+    >>> class Mean:
+    ...     def fuse(self, luminance_a, luminance_b, *, precision):
+    ...         return (luminance_a + luminance_b) / 2
+    >>> fuser = Fuser(Mean(), output_range="none")
+    >>> fuser.fuse(np.zeros((1, 2)), np.array([[0.2, 1.0]])).tolist()
+    [[26, 128]]
     """
 
     def __init__(
@@ -52,8 +58,8 @@ class Fuser:
 
         Args:
           weights, output_range, align, levels, precision: as for `inference.fuse`.
-          cache: a folder for compiled programs, see `devices.compilation_cache`; a
-            setting of the whole process, which None leaves alone.
+          cache: a folder for compiled programs, see `devices.compilation_cache`. It is
+            a setting of the whole process; None leaves it alone.
 
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
@@ -90,13 +96,13 @@ class Fuser:
         return self.fuse_photograph(source_a, source_b, *more).pixels
 
     def fuse_photograph(self, *sources: Source | Photograph) -> Photograph:
-        """`fuse` with what belongs to the pictures: transparency, profile, EXIF.
+        """Fuses as `fuse` does, and keeps transparency, ICC profile and EXIF.
 
         Args:
           *sources: two or more; only files and photographs have more than pixels.
 
         Returns:
-          The fused picture, see `pictures.photographs` for what it takes over.
+          The fused picture; `pictures.photographs` says which properties it inherits.
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
@@ -108,17 +114,17 @@ class Fuser:
     def loss_maps(
         self, source_a: Source | Photograph, source_b: Source | Photograph
     ) -> dict[str, np.ndarray]:
-        """What the learned loss prefers at every pixel of a pair.
+        """Returns what the learned loss prefers at every pixel of a pair.
 
         Args:
           source_a, source_b: as for `inference.fuse`.
 
         Returns:
-          w_a, w_b, v_a, v_b, see `loss_maps.propose_maps`.
+          The model's maps by name, see `loss_maps.maps_of`.
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does, or if the weights
-            hold no loss proposal module, as the authors' do not.
+            hold no loss proposal module; the authors' files do not.
         """
         self.require_maps()
         photographs = [as_photograph(source) for source in (source_a, source_b)]
@@ -126,20 +132,20 @@ class Fuser:
             return maps_of(self._model, photographs, self._rules)
 
     def require_maps(self) -> None:
-        """Raises ValueError where the weights have nothing that makes maps."""
+        """Raises ValueError unless the weights can make maps."""
         self._model.require_maps()
 
     def fuse_file(
         self, output: str | os.PathLike[str], *sources: Source | Photograph
     ) -> Photograph:
-        """Fuses pictures and writes the result, which appears complete or not at all.
+        """Fuses pictures and writes the result; the file appears whole or not at all.
 
         Args:
           output: its ending chooses the format, see `pictures.codecs.write_picture`.
           *sources: two or more.
 
         Returns:
-          What was written.
+          The picture that was written.
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does, or if the output
@@ -155,13 +161,24 @@ class Fuser:
     ) -> Iterator[Outcome[Sequence[Source], np.ndarray]]:
         """Fuses any number of groups, reading ahead while the device works.
 
+        >>> class First:
+        ...     def fuse(self, luminance_a, luminance_b, *, precision):
+        ...         return luminance_a
+        >>> black, white = np.zeros((1, 2), np.uint8), np.full((1, 2), 255, np.uint8)
+        >>> groups = [(black, white), (white, black), (white, "missing.png")]
+        >>> for group, fused, error in Fuser(First()).fuse_many(groups):
+        ...     print("failed" if error else fused.shape)
+        (1, 2)
+        (1, 2)
+        failed
+
         Args:
           groups: the sources of each picture, two or more.
           jobs: number of threads that read, and of groups read ahead.
 
         Yields:
-          One outcome a group, in order: the group, and the fused picture or the error.
-          One bad picture does not stop the rest.
+          One outcome per group, in order: the group, and the fused picture or the
+          error. One bad picture does not stop the rest.
 
         Raises:
           ValueError: if jobs is below 1.

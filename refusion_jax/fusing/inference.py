@@ -1,17 +1,17 @@
-"""Pictures in, picture out: colour, network, range, rounding.
+"""From pictures to one picture: colour, network, range, rounding.
 
 The authors' rule, for every task alike: the luminances are fused, the result is
-stretched from its own minimum and maximum to the full range (or another rule of
-`pictures.ranges`), and colour is added. Grey sources give a grey picture, one coloured
-source lends its chroma, the chroma of more is fused by Eq. 15. Grey is a picture whose
-three channels are equal everywhere.
+stretched from its own minimum and maximum to the full range (or treated by another rule
+of `pictures.ranges`), and colour is added. Grey sources give a grey picture, one
+coloured source lends its chroma, and the chroma of several is fused by Eq. 15. A
+picture is grey if its three channels are equal everywhere.
 
-A network fuses two; of more sources (a focus stack, a bracket of exposures) the first
-half and the second half are fused, and then the two results: a balanced tree. If it
-took the mean, all of 2, 4, 8 sources would count alike, and of others none more than
-twice as much as another, while one after the other the last would count as much as all
-before it. Between two fusions stands its own output; the range rule comes once, at the
-end.
+A network fuses two sources. More of them (a focus stack, a bracket of exposures) form a
+balanced tree: the first half and the second half are fused, then the two results. If
+the network took the mean, 2, 4 or 8 sources would have equal weight, and in any other
+number none would weigh more than twice as much as another; fused one after the other,
+the last would weigh as much as all before it. Inside the tree the network sees its own
+raw output; the range rule is applied once, at the end.
 """
 
 import os
@@ -54,15 +54,25 @@ def fuse(
 ) -> np.ndarray:
     """Fuses two or more pictures of one scene.
 
+    >>> class Mean:
+    ...     def fuse(self, luminance_a, luminance_b, *, precision):
+    ...         return (luminance_a + luminance_b) / 2
+    >>> dark, light = np.array([[0, 51]], np.uint8), np.array([[102, 255]], np.uint8)
+    >>> fuse(dark, light, weights=Mean(), output_range="none").tolist()
+    [[51, 153]]
+    >>> fuse(dark, light, weights=Mean()).tolist()  # stretched to black and white
+    [[0, 255]]
+
     Args:
       source_a, source_b, *more: files, or arrays of shape (height, width), (height,
-        width, 1) or (height, width, 3): uint8, floats in [0, 1], or grey of uint16. In
+        width, 1) or (height, width, 3): uint8, floats in [0, 1], or grey as uint16. In
         the order of training: infrared, visible; functional, MRI; near to far; under-
         to over-exposed.
       weights: a weight file or run folder as `weights.store.load_model` takes it, the
         model that it returns, or the parameters of ReFusion's F.
       output_range: "stretch", "none" or "source", see `pictures.ranges`.
-      align: what to do with two sizes, see `pictures.alignment`; "none" refuses.
+      align: how sources of different sizes are aligned, see `pictures.alignment`;
+        "none" refuses them.
       levels: range rule of 16-bit grey, see `pictures.levels`.
       precision: of the network, "float32", "tf32" or "bfloat16", see
         `methods.precision`.
@@ -83,7 +93,7 @@ def fuse(
 def fuse_photographs(
     model: FusionModel, photographs: Sequence[Photograph], rules: Rules
 ) -> Photograph:
-    """Fuses pictures with what belongs to them.
+    """Fuses pictures along with their transparency, ICC profiles and EXIF.
 
     Args:
       model: what fuses.
@@ -91,7 +101,7 @@ def fuse_photographs(
       rules: how.
 
     Returns:
-      The fused picture, with transparency, profile and EXIF of its sources.
+      The fused picture, with the transparency, profile and EXIF of its sources.
 
     Raises:
       ValueError: as `fuse` does.
@@ -108,15 +118,15 @@ def fuse_photographs(
 def aligned_pictures(
     photographs: Sequence[Photograph], rules: Rules
 ) -> list[Callable[[], Picture]]:
-    """Returns pixels of one size and one scale, one picture after the other.
+    """Returns functions that give each picture's pixels, all of one size and scale.
 
     Args:
       photographs: of one scene.
       rules: `align` and `levels` are read.
 
     Returns:
-      What makes each picture when it is called: of large pictures only one should be in
-      memory so. float32 in [0, 1], one height and width for all.
+      One function per picture, so that only one large picture need be in memory at a
+      time. It returns float32 in [0, 1]; height and width are the same for all.
 
     Raises:
       ValueError: if the sizes differ and may not.
@@ -136,7 +146,7 @@ def aligned_pictures(
 def fuse_pictures(
     model: FusionModel, *pictures: Picture, rules: Rules = DEFAULTS
 ) -> Picture:
-    """Fuses what lies between reading the files and rounding the result.
+    """Fuses pixels: the part between reading the files and rounding the result.
 
     Args:
       model: what fuses.
@@ -163,16 +173,17 @@ def fuse_pictures(
 def _fuse(
     model: FusionModel, pictures: Sequence[Callable[[], Picture]], rules: Rules
 ) -> Picture:
-    """Fuses pictures that are made where they are needed, coloured ones twice.
+    """Fuses pictures, calling each function when its pixels are needed.
 
-    Beside the network, whose features take 128 bytes per pixel, little else should be
-    in memory: of colour only whether there is any, of luminance only its extremes.
+    The functions of coloured pictures are called twice. Beside the network, whose
+    features take 128 bytes per pixel, little should stay in memory: of the colour only
+    whether there is any, of the luminance only its extremes.
     """
     luminances, extremes, coloured = [], [], []
     for make in pictures:
         luminance, chroma, is_coloured = _split(np.atleast_3d(np.float32(make())))
         luminances.append(luminance)
-        # In numpy: jax would compile a program for each of these.
+        # In numpy: jax would compile a program for each of these operations.
         levels = np.asarray(luminance)
         extremes.append(np.stack([levels.min(), levels.max()])[:, None, None])
         if is_coloured:
@@ -190,7 +201,7 @@ def _fuse_tree(
     fuse_two: Callable[[Array, Array], Array],
     luminances: list[Float[Array, "height width 1"]],
 ) -> Float[Array, "height width 1"]:
-    """Fuses all in the list, and empties it: each is freed once it is used."""
+    """Fuses all luminances and empties the list, so that each is freed after use."""
     if len(luminances) == 1:
         return luminances.pop()
     middle = (len(luminances) + 1) // 2
@@ -200,7 +211,7 @@ def _fuse_tree(
 
 
 def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:
-    """Returns what the network sees of a picture.
+    """Returns the luminance of a picture, which is all that the network sees.
 
     Args:
       picture: float32 in [0, 1]; three channels, or one, or none.
@@ -211,13 +222,13 @@ def luminance_of(picture: Picture) -> Float[Array, "height width 1"]:
     return _split(np.atleast_3d(np.float32(picture)))[0]
 
 
-# The two functions around the network are compiled as a whole: run one by one, their
-# operations would each be compiled for each size of picture.
+# The two functions around the network are compiled as a whole: otherwise each of their
+# operations would be compiled for each size of picture.
 @jax.jit
 def _split(
     pixels: Float[Array, "height width channels"],
 ) -> tuple[Array, Array, Array]:
-    """Luminance, chroma, and whether there is any."""
+    """Returns luminance, chroma, and whether the picture is coloured."""
     if pixels.shape[-1] == 1:
         return pixels, jnp.zeros((*pixels.shape[:2], 2)), jnp.asarray(False)
     ycbcr = rgb_to_ycbcr(pixels)
@@ -232,7 +243,7 @@ def _finish(
     *,
     rule: str,
 ) -> Float[Array, "height width channels"]:
-    # Of the sources the rules ask for nothing else.
+    # The range rules need no more of the sources than their extremes.
     luminance = apply_range(raw, extremes, rule=rule)
     if not chromas:
         return luminance

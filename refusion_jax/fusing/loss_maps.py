@@ -1,4 +1,4 @@
-"""What the learned loss prefers where: P's maps w and v of a pair, as files.
+"""Loss maps of a pair, P's w and v, which show where the loss prefers which source.
 
 Figs. 8 to 11 of the paper colour them from blue (0) to red (1).
 """
@@ -25,7 +25,7 @@ def maps_of(
     """Returns the maps by which a model explains how it fuses a pair.
 
     Args:
-      model: with what makes maps.
+      model: one whose weights can make maps.
       photographs: two, in the order of training.
       rules: `align` and `levels` are read.
 
@@ -38,8 +38,8 @@ def maps_of(
     """
     if len(photographs) != 2:
         raise ValueError(
-            f"expected two sources for the maps, got {len(photographs)}; they weigh "
-            "one against the other."
+            f"expected two sources for the maps, got {len(photographs)}; choose two, "
+            "which the maps weigh against each other."
         )
     pictures = aligned_pictures(photographs, rules)
     a, b = (luminance_of(make()) for make in pictures)
@@ -50,10 +50,10 @@ def write_maps(folder: Path, maps: Mapping[str, np.ndarray], fused: np.ndarray) 
     """Writes maps as arrays, as grey pictures and as one coloured panel.
 
     Args:
-      folder: gets maps.npz, one NAME.png a map (black 0, white 1) and panel.png; is
-        created where it is missing.
+      folder: receives maps.npz, one NAME.png per map (black 0, white 1) and panel.png;
+        created if missing.
       maps: w_a, w_b, v_a, v_b by name, in [0, 1].
-      fused: the picture to show beside them: uint8 or uint16, of the maps' size.
+      fused: the picture to show beside them, uint8 or uint16, of the maps' size.
     """
     folder.mkdir(parents=True, exist_ok=True)
     arrays = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The rules by which pictures are fused: chosen once, checked once."""
+"""The rules for reading sources and writing results: chosen once, checked once."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,14 @@ from refusion_jax.pictures.names import ALIGNMENTS, RANGES
 
 @dataclass(frozen=True)
 class Rules:
-    """How sources become numbers, and numbers a picture; valid once it exists."""
+    """How sources become numbers, and numbers a picture; checked when it is made.
+
+    >>> Rules(output_range="source", align="crop").levels
+    'full'
+    >>> Rules(align="stretch")
+    Traceback (most recent call last):
+    ValueError: expected align among none, crop, resize, got 'stretch'; change it.
+    """
 
     output_range: str = setting(
         "stretch",
@@ -39,7 +46,7 @@ class Rules:
         """Checks every rule.
 
         Raises:
-          ValueError: naming the rule, its choices and what came.
+          ValueError: naming the rule, its choices and the value given.
         """
         # Here, so that the command's help need not wait for NumPy.
         from refusion_jax.pictures.levels import check_rule

@@ -1,8 +1,7 @@
-"""Videos in, video out, by PyAV (the extra `video`).
+"""Fusing videos frame by frame, by PyAV (the extra `video`).
 
-Frames are fused one by one, as pictures are. They are taken together by their number,
-so the videos must start at the same moment and run at one frame rate. Sound is left
-out.
+Frames are fused one by one, as pictures are. They are paired by their number, so the
+videos must start at the same moment and have the same frame rate. Sound is left out.
 """
 
 from collections.abc import Sequence
@@ -17,25 +16,24 @@ from refusion_jax.extras import require
 from refusion_jax.files.atomic import replacing
 from refusion_jax.fusing.fuser import Fuser
 
-# Endings of the videos that are written, and PyAV's name of their format.
+# Endings of the videos that we write, with PyAV's name of the format.
 FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 ENDINGS = frozenset({*FORMATS, ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
-QUALITY = {
-    "crf": "16"
-}  # of x264: 0 loses nothing, 51 is worst; 16 looks like the source
+# Of x264: 0 is lossless, 51 the worst; 16 looks like the source.
+QUALITY = {"crf": "16"}
 
-# FFmpeg's numbers of colour matrices, and of the range 16..235.
+# FFmpeg's numbers for colour matrices, and for the range 16..235.
 RGB, UNTAGGED = 0, 2
 LIMITED_RANGE = 1
 
 
 class FusedVideo(NamedTuple):
-    """What was written.
+    """Facts about a video that was written.
 
     Attributes:
       width, height: in pixels.
       frame_count: frames written, as many as the shortest source has.
-      is_cut: whether a source has more.
+      is_cut: whether any source has more frames than that.
     """
 
     width: int
@@ -45,7 +43,7 @@ class FusedVideo(NamedTuple):
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file's ending is a video's.
+    """Returns whether a file's ending is that of a video.
 
     Args:
       path: of any file.
@@ -54,7 +52,7 @@ def is_video(path: Path) -> bool:
 
 
 def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVideo:
-    """Fuses videos frame by frame; the file appears complete or not at all.
+    """Fuses videos frame by frame; the file appears whole or not at all.
 
     Args:
       fuser: its output range should be "source" or "none": "stretch" flickers.
@@ -62,7 +60,7 @@ def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVid
       output: ends in .mp4, .mkv or .mov.
 
     Returns:
-      What was written.
+      Facts about the video.
 
     Raises:
       FileNotFoundError: if a file is missing.
@@ -90,10 +88,10 @@ def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVid
 
 
 def check_video_output(output: Path) -> None:
-    """Refuses file names whose ending `fuse_videos` does not write.
+    """Raises unless `fuse_videos` can write a file of this ending.
 
     Args:
-      output: where a video is to be written.
+      output: path of the video to be written.
 
     Raises:
       ValueError: listing the endings.
@@ -111,14 +109,16 @@ def _import_av() -> Any:
 
 def _stream(container: Any, path: Path) -> Any:
     if not container.streams.video:
-        raise ValueError(f"expected a video, got no pictures in {path}; name another.")
+        raise ValueError(
+            f"expected a video, got no pictures in {path}; name another file."
+        )
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"  # decode in several threads
     return stream
 
 
 def _frame_rate(stream: Any) -> Fraction | None:
-    # From PyAV 19 on a rational type of its own, which prints 10 as 10/1.
+    # Since PyAV 19 this is a rational type of its own, which prints 10 as 10/1.
     rate = stream.average_rate
     return rate and Fraction(rate.numerator, rate.denominator)
 
@@ -155,7 +155,7 @@ def _fuse_frames(
         target.mux(stream.encode(made))
         frame_count += 1
     if stream is None:
-        raise ValueError("expected videos with frames, got none; name others.")
+        raise ValueError("expected videos with frames, got none; name other files.")
     target.mux(stream.encode(None))
     is_cut = any(frame is not None for frame in frames)
     return FusedVideo(stream.width, stream.height, frame_count, is_cut)
@@ -177,8 +177,8 @@ def _add_stream(
     stream.pix_fmt = "yuv420p" if is_even else "yuv444p"
     context = stream.codec_context
     context.time_base = like.time_base  # frames keep their times
-    # RGB is turned into the matrix of luminance and chroma that a source says it has;
-    # where none does, players guess for the result as they guess for the sources.
+    # RGB is converted by the luminance-chroma matrix that a source declares; where none
+    # does, players guess the matrix of the result as they guess that of the sources.
     tagged = [x for x in frames if x.colorspace not in (RGB, UNTAGGED)]
     if tagged:
         context.colorspace = tagged[0].colorspace

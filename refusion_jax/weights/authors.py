@@ -1,13 +1,52 @@
-"""The authors' names of F's weights to ours."""
+"""The authors' names of F's weights, mapped to ours."""
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from refusion_jax.array_types import Params, Shapes
+from refusion_jax.array_types import Params
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.checks import check_leaves
+
+# Our leaf to the authors' tensor, {source} being 1 or 2 and {block} 0 or 1. They store
+# one tensor per source and block; we stack these along leading axes, in that order.
+_BLOCK = {
+    "norm1/scale": "norm1.body.weight",
+    "norm1/bias": "norm1.body.bias",
+    "attention/temperature": "attn.temperature",
+    "attention/qkv": "attn.qkv.weight",
+    "attention/qkv_depthwise": "attn.qkv_dwconv.weight",
+    "attention/project_out": "attn.project_out.weight",
+    "norm2/scale": "norm2.body.weight",
+    "norm2/bias": "norm2.body.bias",
+    "feed_forward/project_in": "ffn.project_in.weight",
+    "feed_forward/depthwise": "ffn.dwconv.weight",
+    "feed_forward/project_out": "ffn.project_out.weight",
+}
+_AUTHORS_NAMES = {
+    "encoders/project_in": "project_in_{source}.weight",
+    **{
+        f"encoders/body/{ours}": f"encoder{{source}}.{{block}}.{theirs}"
+        for ours, theirs in _BLOCK.items()
+    },
+    "cross_attention/qkv": "FM.qkv{source}.weight",
+    "cross_attention/qkv_depthwise": "FM.qkv{source}_dwconv.weight",
+    "cross_attention/temperature": "FM.temperature{source}",
+    "cross_attention/project_out": "FM.project_mid{source}.weight",
+    "refinement/gate": "FM.project_E.weight",
+    "refinement/gate_depthwise": "FM.project_E_d.weight",
+    "refinement/expand": "FM.project_E{source}.weight",
+    "refinement/expand_depthwise": "FM.project_E{source}_d.weight",
+    "refinement/project_out": "FM.project_out{source}.weight",
+    **{
+        f"decoder/{ours}": f"decoder.{{block}}.{theirs}"
+        for ours, theirs in _BLOCK.items()
+    },
+    "tail1": "project_out_0.weight",
+    "tail2": "project_out_1.weight",
+}
 
 
 def authors_trees(state_dict: Mapping[str, np.ndarray]) -> dict[str, Params]:
@@ -23,7 +62,7 @@ def authors_trees(state_dict: Mapping[str, np.ndarray]) -> dict[str, Params]:
 
 
 def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
-    """The authors' released weights as F's parameters.
+    """Returns the authors' released weights as F's parameters.
 
     Their files hold each convolution twice, as `x.weight` and `x.conv.weight`; F uses
     the first. Kernels lose their axes of length one; sources and blocks are stacked.
@@ -37,6 +76,24 @@ def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
     Raises:
       ValueError: if the tensors are not those of F, not finite, or two copies differ.
     """
+    distinct = _without_copies(state_dict)
+    shapes = networks.shapes_of("fusion", {"cross_attention": None, "refinement": None})
+    parts = {leaf: _authors_names(leaf) for leaf in shapes}
+    expected = {
+        name: _authors_shape(leaf, shapes[leaf])
+        for leaf, names in parts.items()
+        for name in names
+    }
+    check_leaves(expected, distinct, "the authors' weights of F")
+    leaves = {
+        leaf: np.stack([distinct[name] for name in names]).reshape(shapes[leaf])
+        for leaf, names in parts.items()
+    }
+    return unflatten_dict(leaves, sep="/")
+
+
+def _without_copies(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns each tensor once, as float32; raises where two copies differ."""
     distinct = {}
     for key, array in state_dict.items():
         original = key.replace(".conv.weight", ".weight")
@@ -47,50 +104,24 @@ def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
                 f"expected {key} and {original} to be identical, got two different "
                 "tensors; use the authors' released file."
             )
-    shapes = networks.shapes_of("fusion", {"cross_attention": None, "refinement": None})
-    parts = {leaf: _authors_tensors(leaf, shape) for leaf, shape in shapes.items()}
-    expected = {key: shape for part in parts.values() for key, shape in part.items()}
-    check_leaves(expected, distinct, "the authors' weights of F")
-    leaves = {
-        leaf: np.stack([distinct[key] for key in part]).reshape(shapes[leaf])
-        for leaf, part in parts.items()
-    }
-    return unflatten_dict(leaves, sep="/")
+    return distinct
 
 
-# Ours to theirs, replaced one after the other: longer names come before their parts.
-# {s} is the source, 1 or 2, and {i} the block, 0 or 1.
-_AUTHORS_NAMES = {
-    "encoders/project_in": "project_in_{s}",
-    "encoders/body": "encoder{s}.{i}",
-    "decoder": "decoder.{i}",
-    "tail1": "project_out_0",
-    "tail2": "project_out_1",
-    "cross_attention/qkv": "FM.qkv{s}",
-    "cross_attention/project_out": "FM.project_mid{s}",
-    "cross_attention/temperature": "FM.temperature{s}",
-    "gate_depthwise": "gate_d",
-    "expand_depthwise": "expand_d",
-    "refinement/gate": "FM.project_E",
-    "refinement/expand": "FM.project_E{s}",
-    "refinement/project_out": "FM.project_out{s}",
-    "depthwise": "dwconv",
-    "attention": "attn",
-    "feed_forward": "ffn",
-    "scale": "body.weight",
-    "bias": "body.bias",
-    "/": ".",
-}
+def _authors_names(leaf: str) -> list[str]:
+    """Returns the tensors that a leaf stacks: by source, then by block."""
+    name = _AUTHORS_NAMES[leaf]
+    sources = (1, 2) if "{source}" in name else (None,)
+    blocks = (0, 1) if "{block}" in name else (None,)
+    return [name.format(source=s, block=b) for s, b in product(sources, blocks)]
 
 
-def _authors_tensors(leaf: str, shape: tuple[int, ...]) -> Shapes:
-    """`decoder.{0,1}.attn.qkv.weight` and their shape for `decoder/attention/qkv`."""
-    ending = "" if "temperature" in leaf or "norm" in leaf else ".weight"
-    for ours, theirs in _AUTHORS_NAMES.items():
-        leaf = leaf.replace(ours, theirs)
-    shape = shape[leaf.count("{") :]
-    if len(shape) == 3:  # a depthwise kernel
-        shape = (shape[0], 1, *shape[1:])
-    elif len(shape) == 2 or "temperature" in leaf:
-        shape = (*shape, 1, 1)
-    return {(leaf + ending).format(s=s, i=i): shape for s in (1, 2) for i in (0, 1)}
+def _authors_shape(leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the shape of each tensor that a leaf of this shape stacks."""
+    stacked_axes = _AUTHORS_NAMES[leaf].count("{")
+    shape = shape[stacked_axes:]
+    kind = leaf.rpartition("/")[2]
+    if kind.endswith("depthwise"):  # ours is (channels, rows, columns)
+        return (shape[0], 1, *shape[1:])
+    if kind == "temperature" or len(shape) == 2:  # theirs broadcasts; a 1x1 convolution
+        return (*shape, 1, 1)
+    return shape

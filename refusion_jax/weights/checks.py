@@ -1,4 +1,4 @@
-"""Weights are complete, finite and of the expected shapes, or they are refused."""
+"""Checks that weights are complete, finite and of the expected shapes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from refusion_jax.array_types import Shapes
 
 
 def check_leaves(expected: Shapes, leaves: Mapping[str, Any], what: str) -> None:
-    """Raises unless the leaves are those expected, of float32 and finite.
+    """Raises unless the leaves are the expected ones, float32 and finite.
 
     Args:
       expected: shape of each leaf by its path.
       leaves: arrays by their paths.
-      what: what an error message calls them.
+      what: the weights' name in an error message.
 
     Raises:
       ValueError: naming leaves that are missing, unexpected, of another shape or number

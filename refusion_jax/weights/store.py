@@ -1,4 +1,4 @@
-"""Weights in files: our `.safetensors`, and the authors' released `.pth`."""
+"""Weight files: our `.safetensors`, and the authors' released `.pth`."""
 
 import os
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from refusion_jax.weights.checks import check_leaves
 from refusion_jax.weights.pth import existing_file, read_pth
 
 METHOD_NOTE = "method"  # the metadata that names whose weights a file holds
-RUN_WEIGHTS = "weights.safetensors"  # what a run folder exports at each save
+RUN_WEIGHTS = "weights.safetensors"  # in a run folder, replaced at each save
 
 
 class Weights(NamedTuple):
-    """What a `.safetensors` file of ours holds.
+    """The content of a `.safetensors` file of ours.
 
     Attributes:
-      method: whose weights they are.
+      method: the one that the weights belong to.
       trees: parameter trees by name: any of `method.trees`.
       metadata: free text by name, such as the configuration of the training.
     """
@@ -38,7 +38,7 @@ class Weights(NamedTuple):
 
 
 def load_model(path: str | os.PathLike[str]) -> FusionModel:
-    """Loads whatever a place holds as something that fuses.
+    """Loads weights as a model that fuses.
 
     Args:
       path: a `.pth` of the authors, our `.safetensors`, or a run folder that holds one.
@@ -47,8 +47,8 @@ def load_model(path: str | os.PathLike[str]) -> FusionModel:
       The model, in the variant that was trained.
 
     Raises:
-      FileNotFoundError: if there is nothing, or no exported weights in the folder.
-      ValueError: if the file is of another kind, broken, or without what fuses.
+      FileNotFoundError: if there is no such file, or no exported weights in the folder.
+      ValueError: if the file is of another kind, broken, or lacks the fusing network.
     """
     weights = load_any_weights(path)
     return weights.method.model(weights.trees, str(weights_file(path)))
@@ -57,11 +57,11 @@ def load_model(path: str | os.PathLike[str]) -> FusionModel:
 def as_model(
     weights: str | os.PathLike[str] | FusionModel | Mapping[str, Any],
 ) -> FusionModel:
-    """Returns something that fuses, from whatever a caller has.
+    """Returns a model that fuses, whichever form the weights have.
 
     Args:
       weights: a path as `load_model` takes it, a model, or the parameters of the
-        default method's network that fuses.
+        default method's fusing network.
 
     Raises:
       FileNotFoundError, ValueError: as `load_model` does.
@@ -75,7 +75,7 @@ def as_model(
 
 
 def load_any_weights(path: str | os.PathLike[str]) -> Weights:
-    """All that a place of weights holds.
+    """Loads all parameter trees of a weight file or a run folder.
 
     Args:
       path: as for `load_model`.
@@ -84,7 +84,7 @@ def load_any_weights(path: str | os.PathLike[str]) -> Weights:
       The trees and the metadata; a `.pth` file has no metadata.
 
     Raises:
-      FileNotFoundError: if there is nothing, or no exported weights in the folder.
+      FileNotFoundError: if there is no such file, or no exported weights in the folder.
       ValueError: if the file is of another kind or broken.
     """
     path = weights_file(path)
@@ -99,7 +99,7 @@ def load_any_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def weights_file(path: str | os.PathLike[str]) -> Path:
-    """The file that holds the weights of a place.
+    """Returns the path of the weight file that a path stands for.
 
     Args:
       path: a file, or a run folder.
@@ -118,15 +118,15 @@ def save_weights(
     *,
     method: Method | None = None,
 ) -> None:
-    """Writes parameter trees; the file appears complete or not at all.
+    """Writes parameter trees; the file appears whole or not at all.
 
     Tensors are named by their path, such as `fusion/decoder/norm1/scale`.
 
     Args:
       path: ends in `.safetensors`; an existing file is replaced.
       trees: a mapping or a NamedTuple of any of the method's trees; float32 leaves.
-      metadata: text to keep with them.
-      method: whose they are; None: the default method's.
+      metadata: text to store with them.
+      method: the one that the trees belong to; the default method if None.
 
     Raises:
       ValueError: if the ending is another, or a tree is not one of the method's or not
@@ -146,7 +146,7 @@ def save_weights(
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
-    """Reads what `save_weights` has written, and checks it against its networks.
+    """Reads a file of `save_weights` and checks it against the method's networks.
 
     Args:
       path: a `.safetensors` file.
@@ -156,7 +156,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if it is broken, or its trees are not of our networks or not finite.
+      ValueError: if it is broken, or its trees are not the method's or not finite.
     """
     path = existing_file(path)
     leaves: dict[str, dict[str, np.ndarray]] = {}
@@ -171,7 +171,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         raise ValueError(
             f"expected a .safetensors file, got {path} ({error}); export it again."
         ) from error
-    # Files that name no method are older than the second one.
+    # A file that names no method was written when there was only one.
     method = find(metadata.pop(METHOD_NOTE, DEFAULT))
     _check_trees(method, leaves, str(path))
     trees = {name: unflatten_dict(tree, sep="/") for name, tree in leaves.items()}
@@ -179,7 +179,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def parameter_count(tree: Params) -> int:
-    """Counts the numbers in a parameter tree.
+    """Returns the number of parameters in a tree.
 
     Args:
       tree: of arrays.
@@ -196,5 +196,8 @@ def _check_trees(
             f"{', '.join(sorted(trees)) or 'none'}; choose from these."
         )
     for name, leaves in trees.items():
+        # Saving checks as strictly as loading, lest a run write a file that cannot be
+        # read back. The method traces its network for the shapes, without compiling
+        # it, once per process and variant.
         shapes = method.shapes(name, leaves)
         check_leaves(shapes, leaves, f"the weights of {name} for {place}")

@@ -240,7 +240,7 @@ def test_two_sizes_are_refused_until_the_user_chooses(tmp_path, folders):
 
 def test_one_stem_with_two_endings_is_refused(tmp_path, folders):
     fill(folders, "1.png", "1.jpg")
-    with pytest.raises(ValueError, match=r"one picture a stem .*1\.jpg and 1\.png"):
+    with pytest.raises(ValueError, match=r"one picture per stem .*1\.jpg and 1\.png"):
         prepare_own(tmp_path, folders)
 
 
@@ -340,7 +340,7 @@ def test_a_damaged_set_is_not_taken_for_prepared(tmp_path, folders, name):
     target, summary = prepare_own(tmp_path, folders)
     for spoil in (lambda path: path.write_text("{"), lambda path: path.unlink()):
         spoil(target / name)
-        with pytest.raises(ValueError, match=r"damaged facts in .*with --overwrite"):
+        with pytest.raises(ValueError, match=r"damaged metadata in .*with --overwrite"):
             prepare_own(tmp_path, folders)
         assert prepare_own(tmp_path, folders, overwrite=True) == (target, summary)
 

@@ -58,7 +58,7 @@ def test_one_stem_with_two_endings_is_refused(folders):
     a, b = folders
     fill(a, "1.png", "1.jpg")
     fill(b, "1.png")
-    with pytest.raises(ValueError, match=r"one picture a stem .*1\.jpg and 1\.png"):
+    with pytest.raises(ValueError, match=r"one picture per stem .*1\.jpg and 1\.png"):
         find_pairs(a, b)
 
 

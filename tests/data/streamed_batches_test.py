@@ -12,6 +12,7 @@ from refusion_jax.data.layout import SplitFolders
 
 pytest.importorskip("grain", reason="grain is in the extra `data`")
 # After the line above, which skips where it cannot be imported.
+from refusion_jax.data import streamed_batches
 from refusion_jax.data.streamed_batches import (
     StageReader,
     cut,
@@ -216,6 +217,38 @@ def test_a_reader_goes_through_the_stages_and_can_begin_anywhere():
             assert equal(pixels, stack(*dispatch))
         fresh.close()
     through.close()
+
+
+def test_a_reader_plans_a_stage_once_and_keeps_one_iterator_per_stream(monkeypatch):
+    planned_starts = []
+
+    def counted(*args, **options):
+        planned_starts.append((options["stream"], options["epoch"]))
+        return plan(*args, **options)
+
+    monkeypatch.setattr(streamed_batches, "plan", counted)
+    reader = StageReader(PAIRS, crops_in_step=2, crop_size=CROP, augment=True)
+    for epoch in (0, 1):
+        for start in (0, 4, 8):
+            for stream in (META_TRAIN, FUSION):
+                reader.read(
+                    KEY,
+                    stream=stream,
+                    epoch=epoch,
+                    order=order_of(stream, epoch),
+                    steps=STEPS,
+                    start=start,
+                    length=4,
+                )
+    assert planned_starts == [
+        (META_TRAIN, 0),
+        (FUSION, 0),
+        (META_TRAIN, 1),
+        (FUSION, 1),
+    ]
+    assert set(reader._batches) == {META_TRAIN, FUSION}
+    reader.close()
+    assert not reader._batches
 
 
 def test_a_reader_that_stops_early_leaves_no_threads():
