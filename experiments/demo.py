@@ -9,6 +9,7 @@ a stopped run.
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from configs.demo import SETTINGS
@@ -96,7 +97,7 @@ def _scene(pair: Pair, state: TrainState, workdir: Path) -> Section:
     write_picture(workdir / f"{pair.stem}.png", fused)
     sources = [read_picture(path) for path in (pair.path_a, pair.path_b)]
     luminances = (to_luminance(source) / np.float32(255) for source in sources)
-    made = look(state.params, *(x[None, ..., None] for x in luminances))
+    made = look(state.params, *(jnp.asarray(x)[None, ..., None] for x in luminances))
     maps = {
         f"{name[0]} of source {name[2]}: where the "
         f"{'brightness' if name[0] == 'w' else 'edges'} of {name[2]} should be kept "

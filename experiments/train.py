@@ -54,8 +54,8 @@ def main() -> int:
     Returns:
       0 when the run is complete.
     """
-    given = {name: flags.FLAGS[name].value for name in all_fields()}
-    given = {name: value for name, value in given.items() if value is not None}
+    values = {name: flags.FLAGS[name].value for name in all_fields()}
+    given = {name: value for name, value in values.items() if value is not None}
     config = with_fields(preset(_PRESET.value, given.get("method", DEFAULT)), given)
     split_cpu(config.data.batch_size)
     data = config.data

@@ -23,6 +23,7 @@ from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.state import (
+    Pairs,
     Rates,
     TrainState,
     init_state,
@@ -131,9 +132,7 @@ class Training:
         )
         self._batches = jax.device_put(
             [
-                pairs_of(
-                    Batch(*(jnp.asarray(inputs[f"{x}_{side}"]) for side in "ab"))
-                )
+                pairs_of(Batch(*(jnp.asarray(inputs[f"{x}_{side}"]) for side in "ab")))
                 for x in ("inner", "outer")
             ],
             everywhere,
@@ -141,7 +140,7 @@ class Training:
         self._step = step
 
     @property
-    def arguments(self) -> tuple[TrainState, Batch, Batch]:
+    def arguments(self) -> tuple[TrainState, Pairs, Pairs]:
         """Arguments of the next step."""
         inner, outer = self._batches
         return self._state, inner, outer
@@ -179,7 +178,7 @@ class Training:
 
 
 def _fusion_update(
-    state: TrainState, batch: Batch, _: Batch, **options: Any
+    state: TrainState, batch: Pairs, _: Pairs, **options: Any
 ) -> tuple[TrainState, Scalars]:
     return fusion_update(state, batch, **options)
 
