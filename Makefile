@@ -3,13 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fix
+.PHONY: demo test coverage check fix
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py --workdir=runs/demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+coverage: .venv/installed
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

@@ -4,24 +4,23 @@
     python experiments/ablate.py --workdir=runs/orders --variant=meta_gradient=exact \
         --variant=meta_gradient=first_order --variant=fixed_weights=true,meta_steps=0
 
-A variant is `field=value,...` on top of `configs/demo.py`'s scale, `preset=NAME` among
-them (`default` where it is not given). Every variant runs with every seed on the same
-pairs: photographs blurred or exposed twice (`data.demo_pairs`), so that the fused
-picture can be compared with the photograph. The same command goes on where it was
-stopped. Writes ablation.json and table.md into the workdir and prints the table.
+A variant is `field=value,...` on top of the scale of `configs/demo.py`; `preset=NAME`
+is one of the fields (`default` if not given). Every variant runs with every seed on the
+same pairs: photographs blurred or exposed twice (`data.demo_pairs`), so that the fused
+picture can be compared with the photograph. The same command resumes a stopped run.
+Writes ablation.json and table.md into the workdir and prints the table.
 """
 
 import json
-import logging
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
-from absl import logging as absl_logging
+from absl import flags
 from configs.demo import SCALE
+from launch import launch
 
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import find_pairs, read_pairs
@@ -38,9 +37,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs.", required=
 _VARIANTS = flags.DEFINE_multi_string(
     "variant",
     ["preset=paper", "preset=authors", "preset=default"],
-    "field=value,...; give it once for each variant.",
+    "field=value,...; repeat the flag for further variants.",
 )
-_SEEDS = flags.DEFINE_integer("seeds", 2, "Runs of each variant.", lower_bound=1)
+_SEEDS = flags.DEFINE_integer("seeds", 2, "Runs per variant.", lower_bound=1)
 COLUMNS = {
     "reconstruction_before": "held-out L_r before",
     "reconstruction_after": "after",
@@ -51,42 +50,24 @@ COLUMNS = {
 }
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Runs all variants and seeds and writes the table.
 
-    Args:
-      argv: what absl left of the command line: the program's name.
-
     Returns:
-      0 when the table is written, 1 on a bad variant or a failed run, 128 + the
-      signal's number when a signal stopped it.
+      0 when the table is written.
     """
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("refusion_jax").setLevel(logging.INFO)
     workdir = Path(_WORKDIR.value)
-    try:
-        configs = {text: read_variant(text) for text in _VARIANTS.value}
-        split_cpu(min(config.data.batch_size for config in configs.values()))
-        write_demo_pairs(workdir / "data")
-        results: dict[str, list[dict[str, float]]] = {}
-        for text, config in configs.items():
-            results[text] = []
-            for seed in range(_SEEDS.value):
-                run = workdir / f"{text.replace('/', '_')}_{seed}"
-                print(f"{text}, seed {seed}", file=sys.stderr)
-                results[text].append(
-                    run_variant(
-                        with_fields(config, {"seed": seed}), workdir / "data", run
-                    )
-                )
-    except (ValueError, OSError, NonFiniteError) as error:
-        print(f"ablate: {error}", file=sys.stderr)
-        return 1
-    except Interrupted as stop:
-        print(f"ablate: {stop}", file=sys.stderr)
-        return 128 + stop.signal_number
+    configs = {text: read_variant(text) for text in _VARIANTS.value}
+    split_cpu(min(config.data.batch_size for config in configs.values()))
+    write_demo_pairs(workdir / "data")
+    results: dict[str, list[dict[str, float]]] = {}
+    for text, config in configs.items():
+        results[text] = []
+        for seed in range(_SEEDS.value):
+            run = workdir / f"{text.replace('/', '_')}_{seed}"
+            print(f"{text}, seed {seed}", file=sys.stderr)
+            seeded = with_fields(config, {"seed": seed})
+            results[text].append(run_variant(seeded, workdir / "data", run))
     (workdir / "ablation.json").write_text(json.dumps(results, indent=1) + "\n")
     text = table(results)
     (workdir / "table.md").write_text(text)
@@ -95,13 +76,13 @@ def main(argv: list[str]) -> int:
 
 
 def read_variant(text: str) -> Config:
-    """The config of `field=value,...`.
+    """Reads the config of a variant.
 
     Args:
-      text: fields of the config, and `preset`.
+      text: `field=value,...`, with fields of the config and `preset`.
 
     Returns:
-      The preset at demo scale with the fields replaced.
+      The preset at demo scale with the given fields.
 
     Raises:
       ValueError: for an unknown field, or a value of the wrong type.
@@ -138,7 +119,7 @@ def run_variant(config: Config, data: Path, workdir: Path) -> dict[str, float]:
 
     Args:
       config: of the run.
-      data: where the demo pairs are.
+      data: folder of the demo pairs.
       workdir: of the run.
 
     Returns:
@@ -166,10 +147,10 @@ def run_variant(config: Config, data: Path, workdir: Path) -> dict[str, float]:
 
 
 def luminance_psnr(picture: np.ndarray, other: np.ndarray) -> float:
-    """PSNR of two pictures' luminance.
+    """Computes the PSNR of two pictures' luminance.
 
     Args:
-      picture, other: uint8, of one size, grey or RGB.
+      picture, other: uint8, of the same size, grey or RGB.
 
     Returns:
       dB, with 255 as the peak.
@@ -179,13 +160,13 @@ def luminance_psnr(picture: np.ndarray, other: np.ndarray) -> float:
 
 
 def table(results: dict[str, list[dict[str, float]]]) -> str:
-    """Means over the seeds as Markdown, with the smallest and largest value.
+    """Formats the means over the seeds, with the smallest and largest value.
 
     Args:
-      results: variant to one dictionary of numbers a seed.
+      results: one dictionary of numbers per seed, by variant.
 
     Returns:
-      The table.
+      The table, in Markdown.
     """
     lines = ["| variant | " + " | ".join(COLUMNS.values()) + " |"]
     lines.append("|---" * (len(COLUMNS) + 1) + "|")
@@ -205,4 +186,4 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
 
 if __name__ == "__main__":
     restart_with_huge_pages()
-    app.run(main)
+    launch(main, NonFiniteError, Interrupted)

@@ -1,23 +1,23 @@
-"""Measures speed and memory: medians of interleaved rounds, values compared first.
+"""Measures speed and memory: compares values, then takes medians of interleaved rounds.
 
     python experiments/benchmark.py inference --out=experiments/results/inference.json
 
 Parts:
-  inference: one pair fused, against PyTorch and ONNX Runtime.
+  inference: fusing one pair, against PyTorch and ONNX Runtime.
   training: the meta-step and the fusion step, against PyTorch.
-  metrics: fused pictures scored, against NumPy, SciPy and scikit-image.
-  data: the two samplers, against the training steps that they feed.
-  memory: peak memory of fusing and training, and what XLA plans for.
+  metrics: scoring fused pictures, against NumPy, SciPy and scikit-image.
+  data: the two samplers, against the training steps they feed.
+  memory: peak memory of fusing and training, and the memory XLA plans for.
   compile: seconds until the first picture, and to compile each step.
-  scale: our cost against pixels and batch.
-  modes: every mode of the meta-gradient; K inner steps.
+  scale: cost against picture size and batch size.
+  modes: every mode of the meta-gradient, and K inner steps.
   roofline: operations and bytes of F and both steps against the device's ceilings.
-  precision: what tf32 and bfloat16 change in real pictures, which are to be named.
-  all: every part but the last, into the folder --out.
+  precision: how tf32 and bfloat16 change the pictures of --source_a and --source_b.
+  all: every part except `precision`, into the folder --out.
 
-Writes JSON, the same as Markdown beside it, and of `scale` and `modes` plots. Each
-contender of the first two parts has a process of its own. Contenders whose libraries
-are missing are left out and named: PyTorch and ONNX Runtime come with extra `bench`.
+Writes JSON, the same tables as Markdown beside it, and plots of `scale` and `modes`.
+Each contender of the first two parts has its own process. Contenders with missing
+libraries are left out and named: PyTorch and ONNX Runtime come with the extra `bench`.
 """
 
 import os
@@ -29,33 +29,34 @@ from pathlib import Path
 
 from absl import app, flags
 from speed import plots
-from speed.results import Table, describe_machine, replace_block, write
+from speed.results import Table, describe_machine, write
 from speed.settings import Settings
 
 _OUT = flags.DEFINE_string(
-    "out", None, "JSON file to write; for `all` a folder.", required=True
+    "out", None, "JSON file to write; for `all`, a folder.", required=True
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Interleaved rounds.", lower_bound=1)
 _CORES = flags.DEFINE_integer(
-    "cores", None, "Use so many cores; by default all. Linux only.", lower_bound=1
+    "cores", None, "Cores to use. Default: all. Linux only.", lower_bound=1
 )
 _ONLY = flags.DEFINE_string(
-    "only", "", "Pattern of contenders' names; ours is measured anyway."
+    "only", "", "Pattern of contenders' names; ours always runs."
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "F's weights for `inference` and `precision`; else fresh ones."
+    "weights", None, "Weights of F for `inference`, `precision`. Default: fresh ones."
 )
 _SOURCE_A = flags.DEFINE_string("source_a", None, "Pictures for `precision`.")
 _SOURCE_B = flags.DEFINE_string("source_b", None, "Pictures for `precision`.")
 _SIZES = flags.DEFINE_list(
     "sizes", ["640x480", "256x256"], "WIDTHxHEIGHT of the pictures."
 )
-_README = flags.DEFINE_string(
-    "readme", None, "Page whose blocks of tables are replaced by the new ones."
+_MAX_MEGAPIXELS = flags.DEFINE_float(
+    "max_megapixels", 24, "Largest picture of `scale`."
 )
-_MAX_MEGAPIXELS = flags.DEFINE_float("max_megapixels", 24, "Where `scale` ends.")
-_MAX_BATCH = flags.DEFINE_integer("max_batch", 64, "Where `scale` ends.")
-_MAX_INNER_STEPS = flags.DEFINE_integer("max_inner_steps", 8, "Where `modes` ends.")
+_MAX_BATCH = flags.DEFINE_integer("max_batch", 64, "Largest batch of `scale`.")
+_MAX_INNER_STEPS = flags.DEFINE_integer(
+    "max_inner_steps", 8, "Most inner steps of `modes`."
+)
 
 PARTS = {
     "inference": "inference",
@@ -72,16 +73,16 @@ PARTS = {
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """(height, width) of WIDTHxHEIGHT.
+    """Reads WIDTHxHEIGHT.
 
     Args:
       text: such as 640x480.
 
     Returns:
-      Both in pixels.
+      (height, width) in pixels.
 
     Raises:
-      ValueError: if it is anything else.
+      ValueError: for any other text.
     """
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if not match:
@@ -89,14 +90,13 @@ def read_size(text: str) -> tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
-def run_part(part: str, settings: Settings, out: Path, readme: Path | None) -> None:
-    """Measures one part, prints its tables and writes them.
+def run_part(part: str, settings: Settings, out: Path) -> None:
+    """Measures one part, prints and writes its tables.
 
     Args:
       part: one of `PARTS`.
       settings: of the command line.
       out: the JSON file.
-      readme: a page with a block for the tables, or None.
     """
     before = describe_machine()
     measure: Callable[[Settings], list[Table]]
@@ -106,8 +106,6 @@ def run_part(part: str, settings: Settings, out: Path, readme: Path | None) -> N
     print(markdown)
     if part in ("scale", "modes"):
         plots.draw(tables, out.with_suffix(".svg"))
-    if readme:
-        readme.write_text(replace_block(readme.read_text(), part, markdown))
 
 
 def main(argv: list[str]) -> int:
@@ -117,15 +115,15 @@ def main(argv: list[str]) -> int:
       argv: the program's name and the part.
 
     Returns:
-      0, or 1 where a size cannot be read or contenders disagree.
+      0, or 1 if a size is not readable or contenders disagree.
     """
     if len(argv) != 2 or argv[1] not in (*PARTS, "all"):
         raise app.UsageError(
             f"Expected one of {', '.join((*PARTS, 'all'))}, got {argv[1:]}."
         )
-    out, readme = Path(_OUT.value), Path(_README.value) if _README.value else None
+    out = Path(_OUT.value)
     if _CORES.value:
-        # Contenders are child processes and inherit it.
+        # Contenders are child processes, which inherit it.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-_CORES.value :])
     try:
         settings = Settings(
@@ -140,10 +138,10 @@ def main(argv: list[str]) -> int:
             max_inner_steps=_MAX_INNER_STEPS.value,
         )
         if argv[1] != "all":
-            run_part(argv[1], settings, out, readme)
+            run_part(argv[1], settings, out)
             return 0
         for part in (x for x in PARTS if x != "precision"):
-            run_part(part, settings, out / f"{part}.json", readme)
+            run_part(part, settings, out / f"{part}.json")
     except (ValueError, RuntimeError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1

@@ -1,20 +1,19 @@
-"""Makes demo pairs, trains ReFusion on them by Algorithm 1, reports what it learned.
+"""Makes demo pairs, trains ReFusion on them by Algorithm 1, writes a report.
 
     python experiments/demo.py --workdir=runs/demo
 
-A few minutes on two CPU cores. The networks are the real ones; patches, batches and the
-schedule are small, and the step sizes large to suit it. The same command goes on where
-it was stopped.
+Takes a few minutes on two CPU cores. The networks have full size; patches, batches and
+the schedule are small, and the step sizes are large to match. The same command resumes
+a stopped run.
 """
 
-import logging
-import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
-from absl import logging as absl_logging
+from absl import flags
 from configs.demo import SETTINGS
+from launch import launch
 
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
@@ -45,41 +44,26 @@ META_CURVES = {
 }
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Makes pairs, trains, fuses the held-out pairs, writes the report.
 
-    Args:
-      argv: what absl left of the command line: the program's name.
-
     Returns:
-      0 when the report is written, 1 on an error, 128 + its number after a signal.
+      0 when the report is written.
     """
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
-    # absl would show what every library has to say; we speak for ourselves only.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("refusion_jax").setLevel(logging.INFO)
     workdir = Path(_WORKDIR.value)
-    try:
-        config = with_fields(preset("default"), SETTINGS)
-        split_cpu(config.data.batch_size)
-        print("Making pairs from scikit-image's photographs.")
-        write_demo_pairs(workdir / "data")
-        training, test = (
-            find_pairs(workdir / "data" / part / "a", workdir / "data" / part / "b")
-            for part in ("train", "test")
-        )
-        state = train(config, read_pairs(training), workdir, held_out=read_pairs(test))
-        report = workdir / "report.html"
-        sections = [_learning(workdir)]
-        sections += [_scene(pair, state, workdir) for pair in test]
-        write_report(report, "ReFusion learns to fuse: the demo run", sections)
-    except (ValueError, OSError, NonFiniteError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    except Interrupted as stop:
-        print(f"demo: {stop}", file=sys.stderr)
-        return 128 + stop.signal_number
+    config = with_fields(preset("default"), SETTINGS)
+    split_cpu(config.data.batch_size)
+    print("Making pairs from scikit-image's photographs.")
+    write_demo_pairs(workdir / "data")
+    training, test = (
+        find_pairs(workdir / "data" / part / "a", workdir / "data" / part / "b")
+        for part in ("train", "test")
+    )
+    state = train(config, read_pairs(training), workdir, held_out=read_pairs(test))
+    report = workdir / "report.html"
+    sections = [_learning(workdir)]
+    sections += [_scene(pair, state, workdir) for pair in test]
+    write_report(report, "ReFusion learns to fuse: the demo run", sections)
     print(f"The report is at {report.resolve()}")
     return 0
 
@@ -113,7 +97,7 @@ def _scene(pair: Pair, state: TrainState, workdir: Path) -> Section:
     write_picture(workdir / f"{pair.stem}.png", fused)
     sources = [read_picture(path) for path in (pair.path_a, pair.path_b)]
     luminances = (to_luminance(source) / np.float32(255) for source in sources)
-    made = look(state.params, *(x[None, ..., None] for x in luminances))
+    made = look(state.params, *(jnp.asarray(x)[None, ..., None] for x in luminances))
     maps = {
         f"{name[0]} of source {name[2]}: where the "
         f"{'brightness' if name[0] == 'w' else 'edges'} of {name[2]} should be kept "
@@ -139,4 +123,4 @@ def _scene(pair: Pair, state: TrainState, workdir: Path) -> Section:
 
 if __name__ == "__main__":
     restart_with_huge_pages()
-    app.run(main)
+    launch(main, NonFiniteError, Interrupted)

@@ -1,20 +1,18 @@
-"""Scores fused pictures, ours or anyone's, and compares methods.
+"""Scores fused pictures of any method, and compares methods.
 
     python experiments/evaluate.py --task=ivif --out=runs/scores \
         --source_a=MSRS/test/ir --source_b=MSRS/test/vi \
         --weights=ReFusion_IVIF.pth --method=other=results/other \
         --baselines=average,maximum --published=msrs
 
-Pictures are paired by stem. Methods are compared in the order of the flags' kinds:
-weights, folders, baselines; the first is what the others are compared with.
+Pictures are paired by stem. Methods appear in this order: weights, folders, baselines.
+The others are compared with the first, unless --reference names another.
 """
 
-import logging
-import sys
 from pathlib import Path
 
-from absl import app, flags
-from absl import logging as absl_logging
+from absl import flags
+from launch import launch
 
 from refusion_jax.devices.cores import use_all_cores
 from refusion_jax.evaluation.candidates import (
@@ -42,7 +40,7 @@ _SOURCE_B = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 _WEIGHTS = flags.DEFINE_multi_string(
-    "weights", [], "[NAME=]FILE_OR_RUN: fuse the sources with it. Repeatable."
+    "weights", [], "[NAME=]FILE_OR_RUN: weights to fuse the sources with. Repeatable."
 )
 _METHOD = flags.DEFINE_multi_string(
     "method", [], "[NAME=]FOLDER of fused pictures. Repeatable."
@@ -50,15 +48,15 @@ _METHOD = flags.DEFINE_multi_string(
 _BASELINES = flags.DEFINE_list("baselines", [], f"Any of {', '.join(BASELINES)}.")
 _TASK = flags.DEFINE_string("task", None, "ivif, mif, mfif or meif.")
 _COLUMNS = flags.DEFINE_string(
-    "columns", "paper", "paper, all, or metrics with commas between."
+    "columns", "paper", "paper, all, or metrics separated by commas."
 )
 _PUBLISHED = flags.DEFINE_string(
     "published",
     None,
-    "Test set of the paper: show its published rows. Else ReFusion's of the task.",
+    "Test set of the paper: show its published rows. Default: ReFusion's, by task.",
 )
 _REFERENCE = flags.DEFINE_string(
-    "reference", None, "Method that the others are compared with; else the first."
+    "reference", None, "Method to compare the others with. Default: the first."
 )
 _ROUNDING = flags.DEFINE_enum(
     "rounding",
@@ -71,49 +69,36 @@ _REPORT_IMAGES = flags.DEFINE_integer(
     "report_images", REPORT_IMAGES, "Pairs shown in the report.", lower_bound=0
 )
 _RESAMPLES = flags.DEFINE_integer(
-    "resamples", RESAMPLES, "Of the bootstrap.", lower_bound=1
+    "resamples", RESAMPLES, "Resamples of the bootstrap.", lower_bound=1
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.")
 
 
-def main(argv: list[str]) -> int:
-    """Reads flags, scores, prints the table.
-
-    Args:
-      argv: what absl left of the command line: the program's name.
+def main() -> int:
+    """Scores pictures and prints the table.
 
     Returns:
-      0 when all is written, 1 on a bad input.
+      0 when all is written.
     """
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
     use_all_cores()
-    # absl would show what every library has to say; we speak for ourselves only.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("refusion_jax").setLevel(logging.INFO)
-    try:
-        keys = columns(_COLUMNS.value, _TASK.value)
-        options = ReportOptions(
-            published=published_rows(task=_TASK.value, dataset=_PUBLISHED.value),
-            reference=_REFERENCE.value,
-            images=_REPORT_IMAGES.value,
-            resamples=_RESAMPLES.value,
-            seed=_SEED.value,
-        )
-        table = write_evaluation(
-            _OUT.value, _SOURCE_A.value, _SOURCE_B.value, _methods(), keys, options
-        )
-    # RuntimeError is how jax reports that memory has run out.
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 1
+    keys = columns(_COLUMNS.value, _TASK.value)
+    options = ReportOptions(
+        published=published_rows(task=_TASK.value, dataset=_PUBLISHED.value),
+        reference=_REFERENCE.value,
+        images=_REPORT_IMAGES.value,
+        resamples=_RESAMPLES.value,
+        seed=_SEED.value,
+    )
+    table = write_evaluation(
+        _OUT.value, _SOURCE_A.value, _SOURCE_B.value, _methods(), keys, options
+    )
     print(to_markdown(table), end="")
     print(f"The report is at {(Path(_OUT.value) / 'report.html').resolve()}")
     return 0
 
 
 def _methods() -> dict[str, Candidate]:
-    """Methods by name, in order; what is wrong with the flags is raised."""
+    """Returns the methods by name, in order; raises ValueError for wrong flags."""
     unknown = [name for name in _BASELINES.value if name not in BASELINES]
     if unknown:
         raise ValueError(
@@ -143,7 +128,7 @@ def _methods() -> dict[str, Candidate]:
 
 
 def _named(text: str) -> tuple[str, Path]:
-    """NAME=PATH, or PATH, whose last part is the name then."""
+    """Splits NAME=PATH; a PATH alone is named by its last part."""
     name, equals, path = text.partition("=")
     if equals:
         return name, Path(path)
@@ -151,4 +136,5 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    # RuntimeError is how JAX reports that memory has run out.
+    launch(main, RuntimeError, MemoryError)

@@ -1,20 +1,21 @@
-"""Writes F with its weights as one file that runs without this package.
+"""Writes F with its weights to one file that runs without this package.
 
     python experiments/export.py --weights=runs/msrs --out=msrs.jax
     python experiments/export.py --weights=runs/msrs --out=msrs_rgb.jax --colour=inside
     python experiments/export.py --weights=runs/msrs --out=msrs.onnx
 
-The ending chooses: `.jax` for `jax.export` (needs flatbuffers), `.onnx` for ONNX (needs
-jax2onnx and onnxruntime, in an environment of their own). What was written is run on a
-pair of a size that the export has not seen, and compared with the network.
+The ending selects the format: `.jax` for `jax.export` (needs flatbuffers), `.onnx` for
+ONNX (needs jax2onnx and onnxruntime, in a separate environment). The file is then run
+on a pair of a size the export has not seen, and compared with the network.
 """
 
 import logging
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from absl import app, flags
+from absl import flags
+from launch import launch
 
 from refusion_jax.export.artefact import load_exported, metadata_file
 from refusion_jax.export.jax_export import COLOURS, difference, export_fusion
@@ -35,58 +36,50 @@ _COLOUR = flags.DEFINE_enum(
 _RANGE = flags.DEFINE_enum(
     "range", "stretch", RANGES, "With --colour=inside: see README, --range."
 )
-_TASK = flags.DEFINE_string("task", None, "What the weights are for; a note.")
+_TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 
 TOLERANCE = 1e-4
 
 
-def main(argv: list[str]) -> int:
-    """Exports, checks, and prints what was written.
-
-    Args:
-      argv: what absl left of the command line: the program's name.
+def main() -> int:
+    """Exports, checks, and reports.
 
     Returns:
-      0 when the file is written and gives what the network gives, 1 otherwise.
+      0 when the file is written.
+
+    Raises:
+      ValueError: if the file does not give what the network gives.
     """
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
     # jax2onnx's own library warns of each small constant.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     out, weights = Path(_OUT.value), weights_file(_WEIGHTS.value)
-    try:
-        model = load_model(weights)
-        name = Path(_WEIGHTS.value).resolve().name
-        notes = {"weights": {"name": name, "sha256": sha256_of(weights)}}
-        if _TASK.value is not None:
-            notes["task"] = _TASK.value
-        rules = {"colour": _COLOUR.value, "output_range": _RANGE.value}
-        started = time.perf_counter()
-        if out.suffix == ".onnx":
-            from refusion_jax.export.onnx_export import export_onnx, load_onnx
+    model = load_model(weights)
+    name = Path(_WEIGHTS.value).resolve().name
+    notes: dict[str, Any] = {"weights": {"name": name, "sha256": sha256_of(weights)}}
+    if _TASK.value is not None:
+        notes["task"] = _TASK.value
+    rules = {"colour": _COLOUR.value, "output_range": _RANGE.value}
+    started = time.perf_counter()
+    if out.suffix == ".onnx":
+        from refusion_jax.export.onnx_export import export_onnx, load_onnx
 
-            record = export_onnx(model, out, **rules, notes=notes)
-            fuse = load_onnx(out).fuse
-        else:
-            record = export_fusion(model, out, **rules, notes=notes)
-            fuse = load_exported(out).fuse
-        seconds = time.perf_counter() - started
-        error = difference(model, fuse, **rules)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
+        record = export_onnx(model, out, **rules, notes=notes)
+        fuse = load_onnx(out).fuse
+    else:
+        record = export_fusion(model, out, **rules, notes=notes)
+        fuse = load_exported(out).fuse
+    seconds = time.perf_counter() - started
+    error = difference(model, fuse, **rules)
     print(f"{out}: {record['bytes']:,} bytes in {seconds:.1f} s")
     print(f"{metadata_file(out)}: inputs, output, versions, checksums")
     print(f"largest difference from the network: {error:.1e}")
     if not error <= TOLERANCE:
-        print(
-            f"export: expected a difference of at most {TOLERANCE}, got {error}; do "
-            "not use this file.",
-            file=sys.stderr,
+        raise ValueError(
+            f"expected a difference of at most {TOLERANCE}, got {error}; do not use "
+            "this file."
         )
-        return 1
     return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    launch(main, ImportError)

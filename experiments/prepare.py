@@ -1,11 +1,11 @@
-"""Prepares a data set once, to be read fast: checked, counted, in shards.
+"""Prepares a data set once, for fast reading: checked, counted, in shards.
 
     python experiments/prepare.py --dataset=msrs --source_dir=DOWNLOADS/MSRS
     python experiments/prepare.py --dataset=folder --source_a=MY/ir --source_b=MY/vis
     python experiments/prepare.py --dataset=demo
 
 Nothing is downloaded: `--list` says where each set is published and how to arrange it.
-The same command again reports what is prepared; an interrupted one starts anew.
+Repeating the command reports the prepared set; an interrupted command starts over.
 """
 
 import signal
@@ -13,14 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
+from launch import launch
 
 from refusion_jax.data.catalogue import CATALOGUE
 from refusion_jax.data.layout import SplitFolders
 from refusion_jax.data.survey import describe
 
 _DATASET = flags.DEFINE_enum("dataset", None, list(CATALOGUE), "What to prepare.")
-_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets live.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Folder of prepared sets.")
 _SOURCE_DIR = flags.DEFINE_string(
     "source_dir", None, "Folder with {train,test}/{FIRST,SECOND} of the data set."
 )
@@ -28,43 +29,33 @@ _SOURCE_A = flags.DEFINE_string("source_a", None, "For folder: first sources.")
 _SOURCE_B = flags.DEFINE_string("source_b", None, "For folder: second sources.")
 _THIRD = flags.DEFINE_string("third", None, "For folder: masks or ground truth.")
 _ALIGN = flags.DEFINE_string(
-    "align", "none", "Two sizes in a pair: none refuses them, crop, resize."
+    "align", "none", "Two sizes in a pair: none is an error; crop; resize."
 )
 _LEVELS = flags.DEFINE_string(
     "levels", "full", "Range of 16-bit grey: full, min-max, percentile, LOW:HIGH."
 )
 _SCENE = flags.DEFINE_string(
-    "scene", "", "Pattern whose first group, in a stem, is the scene; for leaks."
+    "scene", "", "Pattern whose first group in a stem is the scene, to find leaks."
 )
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare anew what is there.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the prepared set.")
 _LIST = flags.DEFINE_bool("list", False, "List the data sets and exit.")
 
 MAX_LEAKS = 20  # more are counted
 
 
-def main(argv: list[str]) -> int:
-    """Prepares, and prints what the set holds.
-
-    Args:
-      argv: what absl left of the command line: the program's name.
+def main() -> int:
+    """Prepares the set and prints its contents.
 
     Returns:
-      0 when the set is prepared, 1 on a bad input, 128 + the signal's number when a
-      signal stopped it.
+      0 when the set is prepared, 128 plus the signal's number when a signal stopped it.
     """
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
     if _LIST.value:
         print("\n".join(_catalogue_lines()))
         return 0
-    logging.set_verbosity(logging.WARNING)  # tfds reports each file that it opens
-    # Ends like Ctrl-C, so that what was begun is removed.
+    # Ends like Ctrl-C, so that a set begun is removed.
     signal.signal(signal.SIGTERM, _stop)
     try:
         _prepare()
-    except (ValueError, OSError, ImportError) as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt as stop:
         print(
             "prepare: stopped, nothing is kept; the same command starts anew.",
@@ -84,7 +75,7 @@ def _prepare() -> None:
     target = prepare(
         _DATASET.value,
         Path(_DATA_DIR.value),
-        source_dir=_SOURCE_DIR.value and Path(_SOURCE_DIR.value),
+        source_dir=_path(_SOURCE_DIR.value),
         folders=_own_folders(),
         reading=Reading(_ALIGN.value, _LEVELS.value, _SCENE.value),
         overwrite=_OVERWRITE.value,
@@ -93,19 +84,25 @@ def _prepare() -> None:
 
 
 def _own_folders() -> dict[str, SplitFolders] | None:
-    given = [flag.value for flag in (_SOURCE_A, _SOURCE_B, _THIRD)]
-    if not any(given):
+    first, second, third = (
+        _path(flag.value) for flag in (_SOURCE_A, _SOURCE_B, _THIRD)
+    )
+    if not (first or second or third):
         return None
     if _DATASET.value != "folder":
         raise ValueError(
             f"expected --source_dir with --dataset={_DATASET.value}, got single "
             "folders; they go with --dataset=folder."
         )
-    if not (given[0] and given[1]):
+    if not (first and second):
         raise ValueError(
             "expected two folders, got one; give --source_a and --source_b."
         )
-    return {"train": SplitFolders(*(path and Path(path) for path in given))}
+    return {"train": SplitFolders(first, second, third)}
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 def _report(name: str, target: Path, summary: dict[str, Any]) -> list[str]:
@@ -136,4 +133,4 @@ def _stop(number: int, frame: object) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    launch(main, ImportError)

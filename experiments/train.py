@@ -4,16 +4,16 @@
     python experiments/train.py --workdir=runs/ivif --preset=paper \
         --source_a=DATA/infrared --source_b=DATA/visible
 
-Every field of `training.config.Config` is a flag; a flag that is not given keeps the
-preset's value. The same command again goes on from the newest checkpoint.
+Every setting is a flag; a flag that is not given keeps the preset's value. The same
+command resumes from the newest checkpoint.
 """
 
-import logging
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from absl import app, flags
-from absl import logging as absl_logging
+from absl import flags
+from launch import launch
 
 from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.cores import split_cpu
@@ -25,13 +25,13 @@ from refusion_jax.training.trainer import NonFiniteError, train
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _PRESET = flags.DEFINE_string(
-    "preset", "default", "Where flags start from: a preset of the method."
+    "preset", "default", "Settings before the other flags: a preset of the method."
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events.")
 
 
 def _define_config_flags() -> None:
-    definers = {
+    definers: dict[Any, Callable[..., object]] = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
@@ -48,48 +48,31 @@ def _define_config_flags() -> None:
 _define_config_flags()
 
 
-def main(argv: list[str]) -> int:
-    """Reads flags and pairs, trains.
-
-    Args:
-      argv: what absl left of the command line: the program's name.
+def main() -> int:
+    """Reads flags and pairs, and trains.
 
     Returns:
-      0 when the run is complete, 1 on a bad input or a loss that is not finite,
-      128 + the signal's number when a signal stopped it.
+      0 when the run is complete.
     """
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags only, got {argv[1]!r}.")
-    # absl would show what every library has to say; we speak for ourselves only.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("refusion_jax").setLevel(logging.INFO)
-    given = {name: flags.FLAGS[name].value for name in all_fields()}
-    given = {name: value for name, value in given.items() if value is not None}
-    try:
-        base = preset(_PRESET.value, given.get("method", DEFAULT))
-        config = with_fields(base, given)
-        split_cpu(config.data.batch_size)
-        data = config.data
-        pairs = open_training_pairs(
-            dataset=data.dataset,
-            data_dir=data.data_dir,
-            source_a=data.source_a,
-            source_b=data.source_b,
-            align=data.align,
-            levels=data.levels,
-            patches=data.patches,
-            crop_size=data.crop_size,
-        )
-        train(config, pairs, Path(_WORKDIR.value), tensorboard=_TENSORBOARD.value)
-    except (ValueError, OSError, ImportError, NonFiniteError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 1
-    except Interrupted as stop:
-        print(f"train: {stop}", file=sys.stderr)
-        return 128 + stop.signal_number
+    values = {name: flags.FLAGS[name].value for name in all_fields()}
+    given = {name: value for name, value in values.items() if value is not None}
+    config = with_fields(preset(_PRESET.value, given.get("method", DEFAULT)), given)
+    split_cpu(config.data.batch_size)
+    data = config.data
+    pairs = open_training_pairs(
+        dataset=data.dataset,
+        data_dir=data.data_dir,
+        source_a=data.source_a,
+        source_b=data.source_b,
+        align=data.align,
+        levels=data.levels,
+        patches=data.patches,
+        crop_size=data.crop_size,
+    )
+    train(config, pairs, Path(_WORKDIR.value), tensorboard=_TENSORBOARD.value)
     return 0
 
 
 if __name__ == "__main__":
     restart_with_huge_pages()
-    app.run(main)
+    launch(main, ImportError, NonFiniteError, Interrupted)

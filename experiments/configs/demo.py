@@ -1,12 +1,12 @@
-"""A schedule for minutes on two CPU cores: small patches, few steps, large step sizes.
+"""A schedule of minutes on two CPU cores: small patches, few steps, large step sizes.
 
     make demo
     python experiments/ablate.py --workdir=runs/ablation
 
-Two CPU cores, 4 minutes a run. Held-out L_r falls below half of its start.
+A run takes 4 minutes on two CPU cores; held-out L_r falls below half its initial value.
 """
 
-# What the size of the run asks for, whatever the preset.
+# What a run of this size needs, with any preset.
 SCALE = {
     "crop_size": 64,
     "epochs": 5,
@@ -18,9 +18,9 @@ SCALE = {
 }
 SETTINGS = {
     **SCALE,
-    # |Sobel| does not know the sign of an edge: weighed too early, it lets F invert.
+    # |Sobel| ignores the sign of an edge: at full weight from the start F may invert.
     "alpha_ramp": True,
-    # The last epoch settles what the ones before have found.
+    # Smaller steps in the last epoch.
     "decay_every": 4,
     "decay_factor": 0.3,
 }

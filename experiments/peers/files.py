@@ -1,7 +1,7 @@
-"""What contenders share through a folder, readable without JAX and without PyTorch.
+"""Files that contenders share in a folder, readable without JAX and without PyTorch.
 
-`weights.store.safetensors` has the three networks' parameters, named by their path, and
-`inputs.npz` the pictures, NHWC and float32.
+`weights.safetensors` holds the parameters of the three networks, named by their path,
+and `inputs.npz` the pictures, NHWC and float32.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ ONNX = "fusion.onnx"
 
 
 def read_leaves(folder: str) -> dict[str, dict[str, np.ndarray]]:
-    """Parameters by network and path."""
+    """Reads the parameters, by network and path."""
     leaves: dict[str, dict[str, np.ndarray]] = {}
     tensors = safetensors.numpy.load_file(Path(folder) / WEIGHTS)
     for key, array in tensors.items():
@@ -26,11 +26,11 @@ def read_leaves(folder: str) -> dict[str, dict[str, np.ndarray]]:
 
 
 def read_inputs(folder: str) -> dict[str, np.ndarray]:
-    """Arrays by name."""
+    """Reads the pictures, by name."""
     with np.load(Path(folder) / INPUTS) as inputs:
         return dict(inputs)
 
 
 def flat(leaves: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All entries of a tree as one vector, in the order of the paths."""
+    """Returns all entries of a tree as one vector, in the order of the paths."""
     return np.concatenate([np.ravel(leaves[leaf]) for leaf in sorted(leaves)])

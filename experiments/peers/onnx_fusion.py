@@ -7,8 +7,10 @@ import numpy as np
 from peers import files
 
 
-def export(folder):
-    """Writes F for the folder's pictures as an ONNX file; in a process of its own.
+def export(folder: str) -> None:
+    """Writes F for the folder's pictures as an ONNX file.
+
+    Runs in a process of its own, so that PyTorch is not loaded beside ONNX Runtime.
 
     Args:
       folder: as `files` describes it.
@@ -37,7 +39,7 @@ def export(folder):
 class Inference:
     """F on one batch of pairs."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         """Loads the exported F and the pictures.
 
         Args:
@@ -48,7 +50,7 @@ class Inference:
         preferred = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
         options = onnxruntime.SessionOptions()
-        # By itself it counts cores that this process may not use.
+        # ONNX Runtime would count cores that this process may not use.
         if hasattr(os, "sched_getaffinity"):
             options.intra_op_num_threads = len(os.sched_getaffinity(0))
         self._session = onnxruntime.InferenceSession(
@@ -62,11 +64,11 @@ class Inference:
             for name in ("source_a", "source_b")
         }
 
-    def first(self):
-        """The fused pictures."""
+    def first(self) -> dict[str, np.ndarray]:
+        """Returns the fused pictures."""
         (fused,) = self._session.run(None, self._sources)
         return {"fused": np.moveaxis(fused, 1, -1)}
 
-    def run(self):
+    def run(self) -> None:
         """Fuses once."""
         self._session.run(None, self._sources)

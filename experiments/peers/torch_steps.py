@@ -1,6 +1,7 @@
-"""PyTorch contenders: F on a pair, the fusion step, the authors' kind of meta-step."""
+"""PyTorch contenders: F on a pair, the fusion step, the authors' meta-step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,28 +14,29 @@ from peers.torch_networks import (
     load,
     sobel_gradient,
 )
+from torch import nn
 from torch.func import functional_call
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-# As ours: float32 products are float32 products.
+# Products of float32 numbers stay float32, as in our networks.
 torch.backends.cudnn.allow_tf32 = False
 
 
-def wait():
-    """Until the device has done what it was told."""
+def wait() -> None:
+    """Waits until the device has finished its work."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
 
 
-def tensor(array):
-    """NHWC array to NCHW tensor on the device."""
+def tensor(array: np.ndarray) -> torch.Tensor:
+    """Converts an NHWC array to an NCHW tensor on the device."""
     return torch.from_numpy(np.moveaxis(array, -1, 1).copy()).to(DEVICE)
 
 
 class Inference:
     """F on one batch of pairs."""
 
-    def __init__(self, folder, compiled=False):
+    def __init__(self, folder: str, compiled: bool = False) -> None:
         """Loads F and the pictures.
 
         Args:
@@ -49,39 +51,41 @@ class Inference:
         self._sources = [tensor(inputs[x]) for x in ("source_a", "source_b")]
 
     @torch.inference_mode()
-    def first(self):
-        """The fused pictures."""
+    def first(self) -> dict[str, np.ndarray]:
+        """Returns the fused pictures."""
         fused = self._network(*self._sources).cpu().numpy()
         return {"fused": np.moveaxis(fused, 1, -1)}
 
     @torch.inference_mode()
-    def run(self):
+    def run(self) -> None:
         """Fuses once."""
         self._network(*self._sources)
         wait()
 
 
-def fusion_loss(fused, pair, weights):
-    """L_f, Eqs. 1 to 3."""
+def fusion_loss(
+    fused: torch.Tensor, pair: torch.Tensor, weights: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Computes L_f, Eqs. 1 to 3."""
     w, v = weights
     intensity = (w * (pair - fused).square()).sum(1).mean()
     distance = (sobel_gradient(pair) - sobel_gradient(fused)).square()
     return intensity + (v * distance).sum(1).mean()
 
 
-def reconstruction_loss(rebuilt, pair):
-    """L_r, Eqs. 4 to 6."""
+def reconstruction_loss(rebuilt: torch.Tensor, pair: torch.Tensor) -> torch.Tensor:
+    """Computes L_r, Eqs. 4 to 6."""
     distance = (sobel_gradient(pair) - sobel_gradient(rebuilt)).square()
     intensity = (pair - rebuilt).square().amax(1).mean()
     return intensity + distance.amax(1).mean()
 
 
 class Training(ABC):
-    """What both kinds of step share: three networks, two batches, Adam."""
+    """Holds what both kinds of step share: three networks, two batches, Adam."""
 
     NETWORKS = ("fusion", "reconstruction", "proposal")
 
-    def __init__(self, folder, compiled=False):
+    def __init__(self, folder: str, compiled: bool = False) -> None:
         """Loads networks and batches.
 
         Args:
@@ -111,20 +115,20 @@ class Training(ABC):
         }
 
     @abstractmethod
-    def _step(self):
-        """One update; the losses by name."""
+    def _step(self) -> dict[str, torch.Tensor]:
+        """Makes one update and returns the losses by name."""
 
-    def first(self):
-        """Losses of the first step; gradients are for each kind of step to add."""
+    def first(self) -> dict[str, np.ndarray]:
+        """Returns the losses of the first step; subclasses add their gradients."""
         losses = self._step()
         return {name: loss.detach().cpu().numpy() for name, loss in losses.items()}
 
-    def run(self):
-        """One step."""
+    def run(self) -> None:
+        """Makes one step."""
         self._step()
         wait()
 
-    def _flat(self, name):
+    def _flat(self, name: str) -> np.ndarray:
         module = self._modules[name]
         grads = [parameter.grad for parameter in module.parameters()]
         return files.flat(gather(module, grads, self._leaves[name]))
@@ -133,7 +137,7 @@ class Training(ABC):
 class FusionStep(Training):
     """Eqs. 11 and 12: F under the proposed loss, R from F."""
 
-    def _step(self):
+    def _step(self) -> dict[str, torch.Tensor]:
         pair = self._inner
         with torch.no_grad():
             weights = self._run["proposal"](pair)
@@ -149,8 +153,8 @@ class FusionStep(Training):
             self._optimizers[name].step()
         return {"fusion_loss": loss, "reconstruction_loss": rebuilding_loss}
 
-    def first(self):
-        """Losses and both gradients."""
+    def first(self) -> dict[str, np.ndarray]:
+        """Returns the losses and both gradients."""
         values = super().first()
         values["fusion_grads"] = self._flat("fusion")
         values["reconstruction_grads"] = self._flat("reconstruction")
@@ -160,7 +164,7 @@ class FusionStep(Training):
 class MetaStep(Training):
     """Eqs. 7 to 10, the inner step kept as a graph and differentiated through."""
 
-    def _step(self):
+    def _step(self) -> dict[str, torch.Tensor]:
         fusion, reconstruction, proposal = (self._modules[x] for x in self.NETWORKS)
         pair = self._inner
         weights = proposal(pair)
@@ -178,13 +182,15 @@ class MetaStep(Training):
         parameters = list(proposal.parameters())
         grads = torch.autograd.grad(outer_loss, parameters)
         for parameter, grad in zip(parameters, grads, strict=True):
-            # Divided by eta as ours is, so that Adam's epsilon does not swamp it.
+            # Divided by eta, as our meta-gradient is, or Adam's epsilon would swamp it.
             parameter.grad = grad / self._rate
         self._optimizers["proposal"].step()
         return {"fusion_loss": loss, "reconstruction_loss": outer_loss}
 
-    def _descend(self, module, loss, create_graph=False):
-        """One SGD step, as a dict of parameters."""
+    def _descend(
+        self, module: nn.Module, loss: torch.Tensor, create_graph: bool = False
+    ) -> dict[str, torch.Tensor]:
+        """Makes one SGD step and returns the new parameters by name."""
         names, parameters = zip(*module.named_parameters(), strict=True)
         grads = torch.autograd.grad(loss, parameters, create_graph=create_graph)
         return {
@@ -194,8 +200,8 @@ class MetaStep(Training):
             for name, parameter, grad in zip(names, parameters, grads, strict=True)
         }
 
-    def first(self):
-        """Losses and the meta-gradient."""
+    def first(self) -> dict[str, np.ndarray]:
+        """Returns the losses and the meta-gradient."""
         values = super().first()
         values["meta_grads"] = self._flat("proposal")
         return values

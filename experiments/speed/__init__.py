@@ -1,1 +1,1 @@
-"""What `benchmark.py` is made of: contenders in processes of their own, parts."""
+"""The parts of `benchmark.py`, and contenders in processes of their own."""

@@ -5,7 +5,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from peers import files
@@ -40,7 +42,7 @@ STEPS = {
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Whole processes by the clock, then compilation alone.
+    """Times whole processes by the clock, then compilation alone.
 
     Args:
       settings: of the command line; the first of its sizes is fused.
@@ -88,7 +90,7 @@ def measure(settings: Settings) -> list[Table]:
 
 
 def process_rows(folder: Path, rounds: int, size: str) -> list[Row]:
-    """Seconds of Python processes that import or fuse.
+    """Times Python processes that import or fuse.
 
     Args:
       folder: with weights and a pair.
@@ -96,9 +98,9 @@ def process_rows(folder: Path, rounds: int, size: str) -> list[Row]:
       size: of the pair, for the table.
 
     Returns:
-      One row a process.
+      One row per process.
     """
-    cold = [0]
+    cold_starts = count()
 
     def fuse(cache: Path) -> tuple[float, float]:
         seconds, output = run_python(
@@ -107,19 +109,16 @@ def process_rows(folder: Path, rounds: int, size: str) -> list[Row]:
         return seconds, float(output)
 
     def fuse_cold() -> tuple[float, float]:
-        cold[0] += 1
-        return fuse(folder / f"cache_{cold[0]}")
+        return fuse(folder / f"cache_{next(cold_starts)}")
 
     fuse(folder / "cache")
-    kinds = {"no cache": fuse_cold, "warm cache": lambda: fuse(folder / "cache")}
     imports = {"Python alone": "pass", IMPORT: IMPORT, IMPORT_FUSE: IMPORT_FUSE}
-    turns = interleave(
-        {
-            **{k: partial(run_python, code) for k, code in imports.items()},
-            **kinds,
-        },
-        rounds,
-    )
+    contenders: dict[str, Callable[[], tuple[float, float]]] = {
+        **{name: partial(_seconds, code) for name, code in imports.items()},
+        "no cache": fuse_cold,
+        "warm cache": partial(fuse, folder / "cache"),
+    }
+    turns = interleave(contenders, rounds)
     rows = [
         row(name, [seconds for seconds, _ in turns[name]], target)
         for name, target in (("Python alone", None), (IMPORT, 1.5), (IMPORT_FUSE, None))
@@ -131,16 +130,21 @@ def process_rows(folder: Path, rounds: int, size: str) -> list[Row]:
     return rows
 
 
+def _seconds(code: str) -> tuple[float, float]:
+    seconds, _ = run_python(code)
+    return seconds, seconds
+
+
 IMPORT = "import refusion_jax"
 IMPORT_FUSE = "from refusion_jax import fuse"
 
 
 def row(name: str, seconds: list[float], target: float | None) -> Row:
-    """A row of the first table.
+    """Makes a row of the first table.
 
     Args:
       name: of what was timed.
-      seconds: one entry a turn.
+      seconds: one entry per turn.
       target: in seconds, or None.
 
     Returns:
@@ -156,7 +160,7 @@ def row(name: str, seconds: list[float], target: float | None) -> Row:
 
 
 def run_python(code: str, *arguments: str) -> tuple[float, str]:
-    """Runs a fresh Python process.
+    """Runs a fresh Python process and times it.
 
     Args:
       code: its program.
@@ -165,7 +169,7 @@ def run_python(code: str, *arguments: str) -> tuple[float, str]:
     Returns:
       Seconds from start to end, and what it printed.
     """
-    # A cache that the caller's environment names would make everything warm.
+    # A cache named in the caller's environment would make every start a warm one.
     environment = {k: v for k, v in os.environ.items() if k != CACHE_VARIABLE}
     started = time.perf_counter()
     done = subprocess.run(
@@ -182,12 +186,12 @@ CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def compile_row(name: str, function: str, rounds: int, **arguments: str | int) -> Row:
-    """Median seconds to compile, each time in a fresh process.
+    """Measures the median seconds to compile, each time in a fresh process.
 
     Args:
       name: for the table.
       function: "module:function" that compiles.
-      rounds: how often.
+      rounds: processes.
       **arguments: of that function.
 
     Returns:

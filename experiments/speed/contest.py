@@ -16,14 +16,14 @@ from refusion_jax.devices import huge_pages
 from speed.rounds import Check, Timing, Turn, check_values, interleave
 
 EXPERIMENTS = Path(__file__).parent.parent
-# A round of a fast contender repeats its work for this long.
+# A fast contender repeats its work for this long in each turn.
 LEAST_SECONDS = 0.5
-# Without these two glibc hands large buffers back to the kernel after every operation.
+# Without these, glibc returns large buffers to the kernel after every operation.
 TUNED_ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "8000000000",
     "MALLOC_TRIM_THRESHOLD_": "16000000000",
 }
-# What our programs that train ask for themselves.
+# What our training programs ask for.
 HUGE_PAGES = {huge_pages.TUNABLES: huge_pages.HUGE_PAGES}
 
 
@@ -33,8 +33,8 @@ class Entry(NamedTuple):
     Attributes:
       name: as the table has it.
       factory: "module:function", see `worker`.
-      arguments: of that function; what JSON can hold.
-      environment: variables of its process on top of ours.
+      arguments: of that function; values JSON can hold.
+      environment: variables of its process, on top of ours.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Entry(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a contest gave.
+    """The result of a contest.
 
     Attributes:
       timings: in the order of the entries.
       differences: to the first entry's values, by contender and value.
-      left_out: why, by contender; its libraries are not installed.
+      left_out: reasons by contender: which of its libraries is not installed.
     """
 
     timings: list[Timing]
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
 
 
 class Worker:
-    """A process of `worker`, started; use it in a with statement."""
+    """A running process of `worker`; use it in a with statement."""
 
     def __init__(self, environment: Mapping[str, str] = {}) -> None:
         """Starts the process.
@@ -82,7 +82,7 @@ class Worker:
         )
 
     def __enter__(self) -> "Worker":
-        """Itself."""
+        """Returns itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,18 +90,18 @@ class Worker:
         self._process.communicate()
 
     def ask(self, method: str, **arguments: Any) -> Any:
-        """Has a method of `worker.Session` run.
+        """Runs a method of `worker.Session` in the process.
 
         Args:
           method: its name.
-          **arguments: what JSON can hold.
+          **arguments: values JSON can hold.
 
         Returns:
           Its result.
 
         Raises:
-          ImportError: if a library is not installed there.
-          RuntimeError: if it fails otherwise, or the process is gone.
+          ImportError: if a library is not installed.
+          RuntimeError: if it fails in another way, or the process has ended.
         """
         assert self._process.stdin and self._process.stdout
         request = {"method": method, "arguments": arguments}
@@ -131,19 +131,19 @@ def compete(
     rounds: int,
     folder: Path,
 ) -> Outcome:
-    """Runs a contest.
+    """Runs a contest: first all once, to compare values, then in timed turns.
 
     Args:
       entries: the first is the reference.
-      checks: what the others must agree on with it.
-      rounds: timed turns of each; the first run comes before and apart.
-      folder: for the values, which exists.
+      checks: how closely the others must agree with it.
+      rounds: timed turns of each; the first run is not one of them.
+      folder: an existing one, for the values.
 
     Returns:
       Timings and differences.
 
     Raises:
-      ValueError: if values differ; then nothing has been timed.
+      ValueError: if values differ; nothing has been timed then.
       RuntimeError: if a contender fails.
     """
     with ExitStack() as stack:
@@ -183,14 +183,14 @@ def _timer(worker: Worker) -> Callable[[], Turn]:
 
 
 def time_here(contenders: Mapping[str, Callable[[], int]], rounds: int) -> list[Timing]:
-    """The same within this process, for contenders that need none of their own.
+    """Times contenders within this process.
 
     Args:
-      contenders: each does some units of work and says how many.
-      rounds: timed turns of each; a first turn comes before and apart.
+      contenders: each does some units of work and returns their number.
+      rounds: timed turns of each; a first turn is not one of them.
 
     Returns:
-      Timings of one unit.
+      Timings per unit.
     """
 
     def timer(run: Callable[[], int]) -> Callable[[], Turn]:
@@ -210,13 +210,13 @@ def time_here(contenders: Mapping[str, Callable[[], int]], rounds: int) -> list[
 
 @contextmanager
 def one_worker(environment: Mapping[str, str] = {}) -> Iterator[Callable[..., Any]]:
-    """A fresh process to call functions in.
+    """Starts a process to call functions in.
 
     Args:
       environment: variables on top of ours.
 
     Yields:
-      A function of "module:function" and keyword arguments.
+      A function that takes "module:function" and keyword arguments.
     """
     with Worker(environment) as worker:
         yield lambda function, **arguments: worker.ask(

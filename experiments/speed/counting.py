@@ -1,7 +1,7 @@
 """Operations and bytes of a program, counted from what JAX traces.
 
-The model behind the bytes: products and convolutions read their operands from memory
-and write their results; whatever is element-wise happens on the way and moves nothing.
+The model of the bytes: products and convolutions read their operands from memory and
+write their results; element-wise work happens on the way and moves nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
-# Of one element of the result; a multiplication and an addition are two.
+# Operations per element of the result; a multiplication and an addition are two.
 ELEMENTWISE = frozenset(
     "abs add add_any and clamp cos div eq erf exp expm1 ge gt integer_pow le log log1p "
     "logistic lt max min mul ne neg not or pow rem rsqrt select_n sign sin sqrt square "
@@ -23,15 +23,15 @@ WINDOWS = {
     "refusion_gather": 9,
     "refusion_spread_transposed": 9,
 }
-# Of one element of the second operand.
+# Operations per element of the second operand.
 TAP_PRODUCTS = ("refusion_tap_products", 18)
 
 
 class Count(NamedTuple):
-    """What a program does.
+    """The work of a program.
 
     Attributes:
-      operations: arithmetic ones; an exponential or a square root is one.
+      operations: arithmetic; an exponential or a square root counts as one.
       bytes: read and written by products and convolutions.
     """
 
@@ -40,17 +40,17 @@ class Count(NamedTuple):
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> Count:
-    """Counts one call.
+    """Counts the work of one call.
 
     Args:
-      function: that can be traced.
+      function: any that JAX can trace.
       *arguments: arrays, or trees of them.
 
     Returns:
-      The count; loops are counted as often as they run.
+      The count; the body of a loop counts as often as it runs.
 
     Raises:
-      ValueError: if it has a loop whose end depends on values.
+      ValueError: if a loop ends depending on values.
     """
     return _of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr)
 
@@ -73,8 +73,8 @@ def _of_equation(equation: core.JaxprEqn) -> Count:
             times * sum(x.operations for x in inner),
             times * sum(x.bytes for x in inner),
         )
-    operands = [x.aval for x in equation.invars]
-    results = [x.aval for x in equation.outvars]
+    operands: list[Any] = [x.aval for x in equation.invars]
+    results: list[Any] = [x.aval for x in equation.outvars]
     if name in ELEMENTWISE:
         return Count(_size(results), 0)
     if name.startswith("reduce_"):

@@ -1,4 +1,4 @@
-"""Part `inference`: one pair fused, against PyTorch and ONNX Runtime."""
+"""Part `inference`: fusing one pair, against PyTorch and ONNX Runtime."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ TARGETS = {
 
 
 def contenders(folder: Path) -> list[Entry]:
-    """Everyone who can fuse the folder's pictures.
+    """Lists everything that can fuse the folder's pictures.
 
     Args:
       folder: with weights and pictures.
@@ -44,7 +44,7 @@ def contenders(folder: Path) -> list[Entry]:
 
 
 def prepare(settings: Settings, folder: Path, height: int, width: int) -> list[Entry]:
-    """Writes what the contenders read.
+    """Writes the contenders' inputs.
 
     Args:
       settings: of the command line.
@@ -52,7 +52,7 @@ def prepare(settings: Settings, folder: Path, height: int, width: int) -> list[E
       height, width: of the pictures.
 
     Returns:
-      The contenders that are asked for and can run.
+      The contenders that are selected and can run.
     """
     material.write_weights(folder, settings.weights)
     material.write_pair(folder, 1, height, width)
@@ -68,13 +68,13 @@ def prepare(settings: Settings, folder: Path, height: int, width: int) -> list[E
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Seconds a picture.
+    """Measures the seconds per picture.
 
     Args:
       settings: of the command line.
 
     Returns:
-      One table a size.
+      One table per size.
     """
     tables = []
     for height, width in settings.sizes:

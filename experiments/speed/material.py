@@ -1,6 +1,7 @@
-"""Pictures and parameters that all contenders of a contest are given."""
+"""Writes the pictures and parameters that all contenders of a contest read."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,10 +14,10 @@ LEARNING_RATE = 1e-4
 
 
 def write_weights(folder: Path, fusion_weights: str | None = None) -> None:
-    """The three networks, fresh, F's replaced where weights are given.
+    """Writes the three networks with fresh parameters, or F's with those given.
 
     Args:
-      folder: that exists.
+      folder: an existing one.
       fusion_weights: as `weights.store.load_any_weights` takes it.
     """
     params = networks.init_params(jax.random.key(0))
@@ -28,13 +29,13 @@ def write_weights(folder: Path, fusion_weights: str | None = None) -> None:
 
 
 def write_pair(folder: Path, batch: int, height: int, width: int) -> None:
-    """Sources to fuse.
+    """Writes a pair to fuse.
 
     Args:
-      folder: that exists.
+      folder: an existing one.
       batch, height, width: of the pictures.
     """
-    sources = {
+    sources: dict[str, Any] = {
         f"source_{name}": scenes(seed, batch, height, width)
         for seed, name in enumerate("ab")
     }
@@ -42,13 +43,13 @@ def write_pair(folder: Path, batch: int, height: int, width: int) -> None:
 
 
 def write_batches(folder: Path, batch: int, size: int) -> None:
-    """An inner and an outer batch to train on.
+    """Writes an inner and an outer batch to train on.
 
     Args:
-      folder: that exists.
+      folder: an existing one.
       batch, size: square pictures.
     """
-    pictures = {
+    pictures: dict[str, Any] = {
         f"{name}_{source}": scenes(10 * place + seed, batch, size, size)
         for place, name in enumerate(("inner", "outer"))
         for seed, source in enumerate("ab")
@@ -57,7 +58,7 @@ def write_batches(folder: Path, batch: int, size: int) -> None:
 
 
 def scenes(seed: int, batch: int, height: int, width: int) -> np.ndarray:
-    """Smooth noise of three scales over the whole range.
+    """Draws smooth noise of three scales over the whole range.
 
     Args:
       seed: of the noise.
@@ -74,4 +75,4 @@ def scenes(seed: int, batch: int, height: int, width: int) -> np.ndarray:
         fine = coarse.repeat(block, axis=1).repeat(block, axis=2)
         total += fine[:, :height, :width]
     low, high = total.min(), total.max()
-    return np.float32((total - low) / (high - low))[..., None]
+    return ((total - low) / (high - low)).astype(np.float32)[..., None]

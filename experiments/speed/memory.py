@@ -1,4 +1,4 @@
-"""Part `memory`: what contenders' processes hold, XLA's account of the meta-step."""
+"""Part `memory`: memory of the contenders' processes, XLA's plan of the meta-step."""
 
 import sys
 
@@ -12,14 +12,14 @@ RUNS = 3
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Peak memory of fusing and of training steps; bytes that XLA plans for.
+    """Measures the peak memory of fusing and of training, and the bytes XLA plans for.
 
     Args:
       settings: of the command line.
 
     Returns:
-      One table a size, one of what grows with the size, one a step, one of the modes
-      of the meta-gradient.
+      One table per size, one of the growth with the size, one per step, one of the
+      modes of the meta-gradient.
     """
     tables = []
     of_sizes: dict[int, list[Row]] = {}
@@ -54,14 +54,14 @@ NOTES = (
 
 
 def peaks(entries: list[Entry], pixels: int) -> list[Row]:
-    """Bytes a pixel, each contender alone.
+    """Measures the bytes per pixel of each contender alone.
 
     Args:
       entries: of a contest.
       pixels: of its pictures.
 
     Returns:
-      One row a contender.
+      One row per contender.
     """
     rows: list[Row] = []
     for entry in entries:
@@ -86,18 +86,18 @@ def peaks(entries: list[Entry], pixels: int) -> list[Row]:
                 "contender": entry.name,
                 "first run, MiB": first / 2**20,
                 "later runs, MiB": later / 2**20,
-                "bytes a pixel": later / pixels,
-                "ratio": later / (rows[0]["bytes a pixel"] * pixels) if rows else 1.0,
+                "bytes per pixel": later / pixels,
+                "ratio": later / (rows[0]["bytes per pixel"] * pixels) if rows else 1.0,
             }
         )
     return rows
 
 
 def further_pixels(of_sizes: dict[int, list[Row]]) -> Table:
-    """What memory grows by: base costs of a library and of its compiler drop out.
+    """Computes the memory per further pixel, free of a library's base cost.
 
     Args:
-      of_sizes: rows of `peaks` by pixels, of at least two sizes.
+      of_sizes: rows of `peaks` by number of pixels, of at least two sizes.
 
     Returns:
       A table.
@@ -105,7 +105,7 @@ def further_pixels(of_sizes: dict[int, list[Row]]) -> Table:
     few, many = min(of_sizes), max(of_sizes)
     pairs = list(zip(of_sizes[few], of_sizes[many], strict=True))
     growths = [
-        (b["bytes a pixel"] * many - a["bytes a pixel"] * few) / (many - few)
+        (b["bytes per pixel"] * many - a["bytes per pixel"] * few) / (many - few)
         for a, b in pairs
     ]
     return Table(
@@ -123,7 +123,7 @@ def further_pixels(of_sizes: dict[int, list[Row]]) -> Table:
 
 
 def with_target(rows: list[Row], targets: dict[str, float]) -> list[Row]:
-    """Rows with the column of targets.
+    """Adds the column of targets to rows.
 
     Args:
       rows: of `peaks`.
@@ -144,7 +144,7 @@ def with_target(rows: list[Row], targets: dict[str, float]) -> list[Row]:
 
 
 def temporaries(folder: str) -> Table:
-    """XLA's account of the meta-step in its two exact modes.
+    """Reports the memory XLA plans for the meta-step in its two exact modes.
 
     Args:
       folder: with weights and batches.

@@ -14,10 +14,10 @@ SINGLE_STEP_MODES = ("exact", "first_order", "finite_difference", "stopped")
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Each mode with one inner step; `reverse`, which alone can, with more.
+    """Measures each mode with one inner step, and `reverse`, the only one, with more.
 
     Args:
-      settings: of the command line, with the most inner steps.
+      settings: of the command line.
 
     Returns:
       One table.

@@ -1,7 +1,6 @@
-"""Our own contenders; each runs in a process of its own, see `worker`."""
+"""Contenders of this package; each runs in a process of its own, see `worker`."""
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.state import (
+    Pairs,
     Rates,
     TrainState,
     init_state,
@@ -37,7 +37,7 @@ FIRST_MOMENT_SHARE = 0.1
 
 
 def read_params(folder: str) -> networks.NetsParams:
-    """The folder's parameters on the device."""
+    """Reads the folder's parameters onto the device."""
     trees = load_weights(f"{folder}/{files.WEIGHTS}").trees
     return jax.tree.map(jnp.asarray, networks.NetsParams(**trees))
 
@@ -57,7 +57,7 @@ class Inference:
         self._sources = [jnp.asarray(inputs[x]) for x in ("source_a", "source_b")]
 
     def first(self) -> dict[str, np.ndarray]:
-        """The fused pictures."""
+        """Returns the fused pictures."""
         return {"fused": np.concatenate([np.asarray(x) for x in self._fuse()])}
 
     def run(self) -> None:
@@ -86,7 +86,7 @@ _forward = jax.jit(networks.fuse)
 
 
 class Training:
-    """A step of the trainer on fixed batches, one step a call.
+    """A step of the trainer on fixed batches, one step per call.
 
     Attributes:
       update: (state, inner batch, outer batch) -> (state, scalars), jitted.
@@ -114,7 +114,7 @@ class Training:
             nets = nets.divided(mesh)
         rate = float(inputs["learning_rate"])
         optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
-        common = {
+        common: dict[str, Any] = {
             "objectives": Objectives(nets=nets),
             "optimizers": optimizers,
             "rates": Rates(rate, rate, rate, 1.0),
@@ -132,7 +132,7 @@ class Training:
         )
         self._batches = jax.device_put(
             [
-                pairs_of(Batch(inputs[f"{x}_a"], inputs[f"{x}_b"]))
+                pairs_of(Batch(*(jnp.asarray(inputs[f"{x}_{side}"]) for side in "ab")))
                 for x in ("inner", "outer")
             ],
             everywhere,
@@ -140,13 +140,13 @@ class Training:
         self._step = step
 
     @property
-    def arguments(self) -> tuple[TrainState, Batch, Batch]:
-        """Of the next step."""
+    def arguments(self) -> tuple[TrainState, Pairs, Pairs]:
+        """Arguments of the next step."""
         inner, outer = self._batches
         return self._state, inner, outer
 
     def first(self) -> dict[str, np.ndarray]:
-        """Losses and gradients of the first step, each named."""
+        """Returns the losses and gradients of the first step, by name."""
         scalars = self._advance()
         values = {
             name: np.asarray(scalars[name])
@@ -162,23 +162,23 @@ class Training:
         }
 
     def run(self) -> None:
-        """One step."""
+        """Makes one step."""
         self._advance()
 
     def compile(self) -> tuple[float, int]:
-        """Seconds to compile the step, and bytes of temporaries in it."""
+        """Returns the seconds to compile the step, and the bytes of its temporaries."""
         with jax.default_matmul_precision("highest"):
             return _compile(self.update, *self.arguments)
 
     def _advance(self) -> Scalars:
-        # Meta-gradients are too small for TF32; the trainer runs its steps so as well.
+        # Meta-gradients are too small for TF32; the trainer does the same.
         with jax.default_matmul_precision("highest"):
             self._state, scalars = self.update(*self.arguments)
         return jax.block_until_ready(scalars)
 
 
 def _fusion_update(
-    state: TrainState, batch: Batch, _: Batch, **options: Any
+    state: TrainState, batch: Pairs, _: Pairs, **options: Any
 ) -> tuple[TrainState, Scalars]:
     return fusion_update(state, batch, **options)
 
@@ -188,11 +188,14 @@ def _grads(first_moment: Params) -> np.ndarray:
     return files.flat(leaves) / FIRST_MOMENT_SHARE
 
 
-def _compile(function: Callable[..., Any], *args: Any) -> tuple[float, int]:
+def _compile(function: jax.stages.Wrapped, *args: Any) -> tuple[float, int]:
     started = time.perf_counter()
     compiled = function.lower(*args).compile()
     seconds = time.perf_counter() - started
-    return seconds, compiled.memory_analysis().temp_size_in_bytes
+    memory = compiled.memory_analysis()
+    if memory is None:
+        raise RuntimeError("expected XLA's plan of memory, got none from this device.")
+    return seconds, memory.temp_size_in_bytes
 
 
 def compile_step(folder: str, step: str, **options: Any) -> dict[str, float]:
@@ -202,7 +205,7 @@ def compile_step(folder: str, step: str, **options: Any) -> dict[str, float]:
       folder, step, **options: of `Training`.
 
     Returns:
-      "seconds" it took, and bytes of "temporaries".
+      "seconds" to compile, and bytes of "temporaries".
     """
     training = Training(folder, step, divided=False, **options)
     seconds, temporaries = training.compile()

@@ -1,20 +1,20 @@
-"""Plots of what grows: one panel a table, beside the JSON."""
+"""Plots of cost against size, one panel per table."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from speed.results import Row, Table
 
-# Of a table's columns: what its panel runs over, and what tells its lines apart.
+# The column on a panel's horizontal axis, and the one that separates its lines.
 PANELS = {"megapixels": None, "batch": "work", "inner steps": "mode"}
 
 
 def draw(tables: Sequence[Table], path: Path) -> None:
-    """Draws seconds and memory against size, both axes logarithmic.
+    """Draws seconds and memory against size, on logarithmic axes.
 
     Args:
       tables: of part `scale` or `modes`.
-      path: of the SVG file; two runs over the same tables give the same bytes.
+      path: of the SVG file; the same tables always give the same bytes.
     """
     import matplotlib as mpl
 

@@ -1,4 +1,4 @@
-"""Tables of results, as JSON and as Markdown, with the machine that gave them."""
+"""Tables of results, as JSON and as Markdown, with the machine they come from."""
 
 import json
 import os
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Table(NamedTuple):
-    """Figures of one kind.
+    """A table of results.
 
     Attributes:
       title: what was measured.
@@ -38,17 +38,17 @@ def contest_table(
     targets: Mapping[str, float] = {},
     differences_of: str = "values",
 ) -> Table:
-    """A contest, each contender against the first.
+    """Makes the table of a contest, each contender compared with the first.
 
     Args:
-      title: what they did.
+      title: of the table.
       outcome: of `contest.compete`.
-      unit: what a run does, "picture" or "step".
-      targets: how many times as long as the first each must at least take, by name.
+      unit: of work, "picture" or "step".
+      targets: least ratio to the first contender's time, by name.
       differences_of: what was compared, for the note.
 
     Returns:
-      One row a contender.
+      One row per contender.
     """
     largest = {
         name: max(of_values.values(), default=0.0)
@@ -66,11 +66,11 @@ def contest_table(
 def timing_rows(
     timings: Sequence[Timing], unit: str, targets: Mapping[str, float] = {}
 ) -> list[Row]:
-    """One row a contender; ratios are to the first's median.
+    """Makes one row per contender; ratios are to the first one's median.
 
     Args:
       timings: of the rounds.
-      unit: what a run does.
+      unit: of work, "picture" or "step".
       targets: least ratio by name.
 
     Returns:
@@ -79,7 +79,7 @@ def timing_rows(
     return [
         {
             "contender": timing.name,
-            f"seconds a {unit}": timing.median,
+            f"seconds per {unit}": timing.median,
             "lowest": min(timing.seconds),
             "highest": max(timing.seconds),
             "ratio": timing.median / timings[0].median,
@@ -95,7 +95,7 @@ def timing_rows(
 
 
 def to_markdown(table: Table) -> str:
-    """A table with its title and notes.
+    """Formats a table with its title and notes.
 
     Args:
       table: at least one row.
@@ -114,7 +114,7 @@ def to_markdown(table: Table) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Three significant digits, without an exponent where there can be none."""
+    """Rounds to three significant digits, without an exponent for large numbers."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -125,7 +125,7 @@ def _cell(value: Any) -> str:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, operating system, versions, commit, load."""
+    """Collects processor, cores, operating system, versions, commit and load."""
     versions = {}
     for library in LIBRARIES:
         try:
@@ -179,13 +179,13 @@ def write(
     rounds: int,
     before: Mapping[str, Any],
 ) -> str:
-    """Writes `out` as JSON, and Markdown beside it.
+    """Writes tables as JSON, and as Markdown beside it.
 
     Args:
-      out: the JSON file; folders are made.
-      part: what was measured.
-      tables: the results.
-      rounds: what the medians are over.
+      out: the JSON file; missing folders are made.
+      part: of the benchmark.
+      tables: its results.
+      rounds: turns behind each median.
       before: `describe_machine` before the first round.
 
     Returns:
@@ -201,7 +201,7 @@ def write(
     versions = ", ".join(f"{name} {v}" for name, v in before["versions"].items())
     head = (
         f"`python experiments/benchmark.py {part}`: medians of {rounds} interleaved "
-        "round(s); first runs, which load and compile, come before and apart. "
+        "round(s), after a first run that loads and compiles. "
         f"{before['processor']}, cores: {before['cores']}, {before['system']}; "
         f"Python {before['python']}, {versions}; commit {before['commit']}; load "
         f"{before['load']:.1f} before, {after:.1f} after.\n"
@@ -211,26 +211,3 @@ def write(
     out.write_text(json.dumps(content, indent=2) + "\n")
     out.with_suffix(".md").write_text(markdown)
     return markdown
-
-
-def replace_block(text: str, part: str, markdown: str) -> str:
-    """Puts new tables where a page has those of an earlier run.
-
-    Args:
-      text: of the page; a block is between `<!-- benchmark PART -->` and
-        `<!-- end of PART -->`.
-      part: whose block.
-      markdown: what `write` returned.
-
-    Returns:
-      The new text.
-
-    Raises:
-      ValueError: if there is no such block.
-    """
-    start, end = f"<!-- benchmark {part} -->", f"<!-- end of {part} -->"
-    before, found, rest = text.partition(start)
-    _, also_found, after = rest.partition(end)
-    if not found or not also_found:
-        raise ValueError(f"expected {start} and {end} in the page, got neither or one.")
-    return f"{before}{start}\n{markdown}{end}{after}"

@@ -1,4 +1,4 @@
-"""Part `roofline`: F and the training steps against what the device can do."""
+"""Part `roofline`: F and the training steps against the limits of the device."""
 
 import statistics
 import time
@@ -20,14 +20,14 @@ from speed.results import Row, Table
 from speed.settings import Settings, scratch
 from speed.training import BATCH, SIZE
 
-# The ceilings: a product of two square matrices, a pass over an array in main memory.
+# Ceilings are measured by a product of square matrices and a pass over an array.
 CPU_SIDE, SIDE = 2048, 8192
 PASS_FLOATS = 1 << 27
 STEPS = ("fusion", "meta")
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Counts, times and ceilings, on one device.
+    """Counts and times the work, on one device.
 
     Args:
       settings: of the command line; the first of its sizes is fused.
@@ -60,16 +60,16 @@ def measure(settings: Settings) -> list[Table]:
 def in_worker(
     settings: Settings, function: str, write: Callable[[Path], None], **options: str
 ) -> dict[str, float]:
-    """Calls `forward` or `training_step` in a process and with a folder of its own.
+    """Calls `forward` or `training_step` in a process and a folder of its own.
 
     Args:
       settings: of the command line.
       function: its name.
-      write: the pictures, into a folder.
+      write: writes the pictures into a folder.
       **options: of the function.
 
     Returns:
-      What it does.
+      The counts and seconds of the work.
     """
     with scratch() as folder, one_worker(HUGE_PAGES) as call:
         material.write_weights(folder)
@@ -83,7 +83,7 @@ def in_worker(
 
 
 def row(name: str, line: dict[str, float], found: dict[str, Any]) -> Row:
-    """A line of the table.
+    """Makes a row of the table.
 
     Args:
       name: of the work.
@@ -91,7 +91,7 @@ def row(name: str, line: dict[str, float], found: dict[str, Any]) -> Row:
       found: of `ceilings`.
 
     Returns:
-      Counts, the floor, and how near to it the work comes.
+      Counts, the floor, and how close the work comes to it.
     """
     floors = {
         "operations": line["operations"] / found["operations"],
@@ -107,19 +107,19 @@ def row(name: str, line: dict[str, float], found: dict[str, Any]) -> Row:
         "floor, ms": 1e3 * floors[bound],
         "bound by": bound,
         "measured, ms": 1e3 * line["seconds"],
-        "a second": 1 / line["seconds"],
+        "per second": 1 / line["seconds"],
         "floor / measured": floors[bound] / line["seconds"],
     }
 
 
 def ceilings(rounds: int) -> dict[str, Any]:
-    """What the device does at best; runs in a worker.
+    """Measures the best the device can do; runs in a worker.
 
     Args:
-      rounds: that medians are of.
+      rounds: runs behind each median.
 
     Returns:
-      "operations" and "bytes" a second, and the name of the "device".
+      "operations" and "bytes" per second, and the name of the "device".
     """
     side = CPU_SIDE if jax.default_backend() == "cpu" else SIDE
     matrix = jnp.ones((side, side), jnp.float32)
@@ -135,11 +135,11 @@ def ceilings(rounds: int) -> dict[str, Any]:
 
 
 def forward(folder: str, rounds: int) -> dict[str, float]:
-    """F on one pair, one jitted call; runs in a worker.
+    """Measures F on one pair, in one jitted call; runs in a worker.
 
     Args:
       folder: with weights and a pair.
-      rounds: that the median is of.
+      rounds: runs behind the median.
 
     Returns:
       Seconds, operations and bytes.
@@ -152,12 +152,12 @@ def forward(folder: str, rounds: int) -> dict[str, float]:
 
 
 def training_step(folder: str, step: str, rounds: int) -> dict[str, float]:
-    """A training step; runs in a worker.
+    """Measures a training step; runs in a worker.
 
     Args:
       folder: with weights and batches.
       step: "fusion" or "meta".
-      rounds: that the median is of.
+      rounds: runs behind the median.
 
     Returns:
       As `forward`.
@@ -175,7 +175,7 @@ def of_program(
     Args:
       function: of `jax.jit`.
       arguments: its own.
-      rounds: that the median is of.
+      rounds: runs behind the median.
 
     Returns:
       As `forward`.
@@ -195,7 +195,7 @@ def of_program(
 def median_seconds(
     function: Callable[..., Any], arguments: tuple[Any, ...], rounds: int
 ) -> float:
-    """Of so many calls, after one that is not timed."""
+    """Times calls, after one that is not timed."""
     jax.block_until_ready(function(*arguments))
     seconds = []
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Part `precision`: what less than float32 changes in fused pictures, and its speed."""
+"""Part `precision`: how lower precision changes fused pictures, and its speed."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from speed.settings import Settings
 
 
 def measure(settings: Settings) -> list[Table]:
-    """8-bit pictures in every precision against those in float32.
+    """Compares 8-bit pictures of every precision with those of float32.
 
     Args:
       settings: of the command line; `weights`, `source_a` and `source_b` are needed.
@@ -53,7 +53,7 @@ def measure(settings: Settings) -> list[Table]:
                 "mean difference": float(errors.mean()),
                 "largest": int(errors.max()),
                 "more than one level": float((errors > 1).mean()),
-                "seconds a picture": timing.median,
+                "seconds per picture": timing.median,
             }
         )
     note = "Differences from float32 in levels of 0..255, after stretch and rounding."

@@ -1,22 +1,23 @@
-"""Interleaved rounds, and the values that contenders must agree on before them."""
+"""Interleaved rounds, and a check beforehand that contenders compute the same."""
 
 import statistics
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-Values = Mapping[str, np.ndarray]
+Values = Mapping[str, npt.ArrayLike]
 Result = TypeVar("Result")
 
 
 class Turn(NamedTuple):
-    """What a unit of work took.
+    """The time of one unit of work.
 
     Attributes:
       seconds: by the clock.
-      cpu_seconds: of all threads of the process; where other programs run, clocks count
-        those as well.
+      cpu_seconds: of all threads of the process; other programs do not add to them, as
+        they do to the clock.
     """
 
     seconds: float
@@ -24,12 +25,12 @@ class Turn(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What the rounds gave for one contender.
+    """The times of one contender.
 
     Attributes:
       name: of the contender.
       first: seconds of its first run, which loads and compiles.
-      turns: one a round.
+      turns: one per round.
     """
 
     name: str
@@ -38,22 +39,22 @@ class Timing(NamedTuple):
 
     @property
     def seconds(self) -> list[float]:
-        """Of a unit of work by the clock, one entry a round."""
+        """Seconds per unit of work by the clock, one entry per round."""
         return [turn.seconds for turn in self.turns]
 
     @property
     def median(self) -> float:
-        """Median seconds of a unit of work."""
+        """Median seconds per unit of work."""
         return statistics.median(self.seconds)
 
     @property
     def median_cpu(self) -> float:
-        """Median CPU seconds of a unit of work."""
+        """Median CPU seconds per unit of work."""
         return statistics.median(turn.cpu_seconds for turn in self.turns)
 
 
 class Check(NamedTuple):
-    """How far a value may lie from the reference's.
+    """How far a value may lie from that of the reference.
 
     Attributes:
       limit: the largest difference that passes.
@@ -64,8 +65,8 @@ class Check(NamedTuple):
     limit: float
     relative: bool
 
-    def difference(self, value: np.ndarray, reference: np.ndarray) -> float:
-        """The difference that the limit is for; infinite if shapes differ."""
+    def difference(self, value: npt.ArrayLike, reference: npt.ArrayLike) -> float:
+        """Returns the difference to limit; infinite if the shapes differ."""
         if np.shape(value) != np.shape(reference):
             return float("inf")
         error = np.ravel(value).astype(np.float64) - np.ravel(reference)
@@ -77,14 +78,14 @@ class Check(NamedTuple):
 def interleave(
     contenders: Mapping[str, Callable[[], Result]], rounds: int
 ) -> dict[str, list[Result]]:
-    """Times contenders in turns, so that a noisy minute meets all of them.
+    """Runs contenders in turns, so that a noisy minute slows all of them.
 
     Args:
-      contenders: each does its work once and says what it took.
-      rounds: how often each has its turn.
+      contenders: each does its work once and returns the time.
+      rounds: turns of each.
 
     Returns:
-      What each took, one entry a round.
+      The results of each, one entry per round.
     """
     turns: dict[str, list[Result]] = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -96,7 +97,7 @@ def interleave(
 def check_values(
     name: str, values: Values, reference: Values, checks: Mapping[str, Check]
 ) -> dict[str, float]:
-    """Refuses a contender that computes something else.
+    """Raises unless a contender computes what the reference does.
 
     Args:
       name: of the contender.

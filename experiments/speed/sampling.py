@@ -1,4 +1,4 @@
-"""Part `data`: the two samplers against the training steps that they feed."""
+"""Part `data`: the two samplers against the training steps they feed."""
 
 import sys
 from collections.abc import Callable
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.data.crops import epoch_order
-from refusion_jax.data.device_batches import draw_batch, pack
+from refusion_jax.data.device_batches import PairSet, draw_batch, pack
+from refusion_jax.data.sources import Luminances
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.program import Program, make_learner
 from refusion_jax.training.schedule import Dispatch
@@ -23,24 +24,25 @@ TRAINING_STEPS = 2
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Steps per second of sampling and of training, batch 4 of 128 x 128.
+    """Measures the steps per second of sampling and of training, batch 4 of 128 x 128.
 
     Args:
       settings: of the command line.
 
     Returns:
-      One table; shares above 1 say that the sampler is faster than what it feeds.
+      One table; shares above 1 mean that the sampler is faster than what it feeds.
     """
     generator = np.random.default_rng(0)
-    pairs = [
-        tuple(generator.integers(0, 256, (HEIGHT, WIDTH), np.uint8) for _ in "ab")
-        for _ in range(PAIRS)
-    ]
+
+    def picture() -> np.ndarray:
+        return generator.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+
+    pairs = [(picture(), picture()) for _ in range(PAIRS)]
     config = with_fields(preset("paper"), {"meta_steps": 2, "fusion_steps": 2})
     learner, mesh = make_learner(config)
     program = Program(learner, config, mesh, pairs, pairs[:1])
     stages = {stage.name: stage for stage in learner.stages}
-    # Run on a copy each time: a step takes the memory of the state that it is given.
+    # Run on a copy each time, since a step reuses the memory of its state.
     state = program.init_state()
 
     def train(stage: str) -> Callable[[], int]:
@@ -68,27 +70,27 @@ def measure(settings: Settings) -> list[Table]:
     rows: list[Row] = [
         {
             "contender": timing.name,
-            "steps a second": 1 / timing.median,
+            "steps per second": 1 / timing.median,
             "times the fusion step's": fusion / timing.median,
             "two batches, times the meta-step's": meta / 2 / timing.median,
         }
         for timing in timings[2:]
     ]
     rows += [
-        {"contender": timing.name, "steps a second": 1 / timing.median}
+        {"contender": timing.name, "steps per second": 1 / timing.median}
         for timing in timings[:2]
     ]
     return [Table(f"Sampling from {PAIRS} pairs of {WIDTH} x {HEIGHT}", rows, notes)]
 
 
-def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
+def _device_sampler(pairs: list[Luminances], crop_size: int) -> Callable[[], int]:
     pair_set = pack(pairs)
     key = jax.random.key(0)
     order = epoch_order(key, 0, len(pairs)).all
 
     @jax.jit
-    def draw_all(pair_set: object, order: object) -> object:
-        def draw(_: None, step: object) -> tuple[None, object]:
+    def draw_all(pair_set: PairSet, order: jax.Array) -> jax.Array:
+        def draw(_: None, step: jax.Array) -> tuple[None, jax.Array]:
             batch = draw_batch(
                 pair_set,
                 key,
@@ -99,7 +101,7 @@ def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
                 count=4,
                 crop_size=crop_size,
             )
-            # Something of every pixel must leave the loop, or nothing is drawn.
+            # Every pixel must contribute to the result, or XLA draws nothing.
             return None, batch.source_a.sum() + batch.source_b.sum()
 
         return jax.lax.scan(draw, None, jnp.arange(SAMPLER_STEPS))[1]
@@ -111,7 +113,7 @@ def _device_sampler(pairs: list, crop_size: int) -> Callable[[], int]:
     return run
 
 
-def _stream(pairs: list, crop_size: int) -> Callable[[], int]:
+def _stream(pairs: list[Luminances], crop_size: int) -> Callable[[], int]:
     from refusion_jax.data.streamed_batches import StageReader
 
     key = jax.random.key(0)

@@ -1,4 +1,4 @@
-"""Part `scale`: our cost against pixels and batch."""
+"""Part `scale`: cost against picture size and batch size."""
 
 import statistics
 import sys
@@ -18,19 +18,19 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Time and memory as the work grows, each size in a process of its own.
+    """Measures time and memory as the work grows, each size in its own process.
 
     Args:
-      settings: of the command line, with the largest sizes.
+      settings: of the command line.
 
     Returns:
-      Tables of pixels and of batches.
+      One table for picture sizes, one for batch sizes.
     """
     return [pixels(settings), batches(settings)]
 
 
 def pixels(settings: Settings) -> Table:
-    """F on one pair of growing size.
+    """Measures F on one pair of growing size.
 
     Args:
       settings: of the command line.
@@ -54,7 +54,7 @@ def pixels(settings: Settings) -> Table:
 
 
 def batches(settings: Settings) -> Table:
-    """F and the fusion step on batches of growing size.
+    """Measures F and the fusion step on batches of growing size.
 
     Args:
       settings: of the command line.
@@ -84,14 +84,14 @@ def batches(settings: Settings) -> Table:
 
 
 def table_of(title: str, cases: Mapping[str, Callable[[], Row]]) -> Table:
-    """A table of costs. What a machine is too small for does not lose the rest.
+    """Makes a table of costs, without the cases a machine is too small for.
 
     Args:
       title: what was measured.
-      cases: by name, what measures a row.
+      cases: functions that each measure one row, by name.
 
     Returns:
-      A table whose notes name the cases that failed.
+      A table; its notes name the cases that failed.
 
     Raises:
       RuntimeError: if all of them did.
@@ -109,25 +109,25 @@ def table_of(title: str, cases: Mapping[str, Callable[[], Row]]) -> Table:
 
 
 UNITS = (
-    "Peak: resident memory of later runs, compilation not among them, less what the "
-    "process held before its first run. Steps run as train.py runs them."
+    "Peak: resident memory of the runs after the first, which compiles, less what the "
+    "process held before it. Steps run as train.py runs them."
 )
 
 
 def cost(
     settings: Settings, factory: str, folder: Path, pixels: int, **options: Any
 ) -> Row:
-    """Time and memory of one contender, in a process of its own.
+    """Measures the time and memory of one contender, in a process of its own.
 
     Args:
       settings: of the command line.
       factory: "module:function" of the contender.
       folder: with weights and pictures.
-      pixels: that it works on.
+      pixels: it works on.
       **options: of the factory.
 
     Returns:
-      Columns of a table, see UNITS.
+      Columns of the table; see UNITS.
     """
     print(f"benchmark: {factory}, {pixels} pixels, {options}", file=sys.stderr)
     with Worker(HUGE_PAGES if factory == OURS else {}) as worker:
@@ -145,7 +145,7 @@ def cost(
     return {
         "seconds": median,
         "first run": first,
-        "microseconds a pixel": 1e6 * median / pixels,
+        "microseconds per pixel": 1e6 * median / pixels,
         "peak, MiB": peak / 2**20,
-        "bytes a pixel": peak / pixels,
+        "bytes per pixel": peak / pixels,
     }

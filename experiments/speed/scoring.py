@@ -1,4 +1,4 @@
-"""Part `metrics`: fused pictures scored, against NumPy, SciPy and scikit-image."""
+"""Part `metrics`: scoring fused pictures, against NumPy, SciPy and scikit-image."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ PEER = "the same in NumPy, SciPy, scikit-image"
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Seconds to score one picture of 640 x 480, on 8-bit levels.
+    """Measures the seconds to score one picture of 640 x 480, on 8-bit levels.
 
     Args:
       settings: of the command line.

@@ -1,4 +1,4 @@
-"""What the command line says, for all parts."""
+"""The settings of the command line, for all parts."""
 
 import re
 import tempfile
@@ -11,16 +11,16 @@ from speed.contest import Entry
 
 
 class Settings(NamedTuple):
-    """How much is measured.
+    """What to measure.
 
     Attributes:
       rounds: timed turns of each contender.
-      only: pattern of the contenders' names; the first of a contest stays anyway.
-      weights: F's, as `weights.store.load_model` takes them; None: fresh ones.
+      only: pattern of contenders' names; the first of a contest always runs.
+      weights: of F, as `weights.store.load_model` takes them; None: fresh ones.
       source_a, source_b: folders of pictures for `precision`.
       sizes: (height, width) of the pictures of `inference` and `memory`.
-      max_megapixels, max_batch: where `scale` ends.
-      max_inner_steps: where `modes` ends.
+      max_megapixels, max_batch: largest case of `scale`.
+      max_inner_steps: largest case of `modes`.
     """
 
     rounds: int = 5
@@ -34,13 +34,13 @@ class Settings(NamedTuple):
     max_inner_steps: int = 8
 
     def select(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The first and those that are asked for."""
+        """Returns the first entry and those whose names match `only`."""
         first, *others = entries
         return [first, *(x for x in others if re.search(self.only, x.name))]
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """Makes a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="refusion_benchmark_") as folder:
         yield Path(folder)

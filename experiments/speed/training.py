@@ -24,7 +24,7 @@ FUSION_TARGETS = {FUSION_EAGER: 2}
 
 
 def meta_contenders(folder: Path) -> list[Entry]:
-    """Everyone who can do a meta-step on the folder's batches.
+    """Lists everything that can make a meta-step on the folder's batches.
 
     Args:
       folder: with weights and batches.
@@ -54,7 +54,7 @@ def meta_contenders(folder: Path) -> list[Entry]:
 
 
 def fusion_contenders(folder: Path) -> list[Entry]:
-    """Everyone who can do a fusion step on the folder's first batch.
+    """Lists everything that can make a fusion step on the folder's first batch.
 
     Args:
       folder: with weights and batches.
@@ -78,7 +78,7 @@ def fusion_contenders(folder: Path) -> list[Entry]:
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Seconds a step, batch 4 of 128 x 128.
+    """Measures the seconds per step, batch 4 of 128 x 128.
 
     Args:
       settings: of the command line.

@@ -1,12 +1,11 @@
-"""A process that holds one contender: requests and answers are lines of JSON.
+"""A process that holds one contender; requests and answers are lines of JSON.
 
 Each contender has a process of its own, because thread pools, allocators and JAX's
-devices are settings of a whole process. A contender is an object with
+devices are settings of a whole process. A contender is made by a function, given as
+"module:function", and has two methods:
 
-    first() -> dict of arrays   its first run, from the initial state: values to compare
-    run() -> None               one unit of work, finished when it returns
-
-made by a function that is named as "module:function".
+    first() -> dict of arrays   runs from the initial state, returns values to compare
+    run() -> None               does one unit of work, finished when it returns
 """
 
 import ctypes
@@ -24,7 +23,7 @@ import numpy as np
 
 
 class Session:
-    """What a request may ask for; the methods' arguments are the request's."""
+    """The requests, one method each; its arguments are those of the request."""
 
     def __init__(self) -> None:
         """Starts without a contender."""
@@ -35,7 +34,7 @@ class Session:
         self._contender = find(factory)(**arguments)
 
     def first(self, path: str) -> float:
-        """Runs it for the first time, stores its values, returns the seconds."""
+        """Runs the contender for the first time, stores its values, returns seconds."""
         started = time.perf_counter()
         values = self._contender.first()
         seconds = time.perf_counter() - started
@@ -44,10 +43,10 @@ class Session:
         return seconds
 
     def time(self, least_seconds: float) -> tuple[float, float]:
-        """Seconds and CPU seconds of a unit, from as many as fill the least seconds.
+        """Times units of work; returns seconds and CPU seconds per unit.
 
-        One unit goes before and is not timed: memory that was given back, or caches
-        that others have used since the last turn, are not this contender's cost.
+        One unit beforehand is not timed: memory given back since the last turn, and
+        caches used by others, are not this contender's cost.
         """
         gc.collect()
         self._contender.run()
@@ -62,11 +61,11 @@ class Session:
                 return elapsed / units, cpu_elapsed / units
 
     def call(self, function: str, arguments: dict[str, Any]) -> Any:
-        """Calls any function whose result JSON can hold."""
+        """Calls any function with a result JSON can hold."""
         return find(function)(**arguments)
 
     def memory(self) -> dict[str, int]:
-        """Bytes of main memory now, and at the peak; Linux only."""
+        """Returns bytes of main memory now, and at the peak; Linux only."""
         names = {"VmRSS": "now", "VmHWM": "peak"}
         lines = Path("/proc/self/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
@@ -75,13 +74,13 @@ class Session:
         }
 
     def forget_peak(self) -> None:
-        """Lets the peak start anew from what is held now; Linux only."""
+        """Resets the peak to what is held now; Linux only."""
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def give_memory_back() -> None:
-    """Leaves the machine's memory to the contender whose turn is next; glibc only."""
+    """Returns free memory to the system, for the next contender; glibc only."""
     gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
@@ -89,14 +88,14 @@ def give_memory_back() -> None:
 
 
 def find(name: str) -> Callable[..., Any]:
-    """The function that "module:function" names."""
+    """Returns the function of "module:function"."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)
 
 
 def main() -> None:
     """Answers requests until standard input ends."""
-    # Libraries may print: only answers go to where the answers are read.
+    # Libraries may print, so standard output is kept for answers alone.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     session = Session()
@@ -106,7 +105,7 @@ def main() -> None:
             result = getattr(session, request["method"])(**request["arguments"])
             answer = {"result": result}
         except Exception as error:
-            # Whatever it is, the process that asked decides what becomes of it.
+            # Any error is reported; the process that asked decides what to do.
             answer = {"error": str(error), "kind": type(error).__name__}
         print(json.dumps(answer), file=answers, flush=True)
 

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
         ("exact", "expected field=value,..., got 'exact' in 'exact'."),
         ("epochs=many", "expected epochs of type int, got 'many' in 'epochs=many'."),
         ("swap=2", "expected swap of type bool, got '2' in 'swap=2'."),
-        ("speed=1", "Unknown setting 'speed'. Choose from: dataset,"),
-        ("preset=best", "Unknown preset 'best'. Choose from: default, paper, authors."),
-        ("batch_size=0", "batch_size must be at least 1, got 0."),
+        ("speed=1", "expected a setting among dataset, data_dir,"),
+        ("preset=best", "expected a preset among default, paper, authors, got 'best'"),
+        ("batch_size=0", "expected batch_size of at least 1, got 0; change it."),
     ],
 )
 def test_a_bad_variant_is_one_sentence_before_anything_is_made(

@@ -14,7 +14,6 @@ from speed.contest import Entry, Worker, compete, time_here
 from speed.results import (
     Table,
     contest_table,
-    replace_block,
     timing_rows,
     to_markdown,
     write,
@@ -167,7 +166,7 @@ def test_a_contender_that_dies_or_fails_is_an_error(fakes, tmp_path):
 
 def test_memory_of_further_pixels_leaves_base_costs_out():
     def row(name, base, slope, pixels):
-        return {"contender": name, "bytes a pixel": base / pixels + slope}
+        return {"contender": name, "bytes per pixel": base / pixels + slope}
 
     of_sizes = {
         pixels: [row("ours", 1e8, 400, pixels), row("theirs", 5e7, 2000, pixels)]
@@ -200,7 +199,7 @@ def test_rows_compare_with_the_first():
     assert rows[0]["ratio"] == 1
     assert rows[1] == {
         "contender": "b",
-        "seconds a step": 6.0,
+        "seconds per step": 6.0,
         "lowest": 6.0,
         "highest": 6.0,
         "ratio": 3.0,
@@ -244,14 +243,6 @@ def test_results_are_written_as_json_and_markdown(tmp_path):
     assert out.with_suffix(".md").read_text() == markdown
     assert "medians of 3 interleaved round(s)" in markdown
     assert "P, cores: 2, S; Python 3, jax 1; commit abc; load 0.5 before" in markdown
-
-
-def test_a_page_gets_new_tables_in_their_block_alone():
-    page = "A\n<!-- benchmark x -->\nold\n<!-- end of x -->\nB\n"
-    changed = "A\n<!-- benchmark x -->\nnew\n<!-- end of x -->\nB\n"
-    assert replace_block(page, "x", "new\n") == changed
-    with pytest.raises(ValueError, match="expected <!-- benchmark y --> and"):
-        replace_block(page, "y", "new\n")
 
 
 @pytest.mark.parametrize(

@@ -70,4 +70,4 @@ def test_the_floor_is_the_slower_of_the_two_ceilings():
     }
     cells = row("F", line, {"operations": 4e9, "bytes": 3e9})
     assert (cells["floor, ms"], cells["bound by"]) == (2000, "operations")
-    assert (cells["floor / measured"], cells["a second"]) == (0.5, 0.25)
+    assert (cells["floor / measured"], cells["per second"]) == (0.5, 0.25)

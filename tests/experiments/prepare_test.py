@@ -126,4 +126,4 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number):
         process.kill()
     assert process.returncode == 128 + number
     assert errors.endswith("stopped, nothing is kept; the same command starts anew.\n")
-    assert not [path for path in data.rglob("*1.0.0*")]
+    assert not list(data.rglob("*1.0.0*"))

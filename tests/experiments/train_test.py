@@ -125,7 +125,7 @@ def test_flipped_bit_in_the_newest_checkpoint_is_named_and_the_one_before_is_use
     code, errors = finish(start(folder, workdir))
     assert code == 0, errors
     assert f"Checkpoint {steps[-1]} is damaged" in errors
-    assert f"Going on from step {steps[-2]}" in errors
+    assert f"Resuming from step {steps[-2]}" in errors
     assert_same_weights(workdir, uninterrupted)
 
 
@@ -141,7 +141,7 @@ def test_signal_saves_and_leaves_cleanly(folder, uninterrupted, number):
     assert "Traceback" not in errors
     code, errors = finish(start(folder, workdir, "--save_every=1000"))
     assert code == 0, errors
-    assert "Going on from step" in errors
+    assert "Resuming from step" in errors
     assert_same_weights(workdir, uninterrupted)
 
 
@@ -191,9 +191,9 @@ def test_bad_input_is_one_sentence(folder, tmp_path, spoil):
 def test_missing_folders_and_bad_values_are_one_sentence(folder, tmp_path):
     cases = {
         "--source_a=": "give --dataset, or --source_a and --source_b",
-        "--batch_size=0": "batch_size must be at least 1, got 0",
-        "--meta_gradient=maml": "meta_gradient must be one of exact",
-        "--inner_steps=2": "meta_gradient must be reverse when inner_steps is above 1",
+        "--batch_size=0": "expected batch_size of at least 1, got 0",
+        "--meta_gradient=maml": "expected meta_gradient among exact",
+        "--inner_steps=2": "expected meta_gradient reverse with inner_steps above 1",
     }
     for flag, expected in cases.items():
         code, errors = finish(start(folder, tmp_path / "run", flag))
