@@ -49,6 +49,56 @@ class ChosenPairs:
         return self._pairs[self._indices[index]]
 
 
+class JoinedPairs:
+    """Several sets one after the other, from which a run draws alike.
+
+    Attributes:
+      repeats: how often each pair counts, so that small sets weigh as much as large
+        ones: the size of the largest set over that of its own, rounded.
+
+    >>> JoinedPairs([[("a", "b")] * 6, [("c", "d")] * 2]).repeats
+    [1, 1, 1, 1, 1, 1, 3, 3]
+    """
+
+    def __init__(self, sets: Sequence[PairSource]) -> None:
+        """Joins the sets.
+
+        Args:
+          sets: at least one, none of them empty.
+        """
+        self._sets = sets
+        self._places = [(i, j) for i in range(len(sets)) for j in range(len(sets[i]))]
+        largest = max(len(pairs) for pairs in sets)
+        self.repeats = [round(largest / len(sets[i])) for i, _ in self._places]
+
+    def __len__(self) -> int:
+        """Returns the number of pairs, each counted once."""
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Luminances:
+        """Returns one pair."""
+        which, place = self._places[index]
+        return self._sets[which][place]
+
+
+def repeated(pairs: PairSource, indices: Sequence[int]) -> list[int]:
+    """Repeats indices of pairs as often as the pairs count.
+
+    Args:
+      pairs: any source; one with an attribute `repeats` says how often each counts,
+        in others each counts once.
+      indices: of some of the pairs.
+
+    Returns:
+      The indices, in order.
+
+    >>> repeated(JoinedPairs([[("a", "b")] * 4, [("c", "d")] * 2]), [0, 4])
+    [0, 4, 4]
+    """
+    repeats: Sequence[int] = getattr(pairs, "repeats", None) or [1] * len(pairs)
+    return [int(i) for i in indices for _ in range(repeats[i])]
+
+
 def sizes_of(pairs: PairSource) -> list[tuple[int, int]]:
     """Returns (height, width) of each pair, read only if the source has no `sizes`.
 

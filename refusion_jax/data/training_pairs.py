@@ -7,7 +7,7 @@ from refusion_jax.data.layout import SplitFolders
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.data.patches import PatchedPairs, find_patches
 from refusion_jax.data.prepared import PreparedPairs, open_prepared
-from refusion_jax.data.sources import PairSource
+from refusion_jax.data.sources import JoinedPairs, PairSource
 
 
 def open_training_pairs(
@@ -28,7 +28,8 @@ def open_training_pairs(
         prepares source_a and source_b unless that has been done, `demo` makes its
         pairs; empty reads source_a and source_b into memory, unprepared.
       data_dir: the folder of prepared sets.
-      source_a, source_b: folders of pictures.
+      source_a, source_b: folders of pictures; several with commas between are sets
+        that count alike, however many pairs each has (`sources.JoinedPairs`).
       align: how pictures of different sizes are aligned, see `pictures.alignment`. Sets
         prepared under another name keep their own `align` and `levels`.
       levels: range rule of 16-bit grey, see `pictures.levels`.
@@ -60,17 +61,34 @@ def open_training_pairs(
     if dataset:
         pairs = _prepared(dataset, Path(data_dir), source_a, source_b, align, levels)
     else:
-        pairs = read_pairs(
-            find_pairs(source_a, source_b),
-            minimum_size=None if patches else crop_size,
-            align=align,
-            levels=levels,
-        )
+        sets = [
+            read_pairs(
+                find_pairs(folder_a, folder_b),
+                minimum_size=None if patches else crop_size,
+                align=align,
+                levels=levels,
+            )
+            for folder_a, folder_b in _folders(source_a, source_b)
+        ]
+        pairs = sets[0] if len(sets) == 1 else JoinedPairs(sets)
     if patches:
         return PatchedPairs(pairs, find_patches(pairs, size=crop_size), crop_size)
     if isinstance(pairs, PreparedPairs):
         pairs.require_minimum(crop_size)
     return pairs
+
+
+def _folders(source_a: str, source_b: str) -> list[tuple[str, str]]:
+    """Returns the pairs of folders that two lists with commas name."""
+    if Path(source_a).exists():  # its name may have a comma in it
+        return [(source_a, source_b)]
+    folders_a, folders_b = source_a.split(","), source_b.split(",")
+    if len(folders_a) != len(folders_b):
+        raise ValueError(
+            f"expected as many folders in source_a as in source_b, got "
+            f"{len(folders_a)} and {len(folders_b)}; name them in pairs."
+        )
+    return list(zip(folders_a, folders_b, strict=True))
 
 
 def _prepared(

@@ -29,12 +29,13 @@ class DataConfig:
     )
     source_a: str = setting(
         "",
-        "Folder of first sources: infrared, functional, near, under-exposed.",
+        "Folder of first sources: infrared, functional, near, under-exposed; several "
+        "with commas between are sets that count alike.",
         may_change=True,
     )
     source_b: str = setting(
         "",
-        "Folder of second sources: visible, MRI, far, over-exposed.",
+        "Folder of second sources: visible, MRI, far, over-exposed; as many.",
         may_change=True,
     )
     align: str = setting(

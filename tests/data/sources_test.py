@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from refusion_jax.data.device_batches import fits_on_device
-from refusion_jax.data.sources import ChosenPairs, fingerprint, in_order, sizes_of
+from refusion_jax.data.sources import (
+    ChosenPairs,
+    JoinedPairs,
+    fingerprint,
+    in_order,
+    repeated,
+    sizes_of,
+)
 
 SIZES = [(3, 4), (5, 2), (4, 3)]
 PAIRS = [
@@ -61,3 +68,12 @@ def test_the_memory_budget_decides_where_a_set_lives():
     assert fits_on_device(SIZES, total)
     assert not fits_on_device(SIZES, total - 1)
     assert not fits_on_device([(50000, 50000)], float("inf"))  # beyond int32
+
+
+def test_joined_sets_count_alike_and_each_pair_once():
+    large, small = [("a", "b")] * 9, [("c", "d"), ("e", "f")]
+    joined = JoinedPairs([large, small])
+    assert [*in_order(joined)] == [*large, *small]
+    assert joined.repeats == [1] * 9 + [4] * 2
+    assert repeated(joined, [8, 9]) == [8, 9, 9, 9, 9]
+    assert repeated(large, [8, 0]) == [8, 0]

@@ -72,3 +72,16 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
         FileNotFoundError, match=r"make it with experiments/prepare\.py"
     ):
         open_training_pairs(dataset="msrs", data_dir=str(tmp_path))
+
+
+def test_several_folders_are_sets_that_count_alike(sides, tmp_path):
+    for side in "ab":
+        (tmp_path / f"more_{side}").mkdir()
+        Image.new("L", (20, 16), 9).save(tmp_path / f"more_{side}" / "1.png")
+    sides["source_a"] += f",{tmp_path / 'more_a'}"
+    with pytest.raises(ValueError, match=r"as many folders .*, got 2 and 1; name them"):
+        open_training_pairs(**sides)
+    sides["source_b"] += f",{tmp_path / 'more_b'}"
+    pairs = open_training_pairs(**sides)
+    assert sizes_of(pairs) == [(40, 50), (30, 45), (16, 20)]
+    assert pairs.repeats == [1, 1, 2]
