@@ -2,7 +2,7 @@
 
     python experiments/ablate.py --workdir=runs/presets
     python experiments/ablate.py --workdir=runs/orders --variant=meta_gradient=exact \
-        --variant=meta_gradient=first_order --variant=fixed_weights=true,meta_steps=0
+        --variant=meta_gradient=first_order --variant=loss_weights=equal,meta_steps=0
 
 A variant is `field=value,...` on top of the scale of `configs/demo.py`; `preset=NAME`
 is one of the fields (`default` if not given). Every variant runs with every seed on the

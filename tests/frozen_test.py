@@ -43,7 +43,7 @@ SETTINGS = (
     "dataset data_dir source_a source_b align levels patches crop_size memory_budget "
     "reader_count batch_size augment swap holdout_pairs interaction gating "
     "reconstruction_width reconstruction_blocks alpha_fusion alpha_ramp "
-    "alpha_reconstruction weight_power reduction fixed_weights meta_gradient "
+    "alpha_reconstruction weight_power reduction meta_gradient "
     "inner_steps inner_learning_rate accumulate learning_rate proposal_learning_rate "
     "proposal_optimizer decay_every decay_factor epochs meta_steps fusion_steps seed "
     "fusion_precision steps_per_dispatch save_every keep_checkpoints"

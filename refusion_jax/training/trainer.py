@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from refusion_jax.array_types import Batch
 from refusion_jax.data.device_batches import as_batch
-from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource
+from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource, repeated
 from refusion_jax.methods.protocol import Learner, Stage, TrainState
 from refusion_jax.training.checkpoint import Checkpointer
 from refusion_jax.training.config import Config
@@ -201,7 +201,7 @@ def split_pairs(
             f"validation), got {len(pairs)}; add pairs or lower holdout_pairs."
         )
     order = np.random.default_rng(config.run.seed).permutation(len(pairs))
-    training = ChosenPairs(pairs, sorted(order[held_out_count:]))
+    training = ChosenPairs(pairs, repeated(pairs, sorted(order[held_out_count:])))
     if not held_out_count:
         return training, training
     return training, ChosenPairs(pairs, sorted(order[:held_out_count]))

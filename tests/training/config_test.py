@@ -166,8 +166,9 @@ def test_an_unknown_setting_lists_all():
             "expected meta_gradient reverse with inner_steps above 1, got 'exact'",
         ),
         (
-            {"fixed_weights": True},
-            "expected meta_steps 0 with fixed_weights, which leave P nothing to learn, "
+            {"loss_weights": "equal"},
+            "expected meta_steps 0 with equal loss_weights, which leave P nothing to "
+            "learn, "
             "got 600",
         ),
         (
@@ -186,7 +187,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(changes, message):
     "changes",
     [
         {"inner_steps": 3, "meta_gradient": "reverse"},
-        {"fixed_weights": True, "meta_steps": 0},
+        {"loss_weights": "equal", "meta_steps": 0},
         {"fusion_steps": 0},
         {"swap": True, "batch_size": 2},
         {"alpha_fusion": 0.0},

@@ -1,6 +1,8 @@
 """ReFusion as the trainer sees it: Algorithm 1's two stages."""
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from jax.sharding import Mesh
 from refusion_jax.array_types import Batch, Image, Params
 from refusion_jax.methods.precision import in_precision
 from refusion_jax.methods.protocol import Draw, Scalars, Stage, TrainState
+from refusion_jax.methods.refusion.hand_made import RULES, weigh
 from refusion_jax.methods.refusion.losses import WeightMaps, equal_weights
 from refusion_jax.methods.refusion.maps import look
 from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_params
@@ -21,14 +24,17 @@ from refusion_jax.methods.refusion.state import Rates, init_state, pairs_of
 from refusion_jax.methods.refusion.steps import (
     binary_entropy,
     fusion_update,
+    imitation_update,
     outer_update,
 )
 
-META, FUSION = "meta", "fusion"
+META, IMITATION, FUSION = "meta", "imitation", "fusion"
 # Meta-train and meta-test batches come from disjoint pairs.
 INNER = Draw("inner", stream=1, part="first_half")
 OUTER = Draw("outer", stream=2, part="second_half")
 ALL = Draw("batch", stream=3, part="all")
+IMITATED = Draw("batch", stream=1, part="all")
+LOWEST_RATE = 0.02  # of a cosine schedule, as a share of its highest
 
 
 REAL = Nets()
@@ -56,13 +62,20 @@ class ReFusionLearner:
             proposal_optimizer=settings.proposal_optimizer,
             accumulate=settings.accumulate,
         )
-        if settings.fixed_weights:
+        # P itself, which imitates a rule while the rule takes its place in the loss.
+        self._imitator = self._objectives_in("float32", nets)
+        if settings.loss_weights == "equal":
             nets = nets._replace(propose=_propose_equal)
+        elif settings.loss_weights == "rule":
+            nets = nets._replace(propose=partial(weigh, rule=RULES[settings.rule]))
         # Meta-gradients are too small for anything but float32; see methods.precision.
         self._objectives = self._objectives_in("float32", nets)
         self._fusion_objectives = self._objectives_in(settings.fusion_precision, nets)
+        is_rule = settings.loss_weights == "rule"
         self.stages = (
-            Stage(META, settings.meta_steps, (INNER, OUTER)),
+            Stage(IMITATION, settings.meta_steps, (IMITATED,))
+            if is_rule
+            else Stage(META, settings.meta_steps, (INNER, OUTER)),
             Stage(FUSION, settings.fusion_steps, (ALL,)),
         )
 
@@ -94,9 +107,9 @@ class ReFusionLearner:
         `alpha_ramp`, alpha_1 is (epoch + 1) / epochs of its value.
         """
         settings = self._settings
-        decays = epoch // settings.decay_every if settings.decay_every else 0
-        decay = settings.decay_factor**decays
-        ramp = (epoch + 1) / self._epochs if settings.alpha_ramp else 1.0
+        decay = self._decay(epoch)
+        ramp_epochs = settings.ramp_share * self._epochs
+        ramp = min(1.0, (epoch + 1) / ramp_epochs) if settings.alpha_ramp else 1.0
         rates = Rates(
             inner=settings.inner_learning_rate * decay,
             proposal=settings.proposal_learning_rate * decay,
@@ -104,6 +117,17 @@ class ReFusionLearner:
             alpha_fusion=settings.alpha_fusion * ramp,
         )
         return Rates(*(jnp.asarray(rate, jnp.float32) for rate in rates))
+
+    def _decay(self, epoch: int) -> float:
+        settings = self._settings
+        if settings.schedule == "steps":
+            decays = epoch // settings.decay_every if settings.decay_every else 0
+            return settings.decay_factor**decays
+        if epoch == 0 and self._epochs > 1:
+            return 0.5  # the warm-up
+        progress = (epoch - 1) / max(1, self._epochs - 2)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return LOWEST_RATE + (1 - LOWEST_RATE) * cosine
 
     def step(
         self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Rates
@@ -113,6 +137,15 @@ class ReFusionLearner:
         pairs = {
             name: pairs_of(batch, swap=settings.swap) for name, batch in batches.items()
         }
+        if stage == IMITATION:
+            return imitation_update(
+                state,
+                pairs[IMITATED.name],
+                rule=self._objectives,
+                imitator=self._imitator,
+                optimizers=self._optimizers,
+                rates=rates,
+            )
         if stage == META:
             return outer_update(
                 state,

@@ -6,9 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 from refusion_jax.methods.refusion.gradients import MODES, MULTI_STEP_MODES
+from refusion_jax.methods.refusion.hand_made import RULES
 from refusion_jax.methods.refusion.losses import REDUCTIONS
 from refusion_jax.methods.refusion.optimizers import PROPOSAL_OPTIMIZERS
 from refusion_jax.methods.setting import PRECISIONS, check, require, setting
+
+LOSS_WEIGHTS = ("learned", "equal", "rule")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Settings:
     alpha_ramp: bool = setting(
         False, "Whether alpha_1 grows linearly over the epochs up to its value."
     )
+    ramp_share: float = setting(
+        1.0, "Share of the epochs after which the ramp ends.", is_positive=True
+    )
     alpha_reconstruction: float = setting(1.0, "alpha_2 of Eq. 4.", at_least=0)
     weight_power: int = setting(
         1,
@@ -43,7 +49,17 @@ class Settings:
         "Over the two sources in Eqs. 5 and 6; sum is ablation IV.",
         choices=REDUCTIONS,
     )
-    fixed_weights: bool = setting(False, "w = v = 1/2 in place of P: ablation I.")
+    loss_weights: str = setting(
+        "learned",
+        "Where w and v come from: P, which learns them; 1/2 everywhere (equal, "
+        "ablation I); or a rule by hand, which P learns to imitate in its own steps.",
+        choices=LOSS_WEIGHTS,
+    )
+    rule: str = setting(
+        "brighter",
+        "With loss_weights of rule: see methods.refusion.hand_made.",
+        choices=tuple(RULES),
+    )
 
     meta_gradient: str = setting(
         "exact",
@@ -73,11 +89,19 @@ class Settings:
         "divided by its largest entry.",
         choices=tuple(PROPOSAL_OPTIMIZERS),
     )
+    schedule: str = setting(
+        "steps",
+        "How all step sizes fall: by decay_factor every decay_every epochs (steps), or "
+        "along half a cosine to a fiftieth, after an epoch of warm-up (cosine).",
+        choices=("steps", "cosine"),
+    )
     decay_every: int = setting(
         0, "Epochs between decays of all step sizes; 0: never.", at_least=0
     )
     decay_factor: float = setting(0.1, "Factor of each decay.", is_positive=True)
-    meta_steps: int = setting(600, "M, outer updates per epoch.", at_least=0)
+    meta_steps: int = setting(
+        600, "M, updates of P per epoch: outer updates, or imitation.", at_least=0
+    )
     fusion_steps: int = setting(1600, "N, fusion updates per epoch.", at_least=0)
     fusion_precision: str = setting(
         "float32",
@@ -95,9 +119,9 @@ class Settings:
             self.meta_gradient,
         )
         require(
-            not self.fixed_weights or self.meta_steps == 0,
+            self.loss_weights != "equal" or self.meta_steps == 0,
             "meta_steps",
-            "0 with fixed_weights, which leave P nothing to learn",
+            "0 with equal loss_weights, which leave P nothing to learn",
             self.meta_steps,
         )
         require(

@@ -161,6 +161,71 @@ def fusion_update(
     )
 
 
+def imitation_update(
+    state: TrainState,
+    pairs: Pairs,
+    *,
+    rule: Objectives,
+    imitator: Objectives,
+    optimizers: Optimizers,
+    rates: Rates,
+) -> tuple[TrainState, Scalars]:
+    """Moves P towards weights that a rule proposes; not part of the paper.
+
+    theta_P <- Adam(theta_P, dC / dtheta_P),  C the cross-entropy of P's maps with the
+    rule's, less its smallest value: the entropy of the rule's own.
+
+    Args:
+      state: the run; only its P, P's optimiser state and its step change.
+      pairs: what both are shown.
+      rule: `propose` makes the maps to imitate.
+      imitator: `propose` runs P.
+      optimizers: `optimizers.proposal` is used.
+      rates: `proposal` is used.
+
+    Returns:
+      The new state and scalars: C in bits of w and of v, the relative update of P.
+    """
+    targets = rule.propose(state.params.proposal, pairs)
+
+    def excess(theta: Params) -> tuple[Array, list[Array]]:
+        maps = imitator.propose(theta, pairs)
+        parts = [
+            _cross_entropy(target, made) - binary_entropy(target)
+            for target, made in zip(targets, maps, strict=True)
+        ]
+        return parts[0] + parts[1], parts
+
+    grads, parts = jax.grad(excess, has_aux=True)(state.params.proposal)
+    proposal, opt_state, update_norm = _apply(
+        optimizers.proposal,
+        grads,
+        state.opt_states.proposal,
+        state.params.proposal,
+        rates.proposal,
+    )
+    scalars = {
+        "intensity_imitation_error": parts[0],
+        "gradient_imitation_error": parts[1],
+        "proposal_relative_update": update_norm
+        / optax.tree.norm(state.params.proposal),
+    }
+    return (
+        state._replace(
+            params=state.params._replace(proposal=proposal),
+            opt_states=state.opt_states._replace(proposal=opt_state),
+            step=state.step + 1,
+        ),
+        scalars,
+    )
+
+
+def _cross_entropy(target: PairMap, made: PairMap) -> Array:
+    """Returns the mean cross-entropy of weight pairs in bits."""
+    tiny = jnp.finfo(made.dtype).eps  # float32 softmax reaches 0
+    return -(target * jnp.log2(made + tiny)).sum(axis=-1).mean()
+
+
 def binary_entropy(weights: PairMap) -> Array:
     """Mean entropy of weight pairs in bits: 1 is indifference, 0 a hard choice."""
     # xlogy is 0 at 0, where log would be infinite.

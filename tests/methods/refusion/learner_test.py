@@ -1,11 +1,19 @@
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from refusion_jax.array_types import Batch
 from refusion_jax.devices.data_parallel import batch_mesh
+from refusion_jax.methods.refusion.hand_made import edges
 from refusion_jax.methods.refusion.learner import ReFusionLearner
+from refusion_jax.methods.refusion.losses import WeightMaps
+from refusion_jax.methods.refusion.nets.networks import NetsParams
+from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.settings import Settings
+from refusion_jax.methods.refusion.state import init_state
 
 SETTINGS = Settings(
     learning_rate=1e-4,
@@ -58,3 +66,59 @@ def test_stages_are_algorithm_1_with_disjoint_meta_batches():
     assert [draw.part for draw in meta.draws] == ["first_half", "second_half"]
     assert [draw.part for draw in fusion.draws] == ["all"]
     assert [draw.stream for draw in (*meta.draws, *fusion.draws)] == [1, 2, 3]
+
+
+def test_a_cosine_warms_up_and_falls_to_a_fiftieth():
+    cosine = learner(schedule="cosine")
+    shares = [float(cosine.rates(epoch).fusion) / 1e-4 for epoch in range(50)]
+    assert shares[:2] == pytest.approx([0.5, 1])
+    assert shares[25] == pytest.approx((1 + 0.02) / 2, abs=0.01)
+    assert shares[49] == pytest.approx(0.02)
+    assert all(np.diff(shares[1:]) < 0)
+
+
+def test_a_ramp_may_end_early():
+    ramp = learner(alpha_ramp=True, ramp_share=0.2)
+    alphas = [float(ramp.rates(epoch).alpha_fusion) for epoch in (0, 4, 9, 10, 49)]
+    assert alphas == pytest.approx([0.2, 1.0, 2.0, 2.0, 2.0])
+
+
+def test_rules_come_with_imitation_in_place_of_meta_learning():
+    by_rule = learner(loss_weights="rule", meta_steps=2, fusion_steps=3)
+    assert [stage.name for stage in by_rule.stages] == ["imitation", "fusion"]
+    assert [stage.steps for stage in by_rule.stages] == [2, 3]
+
+
+def test_p_learns_to_imitate_the_rule(light_nets):
+    """A P of two numbers, which can become the rule: its gains."""
+
+    def propose(gains, a, b):
+        logits = gains * jnp.stack([a - b, edges(a) - edges(b)])
+        return WeightMaps(
+            *(jax.nn.softmax(jnp.concatenate([x, 0 * x], -1)) for x in logits)
+        )
+
+    imitation = ReFusionLearner(
+        dataclasses.replace(SETTINGS, loss_weights="rule", decay_every=0),
+        epochs=1,
+        mesh=batch_mesh(1),
+        nets=light_nets._replace(propose=propose),
+    )
+    gains = jnp.zeros((2, 1, 1, 1, 1))
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    tree = {"any": jnp.ones(())}
+    state = init_state(NetsParams(tree, tree, gains), optimizers, jax.random.key(0))
+    rates = imitation.rates(0)._replace(proposal=1.0)
+    batch = Batch(*jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 1)))
+    step = jax.jit(
+        lambda state: imitation.step("imitation", state, {"batch": batch}, rates)
+    )
+    first = None
+    for _ in range(60):
+        state, scalars = step(state)
+        first = first or scalars
+    learned = np.ravel(state.params.proposal)
+    np.testing.assert_allclose(learned, [20, 10], rtol=0.1)
+    for name in ("intensity_imitation_error", "gradient_imitation_error"):
+        assert scalars[name] < 0.01 < 0.1 < first[name]
+    assert state.params.fusion == tree and int(state.step) == 60

@@ -1,0 +1,73 @@
+"""Trains the weights of one task that ship with the package.
+
+    python experiments/pretrain.py --task=ivif --data=DATA --workdir=runs/ivif
+
+DATA holds a folder per set, such as ivif/roadscene, with train/ in it and a folder per
+source in that; `configs/pretrained.py` has the sets and settings of each task. The same
+command resumes an interrupted run. The result is weights.safetensors in the workdir.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from configs.pretrained import COMMON, FUNCTIONAL, RECIPES, Recipe
+from launch import launch
+
+from refusion_jax.data.training_pairs import open_training_pairs
+from refusion_jax.devices.cores import split_cpu
+from refusion_jax.devices.huge_pages import restart_with_huge_pages
+from refusion_jax.files.checksums import sha256_of
+from refusion_jax.training.config import preset, with_fields
+from refusion_jax.training.signals import Interrupted
+from refusion_jax.training.trainer import NonFiniteError, train
+from refusion_jax.weights.store import RUN_WEIGHTS
+
+_TASK = flags.DEFINE_enum("task", None, list(RECIPES), "Which weights.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Folder of the sets.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the run.")
+
+
+def main() -> int:
+    """Trains, and prints the SHA-256 of the weights.
+
+    Returns:
+      0 when the run is complete.
+    """
+    recipe = RECIPES[_TASK.value]
+    source_a, source_b = folders(recipe, Path(_DATA.value))
+    config = with_fields(
+        preset("default"),
+        {**COMMON, **recipe.settings, "seed": _SEED.value}
+        | {"source_a": source_a, "source_b": source_b},
+    )
+    split_cpu(config.data.batch_size)
+    pairs = open_training_pairs(
+        source_a=source_a, source_b=source_b, crop_size=config.data.crop_size
+    )
+    workdir = Path(_WORKDIR.value)
+    train(config, pairs, workdir)
+    weights = workdir / RUN_WEIGHTS
+    print(f"{weights} {sha256_of(weights)}")
+    return 0
+
+
+def folders(recipe: Recipe, data: Path) -> tuple[str, str]:
+    """Returns the folders of source a and of source b, with commas between.
+
+    Args:
+      recipe: of the task.
+      data: folder of the sets.
+    """
+    sides: tuple[list[str], list[str]] = ([], [])
+    for name in recipe.sets:
+        for side, source in zip(sides, recipe.sources, strict=True):
+            choices = FUNCTIONAL if source == "functional" else (source,)
+            found = [data / name / "train" / choice for choice in choices]
+            side.append(str(next((x for x in found if x.is_dir()), found[0])))
+    return ",".join(sides[0]), ",".join(sides[1])
+
+
+if __name__ == "__main__":
+    restart_with_huge_pages()
+    launch(main, ImportError, NonFiniteError, Interrupted)
