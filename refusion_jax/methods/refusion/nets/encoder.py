@@ -11,7 +11,7 @@ from refusion_jax.methods.precision import at_least_float32
 from refusion_jax.methods.refusion.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.methods.refusion.nets.in_place import InPlace, fill
 from refusion_jax.methods.refusion.nets.passes import Walk, replace
-from refusion_jax.methods.refusion.nets.restormer import stack_blocks
+from refusion_jax.methods.refusion.nets.restormer import scan_modules, stack_blocks
 from refusion_jax.methods.refusion.nets.strips import (
     Grid,
     Strips,
@@ -88,12 +88,5 @@ def stack_encoders(width: int, blocks: int) -> nn.Module:
       A module: (carry, images, walk) -> (carry, features), where images and features
       have a leading axis of sources; see `Encoder`.
     """
-    scanned = nn.scan(
-        Encoder,
-        variable_axes={"params": 0},
-        split_rngs={"params": True},
-        check_constancy_invariants=False,  # which would trace everything twice
-        in_axes=(0, nn.broadcast),
-        length=2,
-    )
-    return scanned(width, blocks)
+    each_its_own = (0, nn.broadcast)  # an image per encoder, one walk for both
+    return scan_modules(Encoder, width, blocks, length=2, in_axes=each_its_own)

@@ -15,7 +15,7 @@ from refusion_jax.methods.refusion.nets.encoder import (
     to_strips,
 )
 from refusion_jax.methods.refusion.nets.passes import replace
-from refusion_jax.methods.refusion.nets.restormer import stack_blocks
+from refusion_jax.methods.refusion.nets.restormer import scan_modules, stack_blocks
 from refusion_jax.methods.refusion.nets.strips import Grid, Strips
 from refusion_jax.methods.sobel import sobel_gradient
 
@@ -62,15 +62,10 @@ class LossProposalModule(nn.Module):
 
     def setup(self) -> None:
         """Declares the two independent sub-networks, parameters stacked."""
-        scanned = nn.scan(
-            ProposalSubnetwork,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            check_constancy_invariants=False,  # which would trace everything twice
-            in_axes=(0, nn.broadcast),
-            length=2,
+        each_its_own = (0, nn.broadcast)  # a pair of images each, one grid for both
+        self.subnetworks = scan_modules(
+            ProposalSubnetwork, length=2, in_axes=each_its_own
         )
-        self.subnetworks = scanned()
 
     def __call__(self, source_a: Image, source_b: Image) -> WeightMaps:
         """Proposes the fusion loss for a batch of pairs.

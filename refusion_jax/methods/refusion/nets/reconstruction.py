@@ -13,6 +13,7 @@ from refusion_jax.methods.refusion.nets.encoder import (
     to_strips,
 )
 from refusion_jax.methods.refusion.nets.passes import replace
+from refusion_jax.methods.refusion.nets.restormer import scan_modules
 from refusion_jax.methods.refusion.nets.strips import Grid, Strips
 
 
@@ -55,15 +56,9 @@ class ReconstructionModule(nn.Module):
 
     def setup(self) -> None:
         """Declares one branch a source, parameters stacked."""
-        scanned = nn.scan(
-            ReconstructionBranch,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            check_constancy_invariants=False,  # which would trace everything twice
-            in_axes=nn.broadcast,
-            length=2,
+        self.branches = scan_modules(
+            ReconstructionBranch, self.width, self.blocks, length=2
         )
-        self.branches = scanned(self.width, self.blocks)
 
     def __call__(self, fused: Image) -> tuple[Image, Image]:
         """Rebuilds both sources.

@@ -11,7 +11,7 @@ network; no convolution has a bias.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -275,10 +275,41 @@ class TransformerBlock(nn.Module):
         return self.feed_forward(features, self.norm2, walk), None
 
 
-def stack_blocks(channels: int, blocks: int) -> nn.Module:
-    """Blocks one after the other, their parameters stacked along a leading axis.
+def scan_modules(
+    module: type[nn.Module],
+    *fields: int,
+    length: int,
+    in_axes: Any = nn.broadcast,
+) -> nn.Module:
+    """Returns unshared modules of one class that `nn.scan` runs one after another.
 
-    Scanned, so that XLA compiles one block instead of all of them.
+    Their parameters are stacked along a leading axis, and XLA compiles one module
+    instead of `length`.
+
+    Args:
+      module: its call maps (carry, *inputs) to (carry, output).
+      *fields: of the module.
+      length: number of modules.
+      in_axes: which of the inputs have a leading axis of `length`; by default each
+        module reads the same inputs.
+
+    Returns:
+      A module: (carry, *inputs) -> (carry, outputs with a leading axis of `length`).
+    """
+    scanned = nn.scan(
+        module,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        # Because checking what is constant would trace everything twice.
+        check_constancy_invariants=False,
+        in_axes=in_axes,
+        length=length,
+    )
+    return scanned(*fields)
+
+
+def stack_blocks(channels: int, blocks: int) -> nn.Module:
+    """Returns transformer blocks in a row, as `scan_modules` makes them.
 
     Args:
       channels: of the features.
@@ -287,12 +318,4 @@ def stack_blocks(channels: int, blocks: int) -> nn.Module:
     Returns:
       A module: (features, walk) -> (features, None).
     """
-    scanned = nn.scan(
-        TransformerBlock,
-        variable_axes={"params": 0},
-        split_rngs={"params": True},
-        check_constancy_invariants=False,  # which would trace everything twice
-        in_axes=nn.broadcast,
-        length=blocks,
-    )
-    return scanned(channels)
+    return scan_modules(TransformerBlock, channels, length=blocks)
