@@ -186,9 +186,12 @@ def cut(pictures: Sequence[np.ndarray], tiling: Tiling) -> np.ndarray:
       float32, devices x pictures x capacity x extended; zero outside the picture, halos
       filled.
     """
-    tile, devices, down = tiling.tile, tiling.devices, int(tiling.down)
-    bands, count = devices * int(tiling.bands), int(tiling.tile_count)
-    shape = (devices, len(pictures), capacity(count), tile.extended)
+    tile, devices = tiling.tile, tiling.devices
+    down, own_bands = int(tiling.down), int(tiling.bands)
+    bands, slots = devices * own_bands, capacity(down * own_bands)
+    # Rows and columns stay apart until the end, because a tile can then be assigned
+    # as it is, and nothing depends on whether a reshape returns a view.
+    shape = (devices, len(pictures), slots, tile.rows + 2, tile.stride)
     result = np.zeros(shape, np.float32)
     for place, picture in enumerate(pictures):
         padded = np.zeros((down * tile.rows + 2, bands * tile.columns + 2), np.float32)
@@ -196,10 +199,11 @@ def cut(pictures: Sequence[np.ndarray], tiling: Tiling) -> np.ndarray:
         windows = np.lib.stride_tricks.sliding_window_view(
             padded, (tile.rows + 2, tile.columns + 2)
         )[:: tile.rows, :: tile.columns].swapaxes(0, 1)
-        for device in range(devices):
-            own = windows[device * int(tiling.bands) :][: int(tiling.bands)]
-            result[device, place, :count].reshape(own.shape)[:] = own
-    return result
+        for band in range(bands):
+            device, own_band = divmod(band, own_bands)
+            first = own_band * down
+            result[device, place, first : first + down] = windows[band]
+    return result.reshape(devices, len(pictures), slots, tile.extended)
 
 
 def join(tiles: np.ndarray, tiling: Tiling) -> np.ndarray:
