@@ -33,8 +33,8 @@ def check_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"expected precision {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
-            f"{precision!r}; choose one."
+            f"expected precision among {', '.join(PRECISIONS)}, got {precision!r}; "
+            "choose one of these."
         )
 
 

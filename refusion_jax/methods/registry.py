@@ -46,7 +46,7 @@ def register(method: Method) -> None:
     """
     if method.name in names():
         raise ValueError(
-            f"expected a new name of a method, got {method.name!r}, which is taken; "
+            f"expected the name of a new method, got {method.name!r}, which is taken; "
             "choose another."
         )
     _REGISTERED[method.name] = method

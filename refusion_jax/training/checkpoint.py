@@ -140,8 +140,8 @@ class Checkpointer:
         if damaged:
             reasons = "; ".join(f"{step}: {why}" for step, why in damaged.items())
             raise ValueError(
-                f"Expected a usable checkpoint in {self._folder}, got damaged ones "
-                f"({reasons}); use another workdir to start afresh."
+                f"expected a usable checkpoint in {self._folder}, got damaged ones "
+                f"({reasons}); use another workdir to start over."
             )
         return None
 
@@ -174,7 +174,9 @@ class Checkpointer:
         checksums = record.pop("sha256")
         for name in template:
             if _checksum(restored[name]) != checksums[name]:
-                raise ValueError(f"the SHA-256 of {name!r} does not match")
+                raise ValueError(
+                    f"expected {name!r} as its SHA-256 says, got other bytes"
+                )
         return Restored(_from_items(restored, like), record)
 
 

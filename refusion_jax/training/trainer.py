@@ -213,10 +213,11 @@ def _require_finite(scalars: Mapping[str, np.ndarray], dispatch: Dispatch) -> No
         for name, values in scalars.items():
             if not np.isfinite(values[i]):
                 raise NonFiniteError(
-                    f"{name} is {values[i]} at step {first + i + 1} "
-                    f"({dispatch.stage.name} step {dispatch.start + i + 1} of epoch "
-                    f"{dispatch.epoch + 1}); the last checkpoint is intact: lower the "
-                    "step sizes and use another workdir."
+                    f"expected a finite {name}, got {values[i]} at step "
+                    f"{first + i + 1} ({dispatch.stage.name} step "
+                    f"{dispatch.start + i + 1} of epoch {dispatch.epoch + 1}); lower "
+                    "the step sizes and use another workdir. The last checkpoint is "
+                    "intact."
                 )
 
 

@@ -49,8 +49,8 @@ class Workdir:
     def _check_same(self, before: Mapping[str, Any], changeable: set[str]) -> None:
         if before["data"] != self.record["data"]:
             raise ValueError(
-                f"expected the pairs of the run in {self.folder}, which holds a run on "
-                "other pairs; use another workdir."
+                f"expected the pairs of the run in {self.folder}, got others: the "
+                "folder holds a run on other pairs; use another workdir."
             )
         for name, value in self.record["config"].items():
             # A setting that is newer than the run has nothing to be compared with.

@@ -296,7 +296,9 @@ def meta_gradient(
             f"{mode!r}; choose one of these."
         )
     if inner_steps < 1:
-        raise ValueError(f"expected inner_steps of at least 1, got {inner_steps}.")
+        raise ValueError(
+            f"expected inner_steps of at least 1, got {inner_steps}; take one or more."
+        )
     if mode in _SINGLE_STEP_MODES:
         if inner_steps > 1:
             raise ValueError(

@@ -34,7 +34,7 @@ class ReFusionModel:
         if "fusion" not in trees:
             raise ValueError(
                 f"expected weights of the fusion network in {origin}, got only "
-                f"{', '.join(trees)}; name a file that holds fusion."
+                f"{', '.join(trees)}; name a file that contains fusion."
             )
         if not networks.is_fusion(trees["fusion"]):
             raise ValueError(
@@ -95,8 +95,8 @@ class ReFusionModel:
         """
         if "proposal" not in self._trees:
             raise ValueError(
-                "expected weights with the loss proposal module P, got "
-                f"{self._origin} without; name a run folder of train.py."
+                "expected weights that include the loss proposal module P, got "
+                f"{self._origin} without it; name a run folder of train.py."
             )
 
     def maps(
