@@ -13,7 +13,7 @@ from refusion_jax.methods.setting import PRECISIONS, check, require, setting
 
 @dataclass(frozen=True)
 class Settings:
-    """Networks, losses, meta-gradient, optimisers and schedule; the paper's values."""
+    """Networks, losses, meta-gradient, optimisers, schedule; the paper's defaults."""
 
     interaction: bool = setting(
         True, "Cross attention in F's fusion module (ablation VII: off)."
@@ -86,7 +86,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Checks every field, and those that depend on each other."""
+        """Checks every field, and the fields that depend on each other."""
         check(self)
         require(
             self.inner_steps == 1 or self.meta_gradient in MULTI_STEP_MODES,
@@ -110,11 +110,11 @@ class Settings:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # What measured better where paper and code differ (experiments/README.md).
+        # Where paper and code differ, what measured better (experiments/README.md).
         "default": {"swap": True, "weight_power": 2},
         # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
         "paper": {},
-        # The authors' code habits, as far as they are known (see README's table).
+        # The habits of the authors' code, as far as known (see the table in README).
         "authors": {
             "swap": True,
             "weight_power": 2,
