@@ -1,10 +1,10 @@
-"""Passes over tiles that are updated in place: one map of features at a time.
+"""Passes over tiles that update one map of features in place.
 
-Training keeps what the backward pass needs; inference needs one map of features.
+Training keeps what the backward pass needs; inference needs one map of features only.
 
-- A pass reads a tile, computes, and writes it back over itself; since a tile brings its
-  halo with it, no tile sees another one's new values.
-- After each pass the halos are taken anew from the neighbours, on other devices too.
+- A pass reads a tile, computes, and overwrites the tile with the result. Each tile is
+  stored with its halo, so no tile sees new values of another.
+- After each pass the halos are copied from the neighbours again, across devices too.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from refusion_jax.methods.refusion.nets.primitives import computed_once
 from refusion_jax.methods.refusion.nets.tiles import AXIS, Tiling, mask_of
 
 Total = TypeVar("Total")
-Place = tuple[int, int]  # row and column, or how many of them
+Place = tuple[int, int]  # row and column of a tile, or numbers of rows and columns
 TileAndColumn = tuple[Array | int, int]
-# Maps a tile with its halo and the mask that belongs to it to a tile without halo.
+# Maps a tile with its halo, and the tile's mask, to a tile without halo.
 Body = Callable[[Array, Array], Array]
-AT_ONCE = 32  # tiles whose edges are sent to another device together
+AT_ONCE = 32  # tiles whose edges are sent to another device in one message
 
 
 @partial(
@@ -38,10 +38,10 @@ class InPlace:
     """Features on tiles, to be updated in place; their halos are up to date.
 
     Attributes:
-      state: tiles x all channels x rows and halo x columns and halo. It never changes
-        its shape: XLA would copy it between two loops.
-      first: the first of the channels that are meant.
-      channels: how many; static.
+      state: tiles x all channels x rows and halo x columns and halo. Its shape never
+        changes, because XLA would otherwise copy it between two loops.
+      first: the first channel of these features within the state.
+      channels: number of channels of these features; static.
     """
 
     state: Float[Array, "tiles all_channels rows columns"]
@@ -52,12 +52,12 @@ class InPlace:
 def total(
     body: Callable[[Array, Array], Total], features: InPlace, tiling: Tiling
 ) -> Total:
-    """The sum of what a function says of each tile.
+    """Returns the sum of a function's results over all tiles.
 
     Args:
-      body: of a tile with halo and its mask.
-      features: read only.
-      tiling: of the picture.
+      body: maps a tile with halo, and its mask, to a tree of arrays.
+      features: features to read.
+      tiling: tiling of the picture.
 
     Returns:
       The sum over all tiles of all devices.
@@ -81,13 +81,13 @@ def total(
 
 
 def update(body: Body, features: InPlace, tiling: Tiling) -> InPlace:
-    """Replaces each tile by what a function makes of it, then renews the halos.
+    """Replaces each tile by a function of it, then renews the halos.
 
     Args:
-      body: of a tile with halo and its mask; may give fewer channels than it was given,
-        which then become the first ones.
-      features: overwritten.
-      tiling: of the picture.
+      body: maps a tile with halo, and its mask, to a tile without halo. If it returns
+        fewer channels than it receives, they become the first ones.
+      features: features to overwrite.
+      tiling: tiling of the picture.
 
     Returns:
       The new features.
@@ -103,13 +103,13 @@ def update(body: Body, features: InPlace, tiling: Tiling) -> InPlace:
 
 
 def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace:
-    """`update` from other tiles.
+    """Overwrites features with a function of other tiles, then renews the halos.
 
     Args:
-      body: of a tile with halo and its mask.
-      tiles: tiles x extended, of one channel.
-      features: overwritten.
-      tiling: of the picture.
+      body: maps a tile with halo, and its mask, to a tile without halo.
+      tiles: the tiles to read: tiles x extended, one channel.
+      features: features to overwrite.
+      tiling: tiling of the picture.
 
     Returns:
       The new features.
@@ -126,12 +126,12 @@ def fill(body: Body, tiles: Array, features: InPlace, tiling: Tiling) -> InPlace
 def collect(
     body: Body, features: InPlace, tiling: Tiling
 ) -> Float[Array, "tiles length"]:
-    """One channel of results.
+    """Returns a function's results of one channel for all tiles.
 
     Args:
-      body: of a tile with halo and its mask; gives one channel.
-      features: read only.
-      tiling: of the picture.
+      body: maps a tile with halo, and its mask, to one channel without halo.
+      features: features to read.
+      tiling: tiling of the picture.
 
     Returns:
       The results without the halo's rows.
@@ -151,25 +151,25 @@ def _read(features: InPlace, index: Array) -> Float[Array, "channels extended"]:
     sizes = (1, features.channels, *features.state.shape[2:])
     start = (index, features.first, 0, 0)
     tile = jax.lax.dynamic_slice(features.state, start, sizes)
-    # Once: XLA:CPU reads the tile anew for the residual otherwise.
+    # Once, because XLA:CPU would otherwise read the tile again for the residual.
     return computed_once(tile.reshape(features.channels, -1))
 
 
 def _write(
     state: Array, result: Array, index: Array, first: Array | int, tiling: Tiling
 ) -> Array:
-    """Writes whole rows; what comes into their halo is renewed afterwards."""
+    """Writes whole rows; `_renew_halos` replaces what this puts into the halo."""
     rows = jnp.pad(result, ((0, 0), (1, 1))).reshape(
         1, -1, tiling.tile.rows, tiling.tile.stride
     )
     return jax.lax.dynamic_update_slice(state, rows, (index, first, 1, 0))
 
 
-@jax.jit  # traced once for all passes: tracing is most of a warm start
+@jax.jit  # traced once for all passes, because tracing dominates a warm start
 def _renew_halos(features: InPlace, tiling: Tiling) -> InPlace:
     """Copies columns first and then whole rows, so that the corners are right too.
 
-    What lies outside the picture is copied from anywhere: masks take it out.
+    Halos outside the picture receive arbitrary values, because masks exclude them.
     """
     last_row, last_column = tiling.tile.rows, tiling.tile.columns
     # Own rows and columns count from 1, because 0 and last + 1 are the halo.
@@ -238,10 +238,10 @@ def _send_column(
     receives zeros; they come to lie outside the picture.
 
     Args:
-      features: overwritten.
-      tiling: of the picture, on several devices.
-      source: first tile of the band that is read, and the column in its tiles.
-      target: the same of the band that is written.
+      features: features to overwrite.
+      tiling: tiling of the picture, on several devices.
+      source: first tile of the band to read, and the column within its tiles.
+      target: the same for the band to write.
       ahead: 1 or -1.
 
     Returns:

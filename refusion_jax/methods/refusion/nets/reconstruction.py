@@ -1,4 +1,4 @@
-"""R, the source reconstruction module: the fused image back to both sources."""
+"""R, the source reconstruction module: from the fused image back to both sources."""
 
 import jax
 from flax import linen as nn
@@ -18,7 +18,7 @@ from refusion_jax.methods.refusion.nets.strips import Grid, Strips
 
 
 class ReconstructionBranch(nn.Module):
-    """Conv, transformer blocks, conv: the fused image to one source's logits."""
+    """Convolution, transformer blocks, convolution: fused image to source logits."""
 
     width: int
     blocks: int
@@ -31,7 +31,7 @@ class ReconstructionBranch(nn.Module):
         )
 
     def __call__(self, carry: None, fused: Strips, grid: Grid) -> tuple[None, Strips]:
-        """One source's logits; the carry is what `nn.scan` asks for."""
+        """Computes one source's logits; `nn.scan` needs the carry."""
         _, features = self.encoder(None, fused, grid)
 
         def project_out(extended: Array, mask: Array) -> Array:
@@ -55,7 +55,7 @@ class ReconstructionModule(nn.Module):
     blocks: int = 2
 
     def setup(self) -> None:
-        """Declares one branch a source, parameters stacked."""
+        """Declares one branch per source, with stacked parameters."""
         self.branches = scan_modules(
             ReconstructionBranch, self.width, self.blocks, length=2
         )
