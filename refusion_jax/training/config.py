@@ -40,35 +40,37 @@ class DataConfig:
     )
     align: str = setting(
         "none",
-        "Two sizes in a pair: refuse them (none), crop, or resize.",
+        "Pairs of two sizes: refuse them (none), crop them or resize them.",
         choices=ALIGNMENTS,
     )
     levels: str = setting(
         "full",
-        "Black and white of 16-bit grey: full, min-max, percentile or LOW:HIGH.",
+        "Black and white level of 16-bit grey: full, min-max, percentile or LOW:HIGH.",
     )
     patches: bool = setting(
-        False, "Fixed patches with contrast in place of random crops."
+        False, "Whether to use fixed patches with contrast instead of random crops."
     )
     crop_size: int = setting(128, "Side of the patches, in pixels.", at_least=8)
     memory_budget: float = setting(
         4e9,
-        "Bytes of pictures on the device; larger sets are streamed.",
+        "Most bytes of pictures on the device; larger sets are streamed.",
         at_least=0,
         may_change=True,
     )
     reader_count: int = setting(
         0,
-        "Processes that read a streamed set; 0: threads.",
+        "Processes that read a streamed set; 0 uses threads.",
         at_least=0,
         may_change=True,
     )
     batch_size: int = setting(
         4, "Pairs that F sees per step, swapped copies included.", at_least=1
     )
-    augment: bool = setting(True, "Flips and quarter turns.")
+    augment: bool = setting(
+        True, "Whether crops are flipped and turned by quarters at random."
+    )
     holdout_pairs: int = setting(
-        2, "Pairs kept from training, for validation and pictures.", at_least=0
+        2, "Pairs withheld from training, for validation and pictures.", at_least=0
     )
 
     def __post_init__(self) -> None:
@@ -81,11 +83,11 @@ class DataConfig:
 class RunConfig:
     """The method, the length of the run, and when checkpoints are written."""
 
-    method: str = setting(DEFAULT, "What is trained.")
-    epochs: int = setting(50, "L, length of the run.", at_least=1)
-    seed: int = setting(0, "Of all randomness.", at_least=0)
+    method: str = setting(DEFAULT, "Method to train.")
+    epochs: int = setting(50, "L, the number of epochs.", at_least=1)
+    seed: int = setting(0, "Seed of all randomness.", at_least=0)
     steps_per_dispatch: int = setting(
-        5, "Steps that run on the device without the host.", at_least=1
+        5, "Steps that the device runs without the host.", at_least=1
     )
     save_every: int = setting(
         500,
@@ -94,7 +96,7 @@ class RunConfig:
         may_change=True,
     )
     keep_checkpoints: int = setting(
-        3, "Newest checkpoints kept, besides the best.", at_least=1, may_change=True
+        3, "Newest checkpoints to keep, besides the best.", at_least=1, may_change=True
     )
 
     def __post_init__(self) -> None:

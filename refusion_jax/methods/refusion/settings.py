@@ -40,7 +40,7 @@ class Settings:
     )
     reduction: str = setting(
         "max",
-        "Over the two sources in Eqs. 5 and 6; sum is ablation IV.",
+        "Reduction over the two sources in Eqs. 5 and 6; sum is ablation IV.",
         choices=REDUCTIONS,
     )
     fixed_weights: bool = setting(False, "w = v = 1/2 in place of P: ablation I.")
@@ -54,18 +54,21 @@ class Settings:
         1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
     )
     inner_learning_rate: float = setting(
-        1e-4, "eta_F' = eta_R', step size of the inner update.", is_positive=True
+        1e-4, "eta_F' = eta_R', the step size of the inner update.", is_positive=True
     )
     accumulate: int = setting(
-        1, "Outer updates averaged into one step of P.", at_least=1
+        1, "Outer updates that are averaged into one step of P.", at_least=1
     )
 
     swap: bool = setting(
-        False, "Whether half of each batch is the other half with sources exchanged."
+        False,
+        "Whether half of each batch repeats the other half with sources exchanged.",
     )
-    learning_rate: float = setting(1e-4, "Adam's of F and R.", is_positive=True)
+    learning_rate: float = setting(
+        1e-4, "Adam's step size for F and R.", is_positive=True
+    )
     proposal_learning_rate: float = setting(
-        1e-4, "eta_P, step size of P.", is_positive=True
+        1e-4, "eta_P, the step size of P.", is_positive=True
     )
     proposal_optimizer: str = setting(
         "adam",
@@ -74,9 +77,11 @@ class Settings:
         choices=tuple(PROPOSAL_OPTIMIZERS),
     )
     decay_every: int = setting(
-        0, "Epochs between decays of all step sizes; 0: never.", at_least=0
+        0, "Epochs between decays of all step sizes; 0 never decays.", at_least=0
     )
-    decay_factor: float = setting(0.1, "Factor of each decay.", is_positive=True)
+    decay_factor: float = setting(
+        0.1, "Factor of each decay of the step sizes.", is_positive=True
+    )
     meta_steps: int = setting(600, "M, outer updates per epoch.", at_least=0)
     fusion_steps: int = setting(1600, "N, fusion updates per epoch.", at_least=0)
     fusion_precision: str = setting(
