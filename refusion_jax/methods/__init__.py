@@ -1,1 +1,1 @@
-"""Methods: what a fusion method is, which there are, and each as a room of its own."""
+"""Fusion methods: what one is, the registry of all, and a subpackage for each."""

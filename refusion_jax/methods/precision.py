@@ -1,10 +1,11 @@
-"""How exactly the networks compute: an explicit choice, float32 unless it is made.
+"""The precision of the networks: an explicit choice; float32 is the default.
 
-float32   Every matrix product in full. Accelerators would take fewer digits unasked.
-tf32      Operands of matrix products rounded to 10 bits, where the device has such
-          products (NVIDIA's, from Ampere on); elsewhere the same as float32.
-bfloat16  Parameters and features of 8 significant bits, half the memory; attention
-          matrices, which are sums over all pixels, and results in float32.
+float32   Every matrix product in full float32; by default accelerators would use
+          fewer digits.
+tf32      Operands of matrix products rounded to 10 bits where the device supports it
+          (NVIDIA GPUs from Ampere on); the same as float32 elsewhere.
+bfloat16  Parameters and features have 8 significant bits and take half the memory;
+          attention matrices, which are sums over all pixels, and results are float32.
 
 The meta-gradient is too small for anything but float32 (1e-8 to 1e-5).
 """
@@ -18,35 +19,36 @@ from jax import Array
 
 from refusion_jax.methods.setting import PRECISIONS
 
-# What jax.default_matmul_precision calls them; bfloat16 has nothing left to round.
+# Names for jax.default_matmul_precision; in bfloat16 nothing is left to round.
 _PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
 def check_precision(precision: str) -> None:
-    """Refuses an unknown name.
+    """Raises unless `precision` is one of PRECISIONS.
 
     Args:
-      precision: one of PRECISIONS, it is hoped.
+      precision: the name to check.
 
     Raises:
-      ValueError: saying which there are.
+      ValueError: for any other name; the message lists the choices.
     """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"expected precision {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
-            f"{precision!r}; choose one."
+            f"expected precision among {', '.join(PRECISIONS)}, got {precision!r}; "
+            "choose one of these."
         )
 
 
 def in_precision(function: Callable[..., Any], precision: str) -> Callable[..., Any]:
-    """A network that computes in this precision, and so do its derivatives.
+    """Returns a network that computes in a given precision, derivatives included.
 
     Args:
-      function: pure, of trees of float32 arrays; integers among them stay.
+      function: a pure function of trees of float32 arrays; integer arrays in them are
+        left alone.
       precision: one of PRECISIONS.
 
     Returns:
-      The function; its arguments and results are float32 as before.
+      The function in that precision; its arguments and results are still float32.
 
     Raises:
       ValueError: for an unknown precision.
@@ -63,7 +65,7 @@ def in_precision(function: Callable[..., Any], precision: str) -> Callable[..., 
 
 
 def at_least_float32(x: Array) -> Array:
-    """What must not be rounded further: bfloat16 as float32, anything else as it is."""
+    """Casts bfloat16 to float32, against further rounding; keeps other types."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 

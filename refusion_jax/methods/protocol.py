@@ -1,8 +1,8 @@
-"""What a fusion method is: a record with functions, and the two things it turns into.
+"""The interface of a fusion method: a record of functions and the objects they make.
 
-A `Learner` is what the trainer needs, and all that it may know of a method; a
-`FusionModel` is what fusing, export and evaluation need. There is no base class and no
-plug-in mechanism: `registry` lists the methods.
+A `Learner` is all that the trainer needs, and may know, of a method; a `FusionModel` is
+all that fusing, export and evaluation need. There is no base class and no plug-in
+mechanism: `registry` lists the methods.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ Luminance = Float[Array, "height width 1"]
 
 
 class Draw(NamedTuple):
-    """A batch that a step asks for.
+    """A batch that a step needs.
 
     Attributes:
-      name: by which the step finds it.
+      name: the key under which the step finds the batch.
       stream: number of its random stream; 0 and 4 are taken (order, validation).
-      part: which pairs it is drawn from: "first_half" or "second_half" of an epoch's
-        order, which are disjoint, or "all".
+      part: the pairs to draw from: "first_half" or "second_half" of the epoch's order,
+        which are disjoint, or "all".
     """
 
     name: str
@@ -35,12 +35,12 @@ class Draw(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Steps of one kind that follow each other in an epoch.
+    """Consecutive steps of one kind within an epoch.
 
     Attributes:
-      name: in logs.
-      steps: per epoch; may be 0.
-      draws: the batches of each step.
+      name: the stage's name in logs.
+      steps: number of steps per epoch; may be 0.
+      draws: the batches that each step needs.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Stage(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """What a run is at one moment, as one pytree.
+    """The state of a run, as one pytree.
 
     Attributes:
       params: a NamedTuple of parameter trees.
-      opt_states: a NamedTuple of optimiser states, by the same names.
-      step: updates made so far, of all stages together.
+      opt_states: a NamedTuple of optimiser states with the same field names.
+      step: number of updates so far, over all stages.
       key: the run's key; never changed. All randomness is fold_in(key, ...).
     """
 
@@ -66,7 +66,7 @@ class TrainState(NamedTuple):
 
 @runtime_checkable
 class Learner(Protocol):
-    """A method that learns."""
+    """A method in training."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -80,27 +80,27 @@ class Learner(Protocol):
 
     @property
     def headline(self) -> Mapping[str, str]:
-        """Label to scalar: what is shown while a run goes on."""
+        """Label to scalar name: what the progress bar shows."""
         ...
 
     def init(self, key: Array) -> TrainState:
-        """Returns the state before the first step, drawn from a key."""
+        """Returns the state before the first step, initialised from a key."""
         ...
 
     def rates(self, epoch: int) -> Any:
-        """Returns the float32 scalars of an epoch, as a pytree that is traced."""
+        """Returns the float32 scalars of an epoch as a pytree, to be traced."""
         ...
 
     def step(
         self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Any
     ) -> tuple[TrainState, Scalars]:
-        """Returns the state after a step, and its scalars; pure.
+        """Returns the state after one step, and the step's scalars; pure.
 
         Args:
           stage: name of one of `stages`.
-          state: the run.
-          batches: by the names of the stage's draws.
-          rates: of the epoch.
+          state: the state before the step.
+          batches: one batch per draw of the stage, by the draw's name.
+          rates: the epoch's scalars, from `rates`.
         """
         ...
 
@@ -111,11 +111,11 @@ class Learner(Protocol):
     def look(
         self, params: Any, batch: Batch
     ) -> Sequence[Mapping[str, Float[np.ndarray, "height width"]]]:
-        """Returns what the networks make of one pair, as rows of labelled pictures.
+        """Returns the networks' outputs for one pair, as rows of labelled pictures.
 
         Args:
-          params: of a state.
-          batch: a batch of one.
+          params: the parameters of a state.
+          batch: a batch of one pair.
 
         Returns:
           Label to picture in [0, 1], one mapping per row of a panel.
@@ -134,7 +134,7 @@ class FusionModel(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the weights are, as JSON can hold it."""
+        """A description of the weights, as JSON values."""
         ...
 
     def fuse(
@@ -152,30 +152,30 @@ class FusionModel(Protocol):
         ...
 
     def batched(self, source_a: Image, source_b: Image) -> Image:
-        """Fuses batches, for export: pure, and of symbolic sizes where need be."""
+        """Fuses batches, for export: pure, and accepts symbolic sizes."""
         ...
 
     def plainly(self, source_a: Image, source_b: Image) -> Image:
-        """Does what `batched` does in operations that every runtime has."""
+        """Computes the same as `batched` with operations that every runtime has."""
         ...
 
     def require_maps(self) -> None:
-        """Raises ValueError where the weights have nothing that makes maps."""
+        """Raises ValueError unless the weights include what makes maps."""
         ...
 
     def maps(
         self, luminance_a: Luminance, luminance_b: Luminance
     ) -> dict[str, Float[np.ndarray, "height width"]]:
-        """Explains a fusion by maps of the pair.
+        """Returns maps of the pair that explain its fusion.
 
         Args:
           luminance_a, luminance_b: in [0, 1].
 
         Returns:
-          Map in [0, 1] by name.
+          Maps in [0, 1] by name.
 
         Raises:
-          ValueError: where the weights have nothing that makes maps.
+          ValueError: if the weights lack what makes maps.
         """
         ...
 
@@ -185,21 +185,22 @@ class Method:
     """A fusion method.
 
     Attributes:
-      name: in config.json, in the metadata of weights, as a flag.
+      name: identifies the method in config.json, in the metadata of weights and on the
+        command line.
       title: for pages and cards.
       trees: names of its parameter trees.
-      settings: a frozen dataclass whose fields are made by `setting.setting`; each is
-        a flag.
+      settings: a frozen dataclass whose fields are made by `setting.setting`; each
+        field is a flag.
       presets: name to the settings that differ from the defaults.
-      pairs_in_batch: (settings, batch size) -> how many pairs are drawn for a batch;
-        ValueError where the batch size does not suit the settings.
+      pairs_in_batch: (settings, batch size) -> number of pairs to draw for a batch;
+        raises ValueError if the batch size does not suit the settings.
       shapes: (tree name, leaves by path) -> shape of each leaf, in the variant that
-        the leaves announce.
-      remark: (tree name, tree) -> the variant in words; empty if there is one only.
-      learner: (settings, epochs, mesh) -> what the trainer needs. The mesh's devices
-        share each batch.
-      model: (trees by name, where they are from) -> what fuses; ValueError where the
-        trees are not enough.
+        the leaves imply.
+      remark: (tree name, tree) -> the variant in words; empty if there is only one.
+      learner: (settings, epochs, mesh) -> the `Learner`. The mesh's devices share each
+        batch.
+      model: (trees by name, their origin) -> the `FusionModel`; raises ValueError if
+        trees are missing.
     """
 
     name: str

@@ -1,11 +1,11 @@
-"""The methods by name, each loaded on use."""
+"""All methods by name; each is imported when it is first used."""
 
 from importlib import import_module
 from typing import cast
 
 from refusion_jax.methods.protocol import Method
 
-# Weights and runs that name no method are of this one.
+# The method of weights and runs that name none.
 DEFAULT = "refusion"
 _MODULES = {"refusion": "refusion_jax.methods.refusion.method"}
 _REGISTERED: dict[str, Method] = {}
@@ -19,11 +19,14 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Method:
     """Returns a method.
 
+    >>> find("refusion").title
+    'ReFusion (IJCV 2024)'
+
     Args:
       name: one of `names()`.
 
     Raises:
-      ValueError: listing the methods, if there is none of that name.
+      ValueError: for an unknown name; the message lists the methods.
     """
     if name in _REGISTERED:
         return _REGISTERED[name]
@@ -36,26 +39,26 @@ def find(name: str) -> Method:
 
 
 def register(method: Method) -> None:
-    """Adds a method of your own, for this process.
+    """Adds a method to the registry of this process.
 
     Args:
-      method: its name must not be taken.
+      method: the method; its name must be new.
 
     Raises:
-      ValueError: if it is.
+      ValueError: if the name is taken.
     """
     if method.name in names():
         raise ValueError(
-            f"expected a new name of a method, got {method.name!r}, which is taken; "
+            f"expected the name of a new method, got {method.name!r}, which is taken; "
             "choose another."
         )
     _REGISTERED[method.name] = method
 
 
 def unregister(name: str) -> None:
-    """Removes a method that `register` has added.
+    """Removes a method that `register` added.
 
     Args:
-      name: of the method.
+      name: the method's name.
     """
     del _REGISTERED[name]

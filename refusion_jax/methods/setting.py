@@ -1,4 +1,4 @@
-"""One setting: its default, what it may be, what it means; all as its field's metadata.
+"""One setting: its default, its allowed values and its meaning, as field metadata.
 
     @dataclass(frozen=True)
     class Settings:
@@ -7,8 +7,8 @@
         def __post_init__(self) -> None:
             check(self)
 
-Flags, help texts, checks and the question whether a resumed run may change a setting
-all read it from there.
+Flags, help texts, checks and the rule whether a resumed run may change the setting all
+read this metadata.
 """
 
 import dataclasses
@@ -28,20 +28,24 @@ def setting(
     multiple_of: int = 1,
     may_change: bool = False,
 ) -> Any:
-    """Describes a field of a dataclass of settings.
+    """Returns a dataclass field that describes one setting.
+
+    >>> field = setting(50, "Length of the run.", at_least=1)
+    >>> field.default, field.metadata["help"], field.metadata["at_least"]
+    (50, 'Length of the run.', 1)
 
     Args:
-      default: bool, int, float or str; its type is the setting's.
-      help: what it means, in one or two sentences.
-      choices: the only values that are allowed; empty allows all.
-      at_least: the smallest value that is allowed; the largest is finite.
-      is_positive: whether the value must be above 0, and finite.
-      multiple_of: what must divide the value.
-      may_change: whether a run may be resumed with another value: no step depends on
-        it.
+      default: bool, int, float or str; its type is the setting's type.
+      help: the setting's meaning, in one or two sentences.
+      choices: the allowed values; empty allows all.
+      at_least: the smallest allowed value; the value must also be finite.
+      is_positive: whether the value must be above 0 and finite.
+      multiple_of: a number that must divide the value.
+      may_change: whether a run may be resumed with another value, because no step
+        depends on it.
 
     Returns:
-      What the field is assigned.
+      The field, to be assigned in the class body.
     """
     return dataclasses.field(
         default=default,
@@ -59,11 +63,19 @@ def setting(
 def check(settings: Any) -> None:
     """Checks every field against its metadata.
 
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Settings:
+    ...     epochs: int = setting(50, "Length of the run.", at_least=1)
+    >>> check(Settings(epochs=2))
+    >>> check(Settings(epochs=0))
+    Traceback (most recent call last):
+    ValueError: expected epochs of at least 1, got 0; change it.
+
     Args:
       settings: an instance of a dataclass whose fields are made by `setting`.
 
     Raises:
-      ValueError: naming the field, what is allowed and what came.
+      ValueError: naming the field, the allowed values and the actual one.
     """
     for field in dataclasses.fields(settings):
         value, rule = getattr(settings, field.name), field.metadata
@@ -71,7 +83,7 @@ def check(settings: Any) -> None:
             names = ", ".join(str(choice) for choice in rule["choices"])
             require(value in rule["choices"], field.name, f"among {names}", value)
         if rule["at_least"] is not None:
-            # Written so that NaN fails too.
+            # One chain of comparisons, because NaN then fails as well.
             holds = rule["at_least"] <= value < math.inf
             require(holds, field.name, f"of at least {rule['at_least']:g}", value)
         if rule["is_positive"]:
@@ -85,13 +97,13 @@ def require(holds: bool, name: str, expected: str, value: Any) -> None:
     """Raises unless a condition on a setting holds.
 
     Args:
-      holds: the condition.
-      name: of the setting.
-      expected: what it should be, such as "of at least 1".
-      value: what it is.
+      holds: whether the condition holds.
+      name: the setting's name.
+      expected: the condition in words that follow the name, such as "of at least 1".
+      value: the setting's value.
 
     Raises:
-      ValueError: with all of these.
+      ValueError: stating name, expectation and value.
     """
     if not holds:
         raise ValueError(f"expected {name} {expected}, got {value!r}; change it.")

@@ -7,11 +7,15 @@ from jaxtyping import Array, Float
 def sobel_gradient(
     image: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch height width channels"]:
-    """Edge strength of an image, |G_x| + |G_y|, channel by channel.
+    """Returns the edge strength of an image, |G_x| + |G_y|, channel by channel.
 
     G_x is the correlation with [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], G_y with its
-    transpose; unscaled. The border is padded with zeros, as the authors do, so the
-    outermost pixels show an edge wherever the picture is not black there.
+    transpose, both unscaled. The border is padded with zeros, as in the authors' code,
+    so the outermost pixels show an edge unless they are black.
+
+    >>> ramp = jnp.tile(jnp.arange(5) / 8, (5, 1))[None, :, :, None]
+    >>> print(sobel_gradient(ramp)[0, 2, 1:4, 0])  # 8 times the slope of 1/8
+    [1. 1. 1.]
 
     Args:
       image: in [0, 1].

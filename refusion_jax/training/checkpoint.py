@@ -1,8 +1,8 @@
-"""Saving and restoring a run: the only Orbax import.
+"""Saves and restores runs: the only module that imports Orbax.
 
-Orbax writes in the background and atomically, but restores a file with a flipped bit
-without noticing. So each checkpoint carries a SHA-256 of every item, verified on
-restore; a checkpoint that fails is named and the one before is used.
+Orbax writes atomically and in the background, but restores a file with a flipped bit
+without noticing. Therefore each checkpoint contains a SHA-256 of every item, which is
+verified on restore; a checkpoint that fails is reported and the one before it is used.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ class Restored(NamedTuple):
     """A verified checkpoint.
 
     Attributes:
-      state: the run as it was saved.
-      record: the JSON notes saved with it.
+      state: the state that was saved.
+      record: the JSON record saved with it.
     """
 
     state: TrainState
@@ -37,17 +37,17 @@ class Restored(NamedTuple):
 
 
 class Checkpointer:
-    """Keeps the newest checkpoints and the best; a context manager.
+    """Keeps the newest checkpoints and the best one; a context manager.
 
-    Leaving the context waits for the last save: without that it would be lost.
+    Leaving the context waits for the last save, which would otherwise be lost.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
         """Opens or creates a folder of checkpoints.
 
         Args:
-          folder: the place; half-written checkpoints in it are removed.
-          keep: how many of the newest to keep; the best is kept besides.
+          folder: folder of the checkpoints; half-written ones in it are removed.
+          keep: number of newest checkpoints to keep, besides the best.
         """
         policies = ocp.checkpoint_managers
         self._folder = folder.resolve()
@@ -70,7 +70,7 @@ class Checkpointer:
         )
 
     def __enter__(self) -> Self:
-        """Nothing to open: the folder is ready."""
+        """Returns itself: the constructor has opened the folder."""
         return self
 
     def __exit__(
@@ -92,12 +92,13 @@ class Checkpointer:
         """Saves in the background; returns once the state is copied.
 
         Args:
-          state: the run; may be donated or changed as soon as this returns.
-          record: JSON notes: config, data fingerprint.
-          validation: what "best" means, lower is better; None is never best.
+          state: the state to save; may be donated or changed once this returns.
+          record: JSON record: config, data fingerprint.
+          validation: decides which checkpoint is the best, lower is better; None is
+            never the best.
         """
-        # Real copies: on CPUs device_get may hand out views of buffers that the next
-        # step, to which the state is donated, overwrites while Orbax still reads them.
+        # Real copies, because on CPUs device_get may return views of buffers that the
+        # next step, to which the state is donated, overwrites while Orbax reads them.
         items = jax.tree.map(lambda x: np.array(x, copy=True), _to_items(state))
         checksums = {name: _checksum(item) for name, item in items.items()}
         self._manager.save(
@@ -111,26 +112,26 @@ class Checkpointer:
         )
 
     def restore_newest(self, like: TrainState) -> Restored | None:
-        """The newest checkpoint whose checksums hold.
+        """Restores the newest checkpoint whose checksums match.
 
-        Newer ones that are damaged are reported in the log with what is wrong with
-        them, and moved to `damaged/` beside the folder: the resumed run will save
-        those steps again.
+        Newer checkpoints that are damaged are logged with the reason and moved to
+        `damaged/` beside the folder, because the resumed run will save those steps
+        again.
 
         Args:
           like: a state of the same structure, for shapes, types and devices.
 
         Returns:
-          The restored run; None where nothing has been saved yet.
+          The restored state and record; None if nothing has been saved yet.
 
         Raises:
-          ValueError: if there are checkpoints and none of them is usable.
+          ValueError: if there are checkpoints but all are damaged.
         """
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 restored = self._restore(step, like)
-            # A damaged file can fail anywhere in the storage layers, as anything.
+            # Any exception, because a damaged file can fail in any storage layer.
             except Exception as error:
                 damaged[step] = str(error).strip().split("\n")[0]
                 _LOG.warning("Checkpoint %d is damaged: %s.", step, damaged[step])
@@ -140,8 +141,8 @@ class Checkpointer:
         if damaged:
             reasons = "; ".join(f"{step}: {why}" for step, why in damaged.items())
             raise ValueError(
-                f"Expected a usable checkpoint in {self._folder}, got damaged ones "
-                f"({reasons}); use another workdir to start afresh."
+                f"expected a usable checkpoint in {self._folder}, got damaged ones "
+                f"({reasons}); use another workdir to start over."
             )
         return None
 
@@ -174,23 +175,25 @@ class Checkpointer:
         checksums = record.pop("sha256")
         for name in template:
             if _checksum(restored[name]) != checksums[name]:
-                raise ValueError(f"the SHA-256 of {name!r} does not match")
+                raise ValueError(
+                    f"expected {name!r} as its SHA-256 says, got other bytes"
+                )
         return Restored(_from_items(restored, like), record)
 
 
 def _to_items(state: TrainState) -> dict[str, Any]:
-    """Returns the separately stored parts of a state; plain arrays only."""
+    """Returns the parts of a state that are stored separately, as plain arrays."""
     items = {
         **{f"params_{k}": v for k, v in state.params._asdict().items()},
         **{f"optimizer_{k}": v for k, v in state.opt_states._asdict().items()},
         "progress": {"step": state.step, "key": jax.random.key_data(state.key)},
     }
-    # Orbax saves no empty trees, and an optimiser may have no state.
+    # Orbax cannot save empty trees, but an optimiser may have no state.
     return {name: item for name, item in items.items() if jax.tree.leaves(item)}
 
 
 def _from_items(items: Mapping[str, Any], like: TrainState) -> TrainState:
-    """Returns the state whose parts these are; empty parts are those of `like`."""
+    """Returns a state from its stored parts; empty parts are taken from `like`."""
 
     def rebuilt(kind: str, trees: Any) -> Any:
         saved = {

@@ -1,7 +1,7 @@
 """Every setting of a run with its default, and the presets.
 
 Each field of each section is one flag of `experiments/train.py`; field names are unique
-over the sections. A config is checked when it is made, so there is no invalid one.
+across sections. A config is checked on construction, so no invalid config exists.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from refusion_jax.pictures.names import ALIGNMENTS
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which pairs are trained on, and how patches are cut from them."""
+    """The pairs to train on, and how patches are cut from them."""
 
     dataset: str = setting(
         "",
@@ -40,35 +40,37 @@ class DataConfig:
     )
     align: str = setting(
         "none",
-        "Two sizes in a pair: refuse them (none), crop, or resize.",
+        "Pairs of two sizes: refuse them (none), crop them or resize them.",
         choices=ALIGNMENTS,
     )
     levels: str = setting(
         "full",
-        "Black and white of 16-bit grey: full, min-max, percentile or LOW:HIGH.",
+        "Black and white level of 16-bit grey: full, min-max, percentile or LOW:HIGH.",
     )
     patches: bool = setting(
-        False, "Fixed patches with contrast in place of random crops."
+        False, "Whether to use fixed patches with contrast instead of random crops."
     )
     crop_size: int = setting(128, "Side of the patches, in pixels.", at_least=8)
     memory_budget: float = setting(
         4e9,
-        "Bytes of pictures on the device; larger sets are streamed.",
+        "Most bytes of pictures on the device; larger sets are streamed.",
         at_least=0,
         may_change=True,
     )
     reader_count: int = setting(
         0,
-        "Processes that read a streamed set; 0: threads.",
+        "Processes that read a streamed set; 0 uses threads.",
         at_least=0,
         may_change=True,
     )
     batch_size: int = setting(
         4, "Pairs that F sees per step, swapped copies included.", at_least=1
     )
-    augment: bool = setting(True, "Flips and quarter turns.")
+    augment: bool = setting(
+        True, "Whether crops are flipped and turned by quarters at random."
+    )
     holdout_pairs: int = setting(
-        2, "Pairs kept from training, for validation and pictures.", at_least=0
+        2, "Pairs withheld from training, for validation and pictures.", at_least=0
     )
 
     def __post_init__(self) -> None:
@@ -79,13 +81,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The method, the length of the run, and what is written when."""
+    """The method, the length of the run, and when checkpoints are written."""
 
-    method: str = setting(DEFAULT, "What is trained.")
-    epochs: int = setting(50, "L, length of the run.", at_least=1)
-    seed: int = setting(0, "Of all randomness.", at_least=0)
+    method: str = setting(DEFAULT, "Method to train.")
+    epochs: int = setting(50, "L, the number of epochs.", at_least=1)
+    seed: int = setting(0, "Seed of all randomness.", at_least=0)
     steps_per_dispatch: int = setting(
-        5, "Steps that run on the device without the host.", at_least=1
+        5, "Steps that the device runs without the host.", at_least=1
     )
     save_every: int = setting(
         500,
@@ -94,7 +96,7 @@ class RunConfig:
         may_change=True,
     )
     keep_checkpoints: int = setting(
-        3, "Newest checkpoints kept, besides the best.", at_least=1, may_change=True
+        3, "Newest checkpoints to keep, besides the best.", at_least=1, may_change=True
     )
 
     def __post_init__(self) -> None:
@@ -109,8 +111,8 @@ class Config:
 
     Attributes:
       data: pairs and patches.
-      settings: of the method: an instance of `Method.settings`.
-      run: the loop.
+      settings: the method's settings, an instance of `Method.settings`.
+      run: method and training loop.
     """
 
     data: DataConfig = DataConfig()
@@ -118,24 +120,24 @@ class Config:
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        """Checks what depends on more than one section.
+        """Checks settings that depend on more than one section.
 
         Raises:
-          ValueError: naming the field, what is allowed and what came.
+          ValueError: naming the field, the allowed values and the actual one.
         """
         self.method.pairs_in_batch(self.settings, self.data.batch_size)
 
     @property
     def method(self) -> Method:
-        """The method that is trained."""
+        """The method to train."""
         return find(self.run.method)
 
 
 def may_change(config: Config) -> set[str]:
-    """Returns the settings that a run may change when it is resumed.
+    """Returns the names of the settings that may change when a run is resumed.
 
     Args:
-      config: of the run.
+      config: the run's config.
     """
     return {
         item.name
@@ -146,7 +148,7 @@ def may_change(config: Config) -> set[str]:
 
 
 def to_flat(config: Config) -> dict[str, Any]:
-    """Returns all fields as one dictionary, in order.
+    """Returns all fields in order, as one dictionary.
 
     Args:
       config: any config.
@@ -166,8 +168,8 @@ def with_fields(config: Config, values: dict[str, Any]) -> Config:
 
     Args:
       config: the base.
-      values: field name to new value. Another `method` brings the defaults of its
-        settings.
+      values: field name to new value. A different `method` resets the settings to its
+        defaults.
 
     Returns:
       The copy.
@@ -208,7 +210,7 @@ def preset(name: str, method: str = DEFAULT) -> Config:
       A config.
 
     Raises:
-      ValueError: listing the presets, if there is none of that name.
+      ValueError: for an unknown name; the message lists the presets.
     """
     presets = find(method).presets
     if name not in presets:

@@ -1,4 +1,4 @@
-"""A run's compiled programs: many steps of a learner in one dispatch, validation."""
+"""The compiled programs of a run: many steps per dispatch, and validation."""
 
 from functools import partial
 from typing import Any
@@ -23,13 +23,13 @@ VALIDATION_BATCHES = 4
 
 
 def make_learner(config: Config) -> tuple[Learner, Mesh]:
-    """Returns what learns, and the devices that share each batch.
+    """Returns the method's learner and the devices that share each batch.
 
     Args:
       config: all settings.
 
     Returns:
-      The method's learner; as many devices as divide the batch.
+      The learner, and a mesh of the most devices that divide the batch.
     """
     mesh = batch_mesh(largest_divisor(config.data.batch_size, jax.device_count()))
     return config.method.learner(config.settings, config.run.epochs, mesh), mesh
@@ -46,18 +46,18 @@ class Program:
         training: PairSource,
         held_out: PairSource,
     ) -> None:
-        """Puts the pairs on the devices, or opens them if above the memory_budget.
+        """Puts the pairs on the devices, or opens a stream if they exceed the budget.
 
         Args:
-          learner: what learns.
-          config: all settings.
-          mesh: devices that share each batch.
+          learner: the learner to run.
+          config: all settings; `memory_budget` decides whether to stream.
+          mesh: the devices that share each batch.
           training: uint8 luminance pairs, none smaller than the crop; at least two if
             the learner draws from halves.
-          held_out: pairs for validation, at least one; they go on the device anyway.
+          held_out: pairs for validation, at least one; always kept on the device.
 
         Raises:
-          ImportError: if the pairs are to be streamed and Grain is not installed.
+          ImportError: if the pairs must be streamed and Grain is not installed.
         """
         self._learner, self._config = learner, config
         self._everywhere = replicated(mesh)
@@ -73,7 +73,7 @@ class Program:
         )
         self._held_out_set: PairSet = self._put(pack([*in_order(held_out)]))
         self._held_out_count = len(held_out)
-        # The state is donated: a step's result takes the place of its argument.
+        # The state is donated, so that a step's result reuses its argument's memory.
         self._stages = {
             stage.name: jax.jit(
                 partial(self._steps, stage),
@@ -101,11 +101,11 @@ class Program:
         """Runs one dispatch; the state is donated.
 
         Args:
-          state: as the dispatch before left it.
-          dispatch: of `schedule`.
+          state: the state that the previous dispatch returned.
+          dispatch: one of `schedule`'s dispatches.
 
         Returns:
-          The new state and each scalar's value at every step, on the host.
+          The new state, and on the host each scalar's values at every step.
         """
         pixels = self._batches.pixels(
             state.key,
@@ -153,10 +153,10 @@ class Program:
         return jax.lax.scan(step, state, indices)
 
     def validate(self, params: Any) -> dict[str, float]:
-        """Returns the learner's scalars on crops of held-out pairs, always the same.
+        """Returns the learner's scalars on a fixed set of crops of held-out pairs.
 
         Args:
-          params: of a state.
+          params: the parameters of a state.
 
         Returns:
           Means over the crops, by name.

@@ -1,4 +1,4 @@
-"""The numbers of a run: JSON lines, and TensorBoard where it is asked for."""
+"""The scalars of a run: JSON lines and, on request, TensorBoard events."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from refusion_jax.files.atomic import replace_file
 
 
 class ScalarLog:
-    """Appends one JSON object a line; a context manager.
+    """Appends one JSON object per line; a context manager.
 
-    A run that goes on from a checkpoint repeats the steps after it, so lines of later
-    steps, and a last line that was cut off by a kill, are dropped on opening.
+    A run that resumes from a checkpoint repeats the steps after it, so opening the log
+    drops the lines of later steps, and a last line that was cut off by a kill.
     """
 
     def __init__(self, path: Path, *, resume_step: int, tensorboard: bool) -> None:
@@ -22,11 +22,11 @@ class ScalarLog:
 
         Args:
           path: the .jsonl file; TensorBoard events go to `tensorboard/` beside it.
-          resume_step: the step the run goes on from; 0 begins an empty log.
+          resume_step: the step from which the run resumes; 0 starts an empty log.
           tensorboard: whether to write TensorBoard events too.
 
         Raises:
-          ImportError: if TensorBoard is asked for and tensorboardX is not installed.
+          ImportError: if TensorBoard is requested but tensorboardX is not installed.
         """
         before = read_scalars(path) if resume_step else []
         kept = [line for line in before if line["step"] <= resume_step]
@@ -41,7 +41,7 @@ class ScalarLog:
         self._file = path.open("a")
 
     def __enter__(self) -> Self:
-        """Opened by the constructor."""
+        """Returns itself: the constructor has opened the log."""
         return self
 
     def __exit__(
@@ -59,8 +59,8 @@ class ScalarLog:
         """Writes one line and flushes it.
 
         Args:
-          step: updates made so far.
-          stage: "meta", "fusion" or "validation".
+          step: number of updates so far.
+          stage: name of the learner's stage, or "validation".
           scalars: name to value.
         """
         line = {"step": step, "stage": stage, **scalars}
@@ -72,16 +72,17 @@ class ScalarLog:
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log, without a last line that a kill cut off.
+    """Reads the lines of a log, except a last line that was cut off by a kill.
 
     Args:
-      path: a scalars.jsonl; one that does not exist has no lines.
+      path: a scalars.jsonl; a missing file counts as empty.
 
     Returns:
-      A list of the objects, oldest first.
+      The objects, oldest first.
     """
     if not path.exists():
         return []
     lines = path.read_text().split("\n")
-    # What follows the last line break is either empty or incomplete.
+    # Without the last item, because after the last line break there is either nothing
+    # or an incomplete line.
     return [json.loads(line) for line in lines[:-1]]

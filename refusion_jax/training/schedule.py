@@ -1,4 +1,4 @@
-"""An epoch cut into dispatches: steps that run on the device as one program."""
+"""Cuts epochs into dispatches: steps that run on the device as one program."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,11 +10,11 @@ class Dispatch(NamedTuple):
     """Steps that run on the device as one program.
 
     Attributes:
-      epoch: from 0.
-      stage: whose steps they are.
-      start: first step, within epoch and stage.
+      epoch: number of the epoch, from 0.
+      stage: the stage that the steps belong to.
+      start: the first step, counted within epoch and stage.
       length: number of steps.
-      end_step: steps of the whole run after it.
+      end_step: number of steps of the whole run up to the end of the dispatch.
     """
 
     epoch: int
@@ -29,14 +29,21 @@ def schedule(
 ) -> Iterator[Dispatch]:
     """Cuts a run into dispatches: a pure function of its settings.
 
-    Checkpoints lie between dispatches, so that a resumed run executes the very same
-    programs. Each stage is cut into equal parts of at most `steps_per_dispatch` steps,
-    since each length is a program to compile.
+    Checkpoints are written between dispatches, so that a resumed run executes the very
+    same programs. Each stage is cut into equal parts of at most `steps_per_dispatch`
+    steps, because each length is a program to compile.
+
+    >>> stages = Stage("meta", 4, ()), Stage("fusion", 3, ())
+    >>> for dispatch in schedule(stages, epochs=1, steps_per_dispatch=3):
+    ...     print(dispatch.stage.name, dispatch.start, dispatch.length)
+    meta 0 2
+    meta 2 2
+    fusion 0 3
 
     Args:
-      stages: of an epoch, in order.
+      stages: the stages of an epoch, in order.
       epochs: length of the run.
-      steps_per_dispatch: the most steps of a dispatch.
+      steps_per_dispatch: the most steps in one dispatch.
 
     Yields:
       Dispatches in order.

@@ -1,4 +1,4 @@
-"""Signals that end a run: it is saved first."""
+"""Signals that end a run, after it has been saved."""
 
 import logging
 import signal
@@ -11,14 +11,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """A signal ended the run, after it was saved.
+    """Raised when a signal has ended a run, which is saved first.
 
     Attributes:
-      signal_number: SIGTERM's or SIGINT's.
+      signal_number: number of SIGTERM or SIGINT.
     """
 
     def __init__(self, signal_number: int, step: int) -> None:
-        """Says what happened and how to resume."""
+        """Builds a message that says what happened and how to resume."""
         super().__init__(
             f"Stopped by {signal.Signals(signal_number).name}, saved at step {step}; "
             "the same command resumes from there."
@@ -27,9 +27,9 @@ class Interrupted(Exception):
 
 
 class SignalWatch(ExitStack):
-    """Remembers SIGTERM and SIGINT; a second one acts as if nobody watched.
+    """Remembers SIGTERM or SIGINT; a context manager.
 
-    A context manager.
+    A second signal has its usual effect.
 
     Attributes:
       received: number of the first signal; 0 before it.
@@ -38,7 +38,7 @@ class SignalWatch(ExitStack):
     received = 0
 
     def __enter__(self) -> Self:
-        """Begins to watch."""
+        """Starts watching."""
         super().__enter__()
         # Python allows handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
@@ -50,4 +50,4 @@ class SignalWatch(ExitStack):
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         _LOG.info("Received %s: saving.", signal.Signals(number).name)
-        self.close()  # the handlers of before are back
+        self.close()  # restores the previous handlers

@@ -23,11 +23,11 @@ from refusion_jax.training.signals import Interrupted, SignalWatch
 from refusion_jax.training.workdir import Workdir
 
 _LOG = logging.getLogger(__name__)
-MAX_PANEL_SIDE = 512  # pixels; of larger pictures the centre is shown
+MAX_PANEL_SIDE = 512  # pixels; larger pictures show their centre only
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss or a gradient is not a number; the message names step and term."""
+    """Raised when a scalar is not finite; the message names scalar and step."""
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> TrainState:
-    """Trains a method, from where the workdir's checkpoints left it.
+    """Trains a method, resuming from the workdir's checkpoints if there are any.
 
     Writes config.json, scalars.jsonl, checkpoints/, pictures/ (one per epoch) and
     weights.safetensors (all parameter trees, at every save) into the workdir.
@@ -47,19 +47,19 @@ def train(
     Args:
       config: all settings.
       pairs: uint8 luminance, height x width, none smaller than the crop. The config's
-        seed picks `holdout_pairs` of them for validation; with 0, validation and
-        pictures show training pairs.
-      workdir: made if it is missing.
-      held_out: pairs for validation, instead of some of `pairs`.
-      tensorboard: write TensorBoard events too.
-      progress: show a progress bar.
+        seed selects `holdout_pairs` of them for validation; with 0, validation and
+        pictures use training pairs.
+      workdir: the run's folder; created if it is missing.
+      held_out: pairs for validation; None takes them from `pairs`.
+      tensorboard: whether to write TensorBoard events too.
+      progress: whether to show a progress bar.
 
     Returns:
       The final state, on the first device.
 
     Raises:
       ValueError: for too few pairs, or a workdir that holds another run.
-      NonFiniteError: when a scalar is not finite; the checkpoints stay as they were.
+      NonFiniteError: if a scalar is not finite; existing checkpoints stay intact.
       Interrupted: after SIGTERM or Ctrl-C, once the run is saved.
     """
     learner, mesh = make_learner(config)
@@ -83,7 +83,7 @@ def train(
 
 
 class _Run:
-    """What the loop writes with, and the loop."""
+    """The training loop and the objects that it writes with."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class _Run:
     def complete(
         self, state: TrainState, watch: SignalWatch, *, progress: bool
     ) -> TrainState:
-        """Runs the dispatches that are left, and saves."""
+        """Runs and saves the remaining dispatches."""
         run = self._config.run
         first_step = saved_step = int(state.step)
         if first_step == 0:
@@ -158,7 +158,7 @@ class _Run:
         self._workdir.save_weights(self._config.method, state.params, step)
 
     def _draw_panel(self, state: TrainState, *, epoch: int) -> None:
-        # One device is enough; parameters that are on all of them would occupy all.
+        # From the host, because parameters on all devices would occupy all of them.
         first, *rest = self._learner.look(jax.device_get(state.params), self._shown)
         sources = {
             "source a": np.asarray(self._shown.source_a)[0, ..., 0],
@@ -178,22 +178,22 @@ class _Run:
 def split_pairs(
     config: Config, stages: Sequence[Stage], pairs: PairSource
 ) -> tuple[PairSource, PairSource]:
-    """Returns training and held-out pairs, chosen by the config's seed.
+    """Splits pairs into training and held-out ones by the config's seed.
 
     Args:
       config: `holdout_pairs` and `seed` are read.
-      stages: of the learner.
-      pairs: all of them.
+      stages: the learner's stages.
+      pairs: all pairs.
 
     Returns:
-      training, held out; the same pairs twice when none is to be held out.
+      Training pairs and held-out pairs; the same pairs twice if `holdout_pairs` is 0.
 
     Raises:
-      ValueError: if too few remain to train on.
+      ValueError: if too few pairs remain for training.
     """
     held_out_count = config.data.holdout_pairs
     parts = {draw.part for stage in stages if stage.steps for draw in stage.draws}
-    # Two halves are disjoint, so there must be a pair in each.
+    # Two, because halves are disjoint and each needs a pair.
     needed = held_out_count + (2 if parts - {"all"} else 1)
     if len(pairs) < needed:
         raise ValueError(
@@ -213,10 +213,11 @@ def _require_finite(scalars: Mapping[str, np.ndarray], dispatch: Dispatch) -> No
         for name, values in scalars.items():
             if not np.isfinite(values[i]):
                 raise NonFiniteError(
-                    f"{name} is {values[i]} at step {first + i + 1} "
-                    f"({dispatch.stage.name} step {dispatch.start + i + 1} of epoch "
-                    f"{dispatch.epoch + 1}); the last checkpoint is intact: lower the "
-                    "step sizes and use another workdir."
+                    f"expected a finite {name}, got {values[i]} at step "
+                    f"{first + i + 1} ({dispatch.stage.name} step "
+                    f"{dispatch.start + i + 1} of epoch {dispatch.epoch + 1}); lower "
+                    "the step sizes and use another workdir. The last checkpoint is "
+                    "intact."
                 )
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: who may resume it, what is written into it."""
+"""The folder of a run: which runs may resume in it, and what is written to it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ class Workdir:
     """The folder of one run.
 
     Attributes:
-      folder: where it is.
-      record: the settings and a digest of the pairs, as config.json has them.
+      folder: path of the folder.
+      record: the content of config.json: the settings and a digest of the pairs.
     """
 
     def __init__(self, folder: Path, config: Config, pairs: PairSource) -> None:
         """Claims the folder for a run: writes config.json.
 
         Args:
-          folder: made if it is missing.
+          folder: path of the folder; created if it is missing.
           config: all settings.
-          pairs: of the run, held-out ones included.
+          pairs: all pairs of the run, held-out ones included.
 
         Raises:
           ValueError: if the folder holds a run on other pairs or with other settings.
@@ -49,11 +49,11 @@ class Workdir:
     def _check_same(self, before: Mapping[str, Any], changeable: set[str]) -> None:
         if before["data"] != self.record["data"]:
             raise ValueError(
-                f"expected the pairs of the run in {self.folder}, which holds a run on "
-                "other pairs; use another workdir."
+                f"expected the pairs of the run in {self.folder}, got others: the "
+                "folder holds a run on other pairs; use another workdir."
             )
         for name, value in self.record["config"].items():
-            # A setting that is newer than the run has nothing to be compared with.
+            # An older run lacks newer settings; they count as unchanged.
             old = before["config"].get(name, value)
             if old != value and name not in changeable:
                 raise ValueError(
@@ -76,9 +76,9 @@ class Workdir:
         """Writes the parameter trees to weights.safetensors.
 
         Args:
-          method: whose trees they are.
-          params: of a state.
-          step: of the state.
+          method: the method that the trees belong to.
+          params: the parameters of a state.
+          step: the state's step.
         """
         save_weights(
             self.folder / RUN_WEIGHTS,
@@ -91,7 +91,7 @@ class Workdir:
         """Writes a sheet of labelled pictures to `pictures/`.
 
         Args:
-          name: of the file, without its ending.
+          name: file name without extension.
           rows: label to picture, see `reporting.panel.make_panel`.
         """
         folder = self.folder / "pictures"

@@ -154,7 +154,7 @@ def test_loss_that_is_not_finite_names_step_and_term_and_spares_the_checkpoint(
     monkeypatch.setattr(trainer.Program, "run", broken_run)
     with pytest.raises(
         NonFiniteError,
-        match=r"fusion_loss_gradient is nan at step 4 \(fusion step 2 of epoch 2\)",
+        match=r"fusion_loss_gradient, got nan at step 4 \(fusion step 2 of epoch 2\);",
     ):
         train(config, random_pairs(), tmp_path, progress=False)
     assert sorted(x.name for x in (tmp_path / "checkpoints").iterdir()) == checkpoints

@@ -1,4 +1,4 @@
-"""F on one pair: cut into tiles, shared by the devices, put together again."""
+"""F on one pair: cuts it into tiles, shares them among devices, joins the results."""
 
 import math
 import threading
@@ -27,31 +27,31 @@ from refusion_jax.methods.refusion.nets.tiles import (
     most_devices,
 )
 
-# Two programs that run on several devices would wait for each other for ever if the
-# devices began them in different orders.
+# Because two programs on several devices deadlock if the devices start them in
+# different orders.
 _one_at_a_time = threading.Lock()
 
-# Of a strip on CPUs: what `make_grid` takes for pictures of 256 columns and more.
+# Rows of a strip on CPUs: what `make_grid` takes for 256 columns and more.
 ROWS = 16
 
-# From here on memory counts for more than a tenth of the time.
+# Above this size memory matters more than a tenth of the time.
 LARGE_PIXELS = 8_000_000
 
-# The memory of F's features stays for the next picture if it is no more than that.
-# Otherwise glibc gives it to the kernel and takes it again with every picture, and
-# keeps as much for each thread that has ever run F.
+# Up to this size the memory of F's features is kept for the next picture. Otherwise
+# glibc returns it to the kernel and requests it again for every picture, and retains as
+# much for each thread that has ever run F.
 KEPT_BYTES = 256 << 20
 _kept: dict[tuple[tuple[int, ...], Mesh], Array] = {}
 
 
 def place(params: Params) -> Params:
-    """Copies parameters to all devices, so that `fuse_luminance` need not do it anew.
+    """Copies parameters to all devices, to spare `fuse_luminance` a copy per picture.
 
     Args:
       params: theta_F.
 
     Returns:
-      The same, for as many pictures as there are.
+      The parameters on every device.
     """
     return jax.device_put(params, _everywhere(device_mesh(most_devices(), AXIS)))
 
@@ -64,12 +64,12 @@ def fuse_luminance(
     tile: Tile | None = None,
     precision: str = "float32",
 ) -> Float[Array, "height width 1"]:
-    """Runs F on one pair, tile by tile (see `nets.tiles`): exact, whatever the tile.
+    """Runs F on one pair, tile by tile (see `nets.tiles`): exact for every tile size.
 
     Args:
-      params: theta_F, from `place` where there are many pictures.
+      params: theta_F; pass it through `place` first if there are many pictures.
       luminance_a, luminance_b: in [0, 1].
-      tile: its size; None chooses one for the picture and the device.
+      tile: the size of a tile; None chooses one for the picture and the device.
       precision: see `methods.precision`.
 
     Returns:
@@ -82,7 +82,7 @@ def fuse_luminance(
         tiling = make_tiling(height, width, tile)
     pair = [np.asarray(x)[..., 0] for x in (luminance_a, luminance_b)]
     mesh = device_mesh(tiling.devices, AXIS)
-    # Of large pictures nothing may lie about while the network runs.
+    # Large pictures must not occupy host memory while the network runs.
     tiles = jax.device_put(cut(pair, tiling), NamedSharding(mesh, PartitionSpec(AXIS)))
     del pair, luminance_a, luminance_b
     with _one_at_a_time:
@@ -102,14 +102,14 @@ def fuse_luminance(
 
 
 def by_platform(params: Params, source_a: Image, source_b: Image) -> Image:
-    """Runs F as it is fast on each platform: in strips on CPUs, at once elsewhere.
+    """Runs F in the way that is fast on each platform: strips on CPUs, else at once.
 
     Args:
       params: theta_F.
-      source_a, source_b: luminance in [0, 1], of any or of symbolic sizes.
+      source_a, source_b: luminance in [0, 1], any or symbolic sizes.
 
     Returns:
-      As `networks.fuse` does.
+      The same as `networks.fuse`.
     """
     return jax.lax.platform_dependent(
         source_a,
@@ -123,10 +123,10 @@ def at_once(params: Params, source_a: Image, source_b: Image) -> Image:
     """Runs F on whole pictures, without a loop over strips.
 
     Args:
-      params, source_a, source_b: as for `by_platform`.
+      params, source_a, source_b: see `by_platform`.
 
     Returns:
-      As `networks.fuse` does.
+      The same as `networks.fuse`.
     """
     batch, height, width, _ = source_a.shape
     grid = Grid(batch, height, width, height, sequential=False)
@@ -150,16 +150,16 @@ def _is_large(tiling: Tiling) -> bool:
 
 
 def _take_workspace(shape: tuple[int, ...], mesh: Mesh, precision: str) -> Array | None:
-    """Memory for F's features: what the last picture left if it fits, or new."""
+    """Returns memory for F's features: the last picture's if it fits, or new memory."""
     kept = _kept.pop((shape, mesh), None)
     _kept.clear()
-    # Accelerators have an allocator of their own; bfloat16 needs half of it.
+    # Accelerators have their own allocator; bfloat16 would need half the memory.
     is_worth_it = jax.default_backend() == "cpu" and precision != "bfloat16"
     if not is_worth_it or 4 * math.prod(shape) > KEPT_BYTES:
         return None
     if kept is not None:
         return kept
-    # Nobody reads it, so nothing need be compiled to fill it.
+    # It is never read, so no program needs to be compiled to fill it.
     nothing = np.empty(shape, np.float32)
     return jax.device_put(nothing, NamedSharding(mesh, PartitionSpec(AXIS)))
 
@@ -172,7 +172,7 @@ def _forward(
     *,
     precision: str,
 ) -> tuple[Array, Array | None]:
-    """The workspace is not read: as it is donated, the features come to lie in it."""
+    """Runs F; the workspace is only donated: the features reuse its memory."""
     fused, features = in_precision(networks.fuse_tiles, precision)(
         params, tiles, tiling
     )
@@ -188,7 +188,7 @@ _jit = partial(
 _fuse_tiles = _jit(_forward)
 # Where CPU devices share a picture, YNNPACK's matrix products (XLA's default) offer
 # work to threads that are busy on another device; the offers pile up until the program
-# ends, 15 MB a megapixel. Without it F takes a tenth longer.
+# ends, 15 MB per megapixel. Without YNNPACK F takes a tenth longer.
 _fuse_large = _jit(
     _forward,
     compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""},

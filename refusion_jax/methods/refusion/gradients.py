@@ -10,8 +10,8 @@ so with v = dL_r(outer batch; theta_F', theta_R') / dtheta_F'                   
 
 L_f depends on theta_P only through the weight maps. Swapping the two derivatives of
 the mixed term therefore leaves one forward-mode pass of F in direction v and one
-reverse-mode pass of P: mode `exact`. The other modes are its oracle (`reverse`) and
-its approximations.
+reverse-mode pass of P: mode `exact`. The other modes are an oracle for it (`reverse`)
+and approximations of it.
 """
 
 from collections.abc import Callable
@@ -42,12 +42,12 @@ class Adapted(NamedTuple):
 
 
 class InnerResult(NamedTuple):
-    """What the inner update leaves behind.
+    """The result of the inner update.
 
     Attributes:
       adapted: theta_F', theta_R'.
       fused: F's output on the inner batch before the update.
-      fusion_loss: L_f there.
+      fusion_loss: L_f on the inner batch before the update.
     """
 
     adapted: Adapted
@@ -56,7 +56,7 @@ class InnerResult(NamedTuple):
 
 
 class MetaGradient(NamedTuple):
-    """A meta-gradient and what was seen on the way.
+    """A meta-gradient and the quantities computed on the way.
 
     Attributes:
       meta_grads: dL_r / dtheta_P.
@@ -79,13 +79,14 @@ def inner_update(
     objectives: Objectives,
     learning_rate: float | Array,
 ) -> InnerResult:
-    """One SGD step of F under the proposed loss, and one of R (Eqs. 7 and 8).
+    """Takes one SGD step of F under the proposed loss and one of R (Eqs. 7 and 8).
 
     theta_F' <- theta_F - eta dL_f / dtheta_F
-    theta_R' <- theta_R - eta dL_r / dtheta_R, rebuilding from F's (not F's adapted) I_f
+    theta_R' <- theta_R - eta dL_r / dtheta_R, where R rebuilds from I_f of theta_F,
+                                               not of theta_F'
 
     Args:
-      params: theta_F and theta_R are read.
+      params: the three trees; theta_F and theta_R are read.
       weights: P's proposal for this batch.
       batch: the meta-train batch.
       objectives: L_f and L_r.
@@ -94,7 +95,8 @@ def inner_update(
     Returns:
       The adapted parameters; differentiable in `params.fusion` and `weights`.
     """
-    # One forward pass of F serves both gradients.
+    # F and loss are differentiated apart, because then one forward pass of F serves the
+    # gradients of both L_f and L_r.
     fused, pull_back = jax.vjp(
         lambda theta: objectives.fuse(theta, batch), params.fusion
     )
@@ -123,7 +125,7 @@ def inner_update(
 def outer_loss(
     adapted: Adapted, batch: Pairs, *, objectives: Objectives
 ) -> tuple[Array, Loss]:
-    """L_r on the meta-test batch after the inner update, as total and parts (Eq. 9)."""
+    """Returns total and terms of L_r on the meta-test batch, after the inner update."""
     fused = objectives.fuse(adapted.fusion, batch)
     loss = objectives.reconstruction(adapted.reconstruction, fused, batch)
     return loss.total, loss
@@ -143,7 +145,7 @@ def _through_mixed_term(
     adapt_fusion: bool,
     mixed_term: Callable[..., WeightMaps],
 ) -> MetaGradient:
-    """Eq. 10, with `mixed_term` for how L_f's weight gradient changes along v."""
+    """Evaluates Eq. 10; `mixed_term` says how L_f's weight gradient changes along v."""
     weights, pull_back_proposal = jax.vjp(
         lambda theta: objectives.propose(theta, inner_batch), params.proposal
     )
@@ -187,7 +189,7 @@ def _central_difference_term(
     weight_grads: Callable[[Params], WeightMaps], theta: Params, v: Params
 ) -> WeightMaps:
     v_norm = optax.tree.norm(v)
-    # v = 0 has no direction to probe and a zero derivative: any finite step will do.
+    # v = 0 has a zero derivative and no direction to probe: any finite step will do.
     safe_norm = jnp.where(v_norm > 0, v_norm, 1)
     step = PROBE_SIZE * optax.tree.norm(theta) / safe_norm
     ahead = weight_grads(_descend(theta, v, -step))
@@ -205,7 +207,7 @@ def _through_inner_steps(
     inner_steps: int,
     stop_inner_gradient: bool,
 ) -> MetaGradient:
-    """jax.grad through the whole inner update, as the paper writes it."""
+    """Applies jax.grad to the whole inner update, as the paper writes it."""
 
     def outer_of_proposal(theta: Params) -> tuple[Array, MetaGradient]:
         weights = objectives.propose(theta, inner_batch)
@@ -223,9 +225,9 @@ def _through_inner_steps(
             return inner.adapted, inner.fusion_loss
 
         if inner_steps > 1:
-            # Kept between the steps are parameters only, not what happens within them.
+            # Between steps only the parameters are kept, not the steps' intermediates.
             step = jax.checkpoint(step, prevent_cse=False)
-        # A loop, so that XLA compiles one step however many there are.
+        # A scan, because XLA then compiles one step, whatever their number.
         adapted, losses = jax.lax.scan(
             step, Adapted(params.fusion, params.reconstruction), length=inner_steps
         )
@@ -262,18 +264,21 @@ def meta_gradient(
     mode: str = "exact",
     inner_steps: int = 1,
 ) -> MetaGradient:
-    """dL_r(outer batch, after the inner update on the inner batch) / dtheta_P (Eq. 9).
+    """Returns the meta-gradient dL_r / dtheta_P of Eq. 9.
+
+    L_r is taken on the outer batch, after the inner update on the inner batch.
 
     Modes:
       exact: Eq. 10 by one JVP of F and one VJP of P. The default.
-      reverse: reverse mode through the inner update; the same value to rounding, more
-        time and memory. The only mode for inner_steps > 1.
-      first_order: v taken at theta_F instead of theta_F': drops how v changes along
-        the step, an error that vanishes with eta.
-      finite_difference: the mixed term from first-order gradients at theta_F +- eps v;
-        exact up to O(eps^2) and the rounding of a difference (about 1% in float32).
-      stopped: MAML's first-order trick, the inner gradient held constant. theta_P
-        reaches L_r only through that gradient, so this is exactly zero.
+      reverse: reverse mode through the inner update; equal up to rounding, at the price
+        of more time and memory. The only useful mode for inner_steps > 1.
+      first_order: takes v at theta_F instead of theta_F', which neglects how v changes
+        along the step; the error vanishes with eta.
+      finite_difference: takes the mixed term from first-order gradients at
+        theta_F +- eps v; exact up to O(eps^2) and the rounding of a difference (about
+        1% in float32).
+      stopped: MAML's first-order trick, which holds the inner gradient constant.
+        theta_P reaches L_r only through that gradient, so the result is exactly zero.
 
     Args:
       params: theta_F, theta_R, theta_P.
@@ -296,7 +301,9 @@ def meta_gradient(
             f"{mode!r}; choose one of these."
         )
     if inner_steps < 1:
-        raise ValueError(f"expected inner_steps of at least 1, got {inner_steps}.")
+        raise ValueError(
+            f"expected inner_steps of at least 1, got {inner_steps}; take one or more."
+        )
     if mode in _SINGLE_STEP_MODES:
         if inner_steps > 1:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""ReFusion as the trainer sees it: Algorithm 1's two stages."""
+"""ReFusion as the trainer sees it: the two stages of Algorithm 1."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -49,13 +49,13 @@ class ReFusionLearner:
     def __init__(
         self, settings: Settings, epochs: int, mesh: Mesh, nets: Nets = REAL
     ) -> None:
-        """Builds the objectives; computes nothing.
+        """Builds the objectives without computing anything.
 
         Args:
-          settings: of the method.
-          epochs: length of the run, for ramps.
-          mesh: devices that share each batch.
-          nets: F, R and P; replaceable in tests.
+          settings: the method's settings.
+          epochs: length of the run; ramps need it.
+          mesh: the devices that share each batch.
+          nets: F, R and P; tests replace them.
         """
         self._settings, self._epochs, self._mesh = settings, epochs, mesh
         self._optimizers = make_optimizers(
@@ -101,10 +101,10 @@ class ReFusionLearner:
         return init_state(params, self._optimizers, jax.random.fold_in(key, 1))
 
     def rates(self, epoch: int) -> Rates:
-        """Returns step sizes and alpha_1 of an epoch, counted from 0.
+        """Returns the step sizes and alpha_1 of an epoch, which counts from 0.
 
-        All step sizes decay together by `decay_factor` every `decay_every` epochs; with
-        `alpha_ramp`, alpha_1 is (epoch + 1) / epochs of its value.
+        Every `decay_every` epochs all step sizes are multiplied by `decay_factor`; with
+        `alpha_ramp`, alpha_1 is (epoch + 1) / epochs of its final value.
         """
         settings = self._settings
         decay = self._decay(epoch)
@@ -166,7 +166,7 @@ class ReFusionLearner:
         )
 
     def validate(self, params: NetsParams, batch: Batch) -> Scalars:
-        """Returns L_f and L_r (alpha_1 at its final value), entropies in bits."""
+        """Returns L_f, with alpha_1 at its final value, L_r, and entropies in bits."""
         pairs, objectives = pairs_of(batch), self._objectives
         weights = objectives.propose(params.proposal, pairs)
         fused = objectives.fuse(params.fusion, pairs)
@@ -182,7 +182,7 @@ class ReFusionLearner:
     def look(
         self, params: NetsParams, batch: Batch
     ) -> Sequence[Mapping[str, np.ndarray]]:
-        """Returns the fused picture, the reconstructions, and the loss maps below."""
+        """Returns two rows: the fused picture with reconstructions, and loss maps."""
         made = look(params, batch.source_a, batch.source_b)
         rows = (("fused", "recon_a", "recon_b"), ("w_a", "w_b", "v_a", "v_b"))
         return [{name.replace("_", " "): made[name] for name in row} for row in rows]

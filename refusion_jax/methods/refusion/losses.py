@@ -16,7 +16,7 @@ REDUCTIONS = ("max", "sum")
 
 
 class WeightMaps(NamedTuple):
-    """What P proposes: per-pixel preferences of the fusion loss, Eqs. 2 and 3.
+    """P's proposal: the per-pixel weights of the fusion loss (Eqs. 2 and 3).
 
     Attributes:
       intensity: w_a, w_b in [0, 1]; they sum to 1 at every pixel.
@@ -28,12 +28,12 @@ class WeightMaps(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """A loss and the two terms it is made of.
+    """A loss and its two terms.
 
     Attributes:
       total: intensity + alpha * gradient.
       intensity: the term on luminance.
-      gradient: the term on Sobel gradients, before alpha.
+      gradient: the term on Sobel gradients, not multiplied by alpha.
     """
 
     total: Scalar
@@ -42,7 +42,7 @@ class Loss(NamedTuple):
 
 
 class SquaredErrors(NamedTuple):
-    """Squared distance of one or two images to each source, before any weight.
+    """Unweighted squared distances between images and the two sources.
 
     Attributes:
       intensity: (I_k - J_k)^2, channel 0 for source a.
@@ -56,10 +56,10 @@ class SquaredErrors(NamedTuple):
 def squared_errors(
     image_a: Image, image_b: Image, source_a: Image, source_b: Image
 ) -> SquaredErrors:
-    """Per-pixel squared distances that Eqs. 2, 3, 5 and 6 share.
+    """Returns the per-pixel squared distances that Eqs. 2, 3, 5 and 6 share.
 
     Args:
-      image_a, image_b: what is compared with each source: the fused image twice
+      image_a, image_b: the images to compare with source a and b: the fused image twice
         (Eqs. 2, 3) or the two reconstructions (Eqs. 5, 6).
       source_a, source_b: the sources.
 
@@ -83,17 +83,22 @@ def fusion_loss(
     alpha: float | Scalar = 1.0,
     weight_power: int = 1,
 ) -> Loss:
-    """The learnable fusion loss L_f of Eqs. 1 to 3.
+    """Returns the learnable fusion loss L_f of Eqs. 1 to 3.
 
     L_f = mean[w_a^p (I_a - I_f)^2 + w_b^p (I_b - I_f)^2]
         + alpha * mean[v_a^p (grad I_a - grad I_f)^2 + v_b^p (grad I_b - grad I_f)^2]
 
+    >>> black, white = jnp.zeros((1, 8, 8, 1)), jnp.ones((1, 8, 8, 1))
+    >>> loss = fusion_loss(white, black, white, equal_weights(white))
+    >>> float(loss.intensity)  # 1/2 (0 - 1)^2 + 1/2 (1 - 1)^2
+    0.5
+
     Args:
       fused, source_a, source_b: luminance in [0, 1].
-      weights: w and v, as `propose` or `equal_weights` makes them.
+      weights: w and v, from `propose` or `equal_weights`.
       alpha: alpha_1 of Eq. 1.
-      weight_power: p; 1 is the paper, 2 the authors' code, whose optimum in the
-        weights is interior instead of a hard choice of one source.
+      weight_power: p; 1 as in the paper, 2 as in the authors' code, which moves the
+        optimal weights from a hard choice of one source into the interior.
 
     Returns:
       The loss and its two terms.
@@ -115,13 +120,19 @@ def reconstruction_loss(
     alpha: float | Scalar = 1.0,
     reduction: str = "max",
 ) -> Loss:
-    """The reconstruction loss L_r of Eqs. 4 to 6.
+    """Returns the reconstruction loss L_r of Eqs. 4 to 6.
 
     L_r = mean[max_k (I_k - I^_k)^2] + alpha * mean[max_k (grad I_k - grad I^_k)^2]
 
+    >>> black, white = jnp.zeros((1, 8, 8, 1)), jnp.ones((1, 8, 8, 1))
+    >>> float(reconstruction_loss(black, white, black, white).total)
+    0.0
+    >>> float(reconstruction_loss(white, white, black, white).intensity)
+    1.0
+
     Args:
       recon_a, recon_b: R's reconstructions, in [0, 1].
-      source_a, source_b: what they should equal, in [0, 1].
+      source_a, source_b: the images they should equal, in [0, 1].
       alpha: alpha_2 of Eq. 4.
       reduction: "max" over the two sources (the paper) or "sum" (ablation IV).
 
@@ -129,7 +140,7 @@ def reconstruction_loss(
       The loss and its two terms.
 
     Raises:
-      ValueError: if the reduction has another name.
+      ValueError: for any other reduction.
     """
     errors = squared_errors(recon_a, recon_b, source_a, source_b)
     if reduction == "max":
@@ -145,13 +156,17 @@ def reconstruction_loss(
 
 
 def equal_weights(source: Image) -> WeightMaps:
-    """The fixed loss of ablation I: w = v = 1/2 everywhere.
+    """Returns the weights of the fixed loss of ablation I: w = v = 1/2 everywhere.
+
+    >>> maps = equal_weights(jnp.zeros((1, 2, 2, 1)))
+    >>> print(maps.intensity[0, 0, 0], maps.gradient.shape)
+    [0.5 0.5] (1, 2, 2, 2)
 
     Args:
       source: an image of the batch, for its shape and type.
 
     Returns:
-      Weight maps of constant 1/2.
+      Weight maps that are 1/2 at every pixel.
     """
     half = jnp.full((*source.shape[:-1], 2), 0.5, source.dtype)
     return WeightMaps(intensity=half, gradient=half)

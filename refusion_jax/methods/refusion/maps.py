@@ -1,4 +1,4 @@
-"""What F, R and P make of one pair, as pictures; P's maps alone."""
+"""The outputs of F, R and P for one pair as pictures, and P's maps alone."""
 
 import jax
 import numpy as np
@@ -17,10 +17,10 @@ from refusion_jax.methods.refusion.nets.networks import (
 
 
 def look(params: NetsParams, source_a: Image, source_b: Image) -> dict[str, np.ndarray]:
-    """Returns everything that the networks make of one pair.
+    """Returns the outputs of all three networks for one pair.
 
     Args:
-      params: the three networks.
+      params: theta_F, theta_R, theta_P.
       source_a, source_b: luminance in [0, 1], a batch of one.
 
     Returns:
@@ -46,7 +46,7 @@ def _look(params: NetsParams, source_a: Image, source_b: Image) -> dict[str, Arr
 def propose_maps(
     params: Params, luminance_a: Luminance, luminance_b: Luminance
 ) -> dict[str, np.ndarray]:
-    """Returns P's maps of one pair.
+    """Returns P's weight maps for one pair.
 
     Args:
       params: theta_P.

@@ -1,4 +1,4 @@
-"""ReFusion as one record: what the rest of the package knows of it."""
+"""ReFusion as one record: all that the rest of the package knows about it."""
 
 from refusion_jax.array_types import Params
 from refusion_jax.methods.protocol import Method
@@ -10,14 +10,14 @@ from refusion_jax.methods.setting import require
 
 
 def pairs_in_batch(settings: Settings, batch_size: int) -> int:
-    """Returns how many pairs are drawn for a batch: half of it with swapped copies.
+    """Returns the number of pairs to draw for a batch: half of it with swapped copies.
 
     Args:
-      settings: of the method.
-      batch_size: pairs that F sees.
+      settings: the method's settings.
+      batch_size: number of pairs that F sees.
 
     Raises:
-      ValueError: if the batch must be halved and cannot be.
+      ValueError: if the batch size is odd and swapped copies make up half of it.
     """
     if not settings.swap:
         return batch_size
@@ -26,11 +26,11 @@ def pairs_in_batch(settings: Settings, batch_size: int) -> int:
 
 
 def remark(name: str, tree: Params) -> str:
-    """Returns which of its optional parts a tree has, in words.
+    """Describes in words which optional parts a tree has.
 
     Args:
-      name: of the tree.
-      tree: its parameters.
+      name: the tree's name.
+      tree: the tree's parameters.
     """
     if name != "fusion":
         return ""

@@ -1,4 +1,4 @@
-"""ReFusion as fusing, export and evaluation see it: F with weights, and P's maps."""
+"""ReFusion as fusing, export and evaluation see it: F with its weights, P's maps."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -22,19 +22,19 @@ class ReFusionModel:
     method = "refusion"
 
     def __init__(self, trees: Mapping[str, Params], origin: str) -> None:
-        """Takes the weights; they reach the devices with the first picture.
+        """Stores the weights; the first picture moves them to the devices.
 
         Args:
-          trees: "fusion", and "proposal" where there are to be maps.
-          origin: where they are from, for error messages.
+          trees: parameter trees by name: "fusion", and "proposal" if maps are needed.
+          origin: where the weights come from, for error messages.
 
         Raises:
-          ValueError: if F's are not among them.
+          ValueError: if "fusion" is missing or is not a tree of F.
         """
         if "fusion" not in trees:
             raise ValueError(
                 f"expected weights of the fusion network in {origin}, got only "
-                f"{', '.join(trees)}; name a file that holds fusion."
+                f"{', '.join(trees)}; name a file that contains fusion."
             )
         if not networks.is_fusion(trees["fusion"]):
             raise ValueError(
@@ -58,7 +58,7 @@ class ReFusionModel:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The number of F's parameters, and the parts it has."""
+        """The number of F's parameters, and which optional parts F has."""
         fusion = self._trees["fusion"]
         count = sum(np.size(leaf) for leaf in jax.tree.leaves(fusion))
         return {"parameters": count, **networks.variant(fusion)._asdict()}
@@ -70,39 +70,39 @@ class ReFusionModel:
         *,
         precision: str = "float32",
     ) -> Luminance:
-        """Runs F tile by tile: exact, in memory that the picture's size bounds."""
+        """Runs F tile by tile: exact, in the memory of one feature map."""
         return forward.fuse_luminance(
             self._fusion, luminance_a, luminance_b, precision=precision
         )
 
     def batched(self, source_a: Image, source_b: Image) -> Image:
-        """Runs F as it is fast on each platform."""
+        """Runs F in the way that is fast on each platform."""
         return in_precision(forward.by_platform, "float32")(
             self._constants, source_a, source_b
         )
 
     def plainly(self, source_a: Image, source_b: Image) -> Image:
-        """Runs F in standard convolutions."""
+        """Runs F with standard convolutions only."""
         return in_precision(fuse_plainly, "float32")(
             self._constants, source_a, source_b
         )
 
     def require_maps(self) -> None:
-        """Raises unless the weights have P.
+        """Raises unless the weights include P.
 
         Raises:
-          ValueError: saying where the weights are from.
+          ValueError: if they do not; the message names their origin.
         """
         if "proposal" not in self._trees:
             raise ValueError(
-                "expected weights with the loss proposal module P, got "
-                f"{self._origin} without; name a run folder of train.py."
+                "expected weights that include the loss proposal module P, got "
+                f"{self._origin} without it; name a run folder of train.py."
             )
 
     def maps(
         self, luminance_a: Luminance, luminance_b: Luminance
     ) -> dict[str, np.ndarray]:
-        """Returns what the learned loss prefers at every pixel.
+        """Returns the learned loss's preference for each source at every pixel.
 
         Args:
           luminance_a, luminance_b: in [0, 1].
@@ -112,7 +112,7 @@ class ReFusionModel:
           w_a + w_b = v_a + v_b = 1.
 
         Raises:
-          ValueError: if the weights have no P.
+          ValueError: if the weights do not include P.
         """
         self.require_maps()
         return propose_maps(self._proposal, luminance_a, luminance_b)

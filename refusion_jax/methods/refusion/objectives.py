@@ -1,4 +1,4 @@
-"""Losses as functions of parameters: the only place where networks and losses meet."""
+"""Losses as functions of parameters: the only place where networks meet losses."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from refusion_jax.methods.refusion.state import Pairs
 
 
 class Objectives(NamedTuple):
-    """L_f and L_r with everything fixed but the parameters and the batch.
+    """L_f and L_r with everything fixed except the parameters and the batch.
 
     Attributes:
       nets: F, R and P.
@@ -33,15 +33,15 @@ class Objectives(NamedTuple):
     reduction: str = "max"
 
     def fuse(self, fusion_params: Params, batch: Pairs) -> Image:
-        """I_f = F(I_a, I_b; theta_F)."""
+        """Returns I_f = F(I_a, I_b; theta_F)."""
         return self.nets.fuse(fusion_params, batch.source_a, batch.source_b)
 
     def propose(self, proposal_params: Params, batch: Pairs) -> WeightMaps:
-        """w, v = P(I_a, I_b; theta_P)."""
+        """Returns w, v = P(I_a, I_b; theta_P)."""
         return self.nets.propose(proposal_params, batch.source_a, batch.source_b)
 
     def fusion_loss(self, fused: Image, weights: WeightMaps, batch: Pairs) -> Loss:
-        """L_f of a fused image under given weights (Eqs. 1 to 3)."""
+        """Returns L_f of a fused image under given weights (Eqs. 1 to 3)."""
         return fusion_loss(
             fused,
             batch.source_a,
@@ -52,13 +52,13 @@ class Objectives(NamedTuple):
         )
 
     def fusion(self, fusion_params: Params, weights: WeightMaps, batch: Pairs) -> Loss:
-        """L_f as a function of theta_F, and of theta_P through the weights."""
+        """Returns L_f as a function of theta_F, and of theta_P through the weights."""
         return self.fusion_loss(self.fuse(fusion_params, batch), weights, batch)
 
     def reconstruction(
         self, reconstruction_params: Params, fused: Image, batch: Pairs
     ) -> Loss:
-        """L_r as a function of theta_R, and of theta_F through the fused image."""
+        """Returns L_r as a function of theta_R, and of theta_F through `fused`."""
         recon_a, recon_b = self.nets.reconstruct(reconstruction_params, fused)
         return reconstruction_loss(
             recon_a,

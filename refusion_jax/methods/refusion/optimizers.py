@@ -1,4 +1,4 @@
-"""Optimisers from plain numbers; step sizes come with each epoch's rates."""
+"""The optimisers of F, R and P; step sizes come from each epoch's rates."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,11 @@ from refusion_jax.methods.refusion.state import Optimizers
 
 
 def max_norm() -> optax.GradientTransformation:
-    """Divides a gradient tree by its largest absolute entry; zero stays zero.
+    """Returns a transform that divides gradients by their largest absolute entry.
 
-    The authors' rule for P (HaowenBai/TDFusion, `outer_update`): one global maximum
-    over all tensors, so that the step size alone says how far P moves.
+    This is the authors' rule for P (HaowenBai/TDFusion, `outer_update`): one global
+    maximum over all tensors, so that the step size alone determines how far P moves.
+    A zero gradient stays zero.
     """
 
     def update(
@@ -29,17 +30,20 @@ PROPOSAL_OPTIMIZERS = {"adam": optax.scale_by_adam, "max_norm": max_norm}
 
 
 def make_optimizers(*, proposal_optimizer: str, accumulate: int) -> Optimizers:
-    """Adam for F and R, Adam or `max_norm` for P; step sizes come with the `Rates`.
+    """Returns Adam for F and R, and Adam or `max_norm` for P, without step sizes.
+
+    Step sizes come from the `Rates`.
 
     Args:
       proposal_optimizer: "adam" or "max_norm".
-      accumulate: outer updates whose meta-gradients are averaged into one step of P.
+      accumulate: number of outer updates whose meta-gradients are averaged into one
+        step of P.
 
     Returns:
-      One transform a network.
+      One transform per network.
 
     Raises:
-      ValueError: for another name.
+      ValueError: for any other proposal_optimizer.
     """
     if proposal_optimizer not in PROPOSAL_OPTIMIZERS:
         raise ValueError(

@@ -16,7 +16,7 @@ LOSS_WEIGHTS = ("learned", "equal", "rule")
 
 @dataclass(frozen=True)
 class Settings:
-    """Networks, losses, meta-gradient, optimisers and schedule; the paper's values."""
+    """Networks, losses, meta-gradient, optimisers, schedule; the paper's defaults."""
 
     interaction: bool = setting(
         True, "Cross attention in F's fusion module (ablation VII: off)."
@@ -46,7 +46,7 @@ class Settings:
     )
     reduction: str = setting(
         "max",
-        "Over the two sources in Eqs. 5 and 6; sum is ablation IV.",
+        "Reduction over the two sources in Eqs. 5 and 6; sum is ablation IV.",
         choices=REDUCTIONS,
     )
     loss_weights: str = setting(
@@ -70,18 +70,21 @@ class Settings:
         1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
     )
     inner_learning_rate: float = setting(
-        1e-4, "eta_F' = eta_R', step size of the inner update.", is_positive=True
+        1e-4, "eta_F' = eta_R', the step size of the inner update.", is_positive=True
     )
     accumulate: int = setting(
-        1, "Outer updates averaged into one step of P.", at_least=1
+        1, "Outer updates that are averaged into one step of P.", at_least=1
     )
 
     swap: bool = setting(
-        False, "Whether half of each batch is the other half with sources exchanged."
+        False,
+        "Whether half of each batch repeats the other half with sources exchanged.",
     )
-    learning_rate: float = setting(1e-4, "Adam's of F and R.", is_positive=True)
+    learning_rate: float = setting(
+        1e-4, "Adam's step size for F and R.", is_positive=True
+    )
     proposal_learning_rate: float = setting(
-        1e-4, "eta_P, step size of P.", is_positive=True
+        1e-4, "eta_P, the step size of P.", is_positive=True
     )
     proposal_optimizer: str = setting(
         "adam",
@@ -96,9 +99,11 @@ class Settings:
         choices=("steps", "cosine"),
     )
     decay_every: int = setting(
-        0, "Epochs between decays of all step sizes; 0: never.", at_least=0
+        0, "Epochs between decays of all step sizes; 0 never decays.", at_least=0
     )
-    decay_factor: float = setting(0.1, "Factor of each decay.", is_positive=True)
+    decay_factor: float = setting(
+        0.1, "Factor of each decay of the step sizes.", is_positive=True
+    )
     meta_steps: int = setting(
         600, "M, updates of P per epoch: outer updates, or imitation.", at_least=0
     )
@@ -110,7 +115,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Checks every field, and those that depend on each other."""
+        """Checks every field, and the fields that depend on each other."""
         check(self)
         require(
             self.inner_steps == 1 or self.meta_gradient in MULTI_STEP_MODES,
@@ -134,11 +139,11 @@ class Settings:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # What measured better where paper and code differ (experiments/README.md).
+        # Where paper and code differ, what measured better (experiments/README.md).
         "default": {"swap": True, "weight_power": 2},
         # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
         "paper": {},
-        # The authors' code habits, as far as they are known (see README's table).
+        # The habits of the authors' code, as far as known (see the table in README).
         "authors": {
             "swap": True,
             "weight_power": 2,

@@ -1,4 +1,4 @@
-"""What ReFusion's updates read and write: pairs, rates, optimisers, the state."""
+"""What ReFusion's updates read and write: pairs, rates, optimisers and the state."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from refusion_jax.methods.refusion.nets.networks import NetsParams
 
 
 class Optimizers(NamedTuple):
-    """One optax transform a network, without learning rates (see `Rates`)."""
+    """One optax transform per network, without learning rates (see `Rates`)."""
 
     fusion: optax.GradientTransformation
     reconstruction: optax.GradientTransformation
@@ -20,7 +20,7 @@ class Optimizers(NamedTuple):
 
 
 class OptimizerStates(NamedTuple):
-    """The optimisers' states."""
+    """One optimiser state per network."""
 
     fusion: Any
     reconstruction: Any
@@ -28,14 +28,14 @@ class OptimizerStates(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Pairs as F and P see them, and what R must rebuild.
+    """Pairs as F and P see them, and the targets that R must rebuild.
 
-    Without the swap trick targets and sources are the same. With it half of the pairs
-    is shown to F and P in the other order, while R's first output remains source a.
+    Without the swap trick, targets and sources are the same. With it, F and P see half
+    of the pairs in reverse order, while R's first output still has to be source a.
 
     Attributes:
       source_a, source_b: luminance in [0, 1].
-      target_a, target_b: luminance in [0, 1].
+      target_a, target_b: luminance in [0, 1], in the original order.
     """
 
     source_a: Image
@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Numbers that an epoch's schedule sets; traced, so a change compiles nothing.
+    """The numbers that change by epoch; traced, so that no change recompiles a step.
 
     Attributes:
       inner: eta_F' = eta_R', step size of the inner update (Eqs. 7, 8).
@@ -64,13 +64,13 @@ def pairs_of(batch: Batch, *, swap: bool = False) -> Pairs:
     """Returns the pairs of a batch, with R's targets.
 
     Args:
-      batch: of which no labels are used.
-      swap: whether to add copies whose sources F and P see in the other order. R still
+      batch: the pairs; `third` is ignored.
+      swap: whether to add copies whose sources F and P see in reverse order. R still
         has to rebuild source a in its first output ("exchanging inputs for stable
         training" in the authors' code).
 
     Returns:
-      As many pairs as the batch has, or twice as many.
+      As many pairs as the batch has, or twice as many with `swap`.
     """
     a, b = batch.source_a, batch.source_b
     if not swap:
@@ -84,11 +84,11 @@ def pairs_of(batch: Batch, *, swap: bool = False) -> Pairs:
 
 
 def init_state(params: NetsParams, optimizers: Optimizers, key: Array) -> TrainState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
       params: theta_F, theta_R, theta_P.
-      optimizers: one a tree.
+      optimizers: one per tree.
       key: the run's key.
 
     Returns:

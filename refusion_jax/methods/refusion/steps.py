@@ -33,26 +33,27 @@ def outer_update(
     mode: str = "exact",
     inner_steps: int = 1,
 ) -> tuple[TrainState, Scalars]:
-    """Moves P so that its loss makes F keep what R needs (Eqs. 7 to 10).
+    """Moves P so that its loss makes F preserve what R needs (Eqs. 7 to 10).
 
     theta_P <- theta_P - eta_P dL_r(R_theta_R'(F_theta_F'(outer batch))) / dtheta_P
 
-    P's optimiser is handed the meta-gradient divided by eta, whose size does not depend
-    on eta: at eta = 1e-4 the meta-gradient itself is so small (1e-8 to 1e-5) that SGD
-    would not move P and Adam's epsilon would swamp it.
+    P's optimiser receives the meta-gradient divided by eta, whose magnitude does not
+    depend on eta: at eta = 1e-4 the meta-gradient itself is so small (1e-8 to 1e-5)
+    that SGD would not move P and Adam's epsilon would swamp it.
 
     Args:
-      state: the run; only its P, P's optimiser state and its step change.
+      state: the state before the update; only P, its optimiser state and the step
+        change.
       inner_batch: meta-train pairs.
       outer_batch: meta-test pairs.
-      objectives: L_f and L_r; alpha_fusion is replaced by the rate's.
+      objectives: L_f and L_r; `rates.alpha_fusion` replaces their alpha_fusion.
       optimizers: `optimizers.proposal` is used.
       rates: `inner`, `proposal`, `alpha_fusion` are used.
       mode, inner_steps: see `gradients.meta_gradient`.
 
     Returns:
-      The new state and scalars: both losses with their parts, |meta-grads|, the
-      relative update of P, the entropies of w and v in bits.
+      The new state and scalars: both losses with their terms, the norm of the
+      meta-gradient, the relative update of P, the entropies of w and v in bits.
     """
     result = meta_gradient(
         state.params,
@@ -104,14 +105,14 @@ def fusion_update(
     theta_R <- Adam(theta_R, dL_r / dtheta_R),  I_f held fixed
 
     Args:
-      state: the run; its P does not change.
+      state: the state before the update; P does not change.
       batch: fusion-train pairs.
-      objectives: L_f and L_r; alpha_fusion is replaced by the rate's.
+      objectives: L_f and L_r; `rates.alpha_fusion` replaces their alpha_fusion.
       optimizers: `optimizers.fusion` and `optimizers.reconstruction` are used.
       rates: `fusion` and `alpha_fusion` are used.
 
     Returns:
-      The new state and scalars: both losses with their parts, both gradients' norms.
+      The new state and scalars: both losses with their terms, both gradients' norms.
     """
     objectives = objectives._replace(alpha_fusion=rates.alpha_fusion)
     params, opt_states = state.params, state.opt_states
@@ -227,7 +228,7 @@ def _cross_entropy(target: PairMap, made: PairMap) -> Array:
 
 
 def binary_entropy(weights: PairMap) -> Array:
-    """Mean entropy of weight pairs in bits: 1 is indifference, 0 a hard choice."""
+    """Returns the mean entropy of weight pairs in bits: 0 is a hard choice, 1 none."""
     # xlogy is 0 at 0, where log would be infinite.
     nats = -jax.scipy.special.xlogy(weights, weights).sum(axis=-1).mean()
     return nats / jnp.log(jnp.asarray(2, weights.dtype))
@@ -240,7 +241,7 @@ def _apply(
     params: Params,
     learning_rate: float | Array,
 ) -> tuple[Params, optax.OptState, Array]:
-    """New parameters, new optimiser state, norm of the update."""
+    """Returns new parameters, new optimiser state and the norm of the update."""
     direction, opt_state = optimizer.update(grads, opt_state, params)
     updates = optax.tree.scale(-learning_rate, direction)
     return optax.apply_updates(params, updates), opt_state, optax.tree.norm(updates)

@@ -307,3 +307,12 @@ def test_more_inner_steps_name_the_mode_that_supports_them():
         meta_gradient(
             params, batch, batch, objectives=TOY, learning_rate=1.0, inner_steps=2
         )
+
+
+def test_less_than_one_inner_step_is_refused():
+    params = NetsParams(*(jnp.asarray(0.1) for _ in range(3)))
+    batch = one_pixel(0.1, 0.2)
+    with pytest.raises(ValueError, match="at least 1, got 0; take one or more"):
+        meta_gradient(
+            params, batch, batch, objectives=TOY, learning_rate=1.0, inner_steps=0
+        )

@@ -1,1 +1,1 @@
-"""The networks F, R and P, in strips for training and in tiles for inference."""
+"""The networks F, R and P: on strips for training, on tiles for inference."""

@@ -1,4 +1,4 @@
-"""Dense convolutions of strips, and how all kernels are initialised."""
+"""Dense convolutions of strips, and the initialisation of all kernels."""
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from refusion_jax.methods.refusion.nets.primitives import declare, padded
 def uniform_fan_in(
     key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
 ) -> Array:
-    """PyTorch's default for convolutions: U(-1, 1) / sqrt(fan_in).
+    """Draws a kernel as PyTorch does by default: U(-1, 1) / sqrt(fan_in).
 
     Args:
       key: PRNG key.
-      shape: kernel shape; all axes but the first make the fan-in.
-      dtype: of the result.
+      shape: kernel shape; the fan-in is the product of all axes but the first.
+      dtype: type of the result.
 
     Returns:
       An array of that shape.
@@ -30,7 +30,7 @@ def uniform_fan_in(
 
 
 def stacked_uniform_fan_in(key: Array, shape: tuple[int, ...]) -> Array:
-    """`uniform_fan_in` for kernels that are stacked along the first axis.
+    """Draws kernels that are stacked along the first axis, see `uniform_fan_in`.
 
     Args:
       key: PRNG key.
@@ -44,23 +44,24 @@ def stacked_uniform_fan_in(key: Array, shape: tuple[int, ...]) -> Array:
 
 
 def pointwise(kernel: Float[Array, "out channels"], features: Array) -> Array:
-    """1x1 convolution: one matrix product over the pixels of the last axis."""
+    """Applies a 1x1 convolution: one matrix product over the last axis's pixels."""
     return jnp.matmul(kernel, features)
 
 
 def conv3x3(
     kernel: Float[Array, "out channels 3 3"], extended: Array, mask: Array, stride: int
 ) -> Array:
-    """Dense 3x3 convolution, stride 1, zero padding 1, no bias.
+    """Applies a dense 3x3 convolution: stride 1, zero padding 1, no bias.
 
-    A matrix product with shifted copies on the side that has fewer channels.
+    It is one matrix product. The nine shifted copies are made of the input or of the
+    output, whichever has fewer channels, because they cost memory traffic.
 
     Args:
       kernel: out x in x 3 x 3.
       extended: (..., in, extended): pieces with their halo; values outside the picture
         are ignored.
       mask: (..., 1, extended): 1 on pixels and 0 outside the picture.
-      stride: of the strips or tiles.
+      stride: stride of the strips or tiles.
 
     Returns:
       (..., out, length), without halo.
@@ -75,14 +76,14 @@ def conv3x3(
 
 
 def _spread(x: Array, *, stride: int) -> Array:
-    """Nine shifted copies, stacked along channels."""
+    """Stacks nine shifted copies along channels."""
     length = x.shape[-1] - 2 * (stride + 1)
     copies = [shifted(x, offset, length) for offset in window_offsets(stride)]
     return jnp.concatenate(copies, axis=-2)
 
 
 def _gather(y: Array, *, stride: int) -> Array:
-    """Sum of nine stacked groups of channels, each shifted by its own offset."""
+    """Adds up nine stacked groups of channels, each shifted by its own offset."""
     length = y.shape[-1] - 2 * (stride + 1)
     groups = jnp.split(y, 9, axis=-2)
     offsets = window_offsets(stride)
@@ -113,6 +114,8 @@ _spread_transposed_p = declare("refusion_spread_transposed", _spread_transposed)
 _gather_p = declare("refusion_gather", _gather)
 _gather_transposed_p = declare("refusion_gather_transposed", _gather_transposed)
 
+# Each is linear and its transpose is declared too, so derivatives of any order are
+# calls of these four.
 for _one, _other in (
     (_spread_p, _spread_transposed_p),
     (_gather_p, _gather_transposed_p),

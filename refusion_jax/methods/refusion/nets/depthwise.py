@@ -6,9 +6,9 @@ With off_k the nine shifts of a 3x3 window,
 
 is linear in each argument. Its three partial derivatives are the convolution (d/dg),
 the transposed convolution (d/dx) and the products that make the kernel's gradient
-(d/dw). Each is bilinear, and the transposes of each are the other two: declared as
-primitives they are closed under differentiation of every order and mode, and XLA never
-sees the slow programs that it derives by itself on CPUs.
+(d/dw). Each is bilinear, and its two transposes are the other two. Declared as
+primitives, they are closed under differentiation of any order and mode, which avoids
+the slow programs that automatic differentiation would give XLA on CPUs.
 """
 
 import functools
@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from refusion_jax.methods.refusion.nets.primitives import declare, padded
 
-# Partial sums that `_tap_products` adds up as vectors before it sums their elements.
+# Most partial sums that `_tap_products` adds as vectors before it sums elements.
 _MAX_FOLD = 16
 
 
@@ -33,8 +33,8 @@ def depthwise3x3(
 
     Args:
       extended: strips with their halo (see `strips.extend`), zero outside the picture.
-      kernel: one a channel.
-      stride: of the grid.
+      kernel: one 3x3 kernel per channel.
+      stride: stride of the grid.
 
     Returns:
       Strips without halo.
@@ -43,17 +43,17 @@ def depthwise3x3(
 
 
 def window_offsets(stride: int) -> list[int]:
-    """Starts of the nine shifted copies of a strip, row by row of the window."""
+    """Returns the starts of a strip's nine shifted copies, by rows of the window."""
     return [i * stride + j for i in range(3) for j in range(3)]
 
 
 def shifted(x: Array, offset: int, length: int) -> Array:
-    """`length` values of the last axis from `offset` on."""
+    """Returns `length` values of the last axis, from `offset` on."""
     return jax.lax.slice_in_dim(x, offset, offset + length, axis=-1)
 
 
 def add_up(terms: list[Array]) -> Array:
-    """Sum of arrays of one shape."""
+    """Adds up arrays of one shape."""
     return functools.reduce(jnp.add, terms)
 
 
@@ -72,10 +72,11 @@ def _convolve_transposed(g: Array, w: Array, *, stride: int) -> Array:
 
 
 def _tap_products(x: Array, g: Array, *, stride: int) -> Array:
-    """(channels, 9): for each tap the sum of x[n + off_k] g[n] over strips and pixels.
+    """Sums x[n + off_k] g[n] over strips and pixels for each tap k: (channels, 9).
 
-    XLA does not reorder a float sum on CPUs, so a plain reduction is one scalar chain.
-    Whole rows are added up first, as vectors; the rest is a product with ones.
+    Whole rows are added up first, as vectors, and a product with ones sums the rest,
+    because XLA does not reorder a float sum on CPUs: a plain reduction would be one
+    scalar chain.
     """
     length = g.shape[-1]
     rows = length // stride
@@ -102,7 +103,7 @@ _convolve_p = declare("refusion_depthwise", _convolve, once=True)
 _transposed_p = declare("refusion_depthwise_transposed", _convolve_transposed)
 _products_p = declare("refusion_tap_products", _tap_products)
 
-# One rule an argument: the derivative's transpose with respect to it.
+# One rule per argument: the transpose with respect to it.
 ad.defbilinear(
     _convolve_p,
     lambda ct, x, w, **static: _transposed_p.bind(ct, w, **static),

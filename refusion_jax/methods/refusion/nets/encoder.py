@@ -1,4 +1,4 @@
-"""How F and P begin: one encoder a source, unshared, and the strips' way in and out."""
+"""The first part of F and P, one unshared encoder per source; images to strips."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from refusion_jax.methods.precision import at_least_float32
 from refusion_jax.methods.refusion.nets.convolution import conv3x3, uniform_fan_in
 from refusion_jax.methods.refusion.nets.in_place import InPlace, fill
 from refusion_jax.methods.refusion.nets.passes import Walk, replace
-from refusion_jax.methods.refusion.nets.restormer import stack_blocks
+from refusion_jax.methods.refusion.nets.restormer import scan_modules, stack_blocks
 from refusion_jax.methods.refusion.nets.strips import (
     Grid,
     Strips,
@@ -23,22 +23,22 @@ from refusion_jax.methods.refusion.nets.tiles import Tiling
 
 
 def grid_of(image: Image) -> Grid:
-    """The grid that a batch of images is cut by."""
+    """Returns the grid that suits a batch of images."""
     return make_grid(*image.shape[:3])
 
 
 def to_strips(image: Image, grid: Grid) -> Strips:
-    """An NHWC image of one channel as strips."""
+    """Cuts an NHWC image of one channel into strips."""
     return split(image[:, None, :, :, 0], grid)
 
 
 def to_image(strips: Strips, grid: Grid) -> Float[Array, "batch height width channels"]:
-    """Strips as an NHWC image, in no fewer digits than float32: a result."""
+    """Returns strips as an NHWC image of at least float32, because it is a result."""
     return at_least_float32(jnp.moveaxis(join(strips, grid), 1, -1))
 
 
 class Encoder(nn.Module):
-    """3x3 convolution from one channel, then transformer blocks."""
+    """A 3x3 convolution from one channel, then transformer blocks."""
 
     width: int
     blocks: int
@@ -53,15 +53,16 @@ class Encoder(nn.Module):
     def __call__(
         self, carry: InPlace | None, image: Array, walk: Walk
     ) -> tuple[InPlace | None, Strips | None]:
-        """One source's features, as `nn.scan` over the sources asks for them.
+        """Computes one source's features; the signature is that of `nn.scan`'s body.
 
         Args:
-          carry: None on strips; on tiles where this source's features go.
-          image: of one channel; on tiles with halo.
+          carry: None on strips; on tiles the place for this source's features.
+          image: one channel, on tiles with halo.
           walk: grid or tiling.
 
         Returns:
-          None and the features; on tiles the place of the next source's, and None.
+          None and the features; on tiles the place for the next source's features, and
+          None.
         """
 
         def project_in(extended: Array, mask: Array) -> Array:
@@ -78,22 +79,15 @@ class Encoder(nn.Module):
 
 
 def stack_encoders(width: int, blocks: int) -> nn.Module:
-    """Two encoders with stacked parameters, one for each source.
+    """Returns two encoders with stacked parameters, one per source.
 
     Args:
-      width: channels.
-      blocks: transformer blocks of each.
+      width: channels of each encoder.
+      blocks: transformer blocks of each encoder.
 
     Returns:
       A module: (carry, images, walk) -> (carry, features), where images and features
       have a leading axis of sources; see `Encoder`.
     """
-    scanned = nn.scan(
-        Encoder,
-        variable_axes={"params": 0},
-        split_rngs={"params": True},
-        check_constancy_invariants=False,  # which would trace everything twice
-        in_axes=(0, nn.broadcast),
-        length=2,
-    )
-    return scanned(width, blocks)
+    each_its_own = (0, nn.broadcast)  # an image per encoder, one walk for both
+    return scan_modules(Encoder, width, blocks, length=2, in_axes=each_its_own)

@@ -1,6 +1,6 @@
 """F, the fusion module: two encoders, the adaptive fusion module (AFM), a decoder.
 
-Both sources' features travel as one map of 32 channels, source a's 16 first.
+The features of both sources form one map of 32 channels, source a's 16 first.
 """
 
 from collections.abc import Callable
@@ -44,23 +44,23 @@ LEAKY_SLOPE = 0.01
 
 
 def state_shape(tile_count: int, tiling: Tiling) -> tuple[int, int, int, int]:
-    """Of the features that F keeps of one device's tiles, halos included."""
+    """Returns the shape of F's features on one device's tiles, halos included."""
     tile = tiling.tile
     return (tile_count, 2 * WIDTH, tile.rows + 2, tile.stride)
 
 
 def by_source(joint: Array) -> Array:
-    """(..., 2 * channels, length) -> (..., 2, channels, length)."""
+    """Splits (..., 2 * channels, length) into (..., 2, channels, length)."""
     return joint.reshape(*joint.shape[:-2], 2, -1, joint.shape[-1])
 
 
 def jointly(separate: Array) -> Array:
-    """(..., 2, channels, length) -> (..., 2 * channels, length)."""
+    """Merges (..., 2, channels, length) into (..., 2 * channels, length)."""
     return separate.reshape(*separate.shape[:-3], -1, separate.shape[-1])
 
 
 class CrossAttention(nn.Module):
-    """Interactive feature extraction: each source is attended by the other's queries.
+    """Interactive feature extraction: the other source's queries attend to each source.
 
     A1 = softmax(q2 k1^T t1), x1 <- x1 + W1 (A1 v1), and the same with 1 and 2 swapped.
     Parameters are stacked over the two sources.
@@ -77,7 +77,7 @@ class CrossAttention(nn.Module):
         )
 
     def __call__(self, features: Features, walk: Walk) -> Features:
-        """Joint features, each source's enriched by the other; same form."""
+        """Enriches each source's part of the joint features by the other; same form."""
         parts = list(
             zip(
                 jnp.split(self.qkv, 3, axis=1),
@@ -85,7 +85,7 @@ class CrossAttention(nn.Module):
                 strict=True,
             )
         )
-        if self.is_initializing():  # everything is declared; nobody reads the result
+        if self.is_initializing():  # all is declared, and the result is never read
             return features
 
         def project(extended: Array, mask: Array) -> tuple[GramStatistics, Array]:
@@ -114,7 +114,7 @@ class CrossAttention(nn.Module):
 
 
 class GatedRefinement(nn.Module):
-    """Gating feature refinement: gates from both sources weigh each source's features.
+    """Gating feature refinement: gates from both sources weight each source's features.
 
     o = [x1, x2];  g1, g2 = split(DW(W o));
     o <- o + sum_i W_i (gelu(g_i) * DW(E_i x_i))
@@ -135,19 +135,19 @@ class GatedRefinement(nn.Module):
         self.project_out = self.param("project_out", init, (2, joint, expanded))
 
     def __call__(self, features: Features, walk: Walk) -> Features:
-        """Joint features to fused features of the same form."""
+        """Maps joint features to fused features of the same form."""
         gates, gates_depthwise = (
             jnp.split(x, 2) for x in (self.gate, self.gate_depthwise)
         )
         contents, contents_depthwise = self.expand, self.expand_depthwise
         projections = self.project_out
-        if self.is_initializing():
+        if self.is_initializing():  # as in CrossAttention
             return features
 
         def refine(extended: Array, mask: Array) -> Array:
             inside = extended * mask
             result = without_halo(extended, walk)
-            # One source after the other: half as much has to be in the cache.
+            # One source after the other, because half as much then has to be in cache.
             for i, own in enumerate(jnp.split(inside, 2, axis=-2)):
                 gate = depthwise3x3(
                     pointwise(gates[i], inside), gates_depthwise[i], walk.stride
@@ -162,12 +162,12 @@ class GatedRefinement(nn.Module):
 
 
 class FusionModule(nn.Module):
-    """F: two luminance images to one. 59,856 parameters as published (Table 7).
+    """F: fuses two luminance images. 59,856 parameters as published (Table 7).
 
     Attributes:
-      interaction: cross attention between the sources (ablation VII switches it off).
-      gating: gating feature refinement (ablation VIII switches it off). With both off
-        the AFM is a concatenation (ablation VI).
+      interaction: cross attention between the sources (ablation VII: off).
+      gating: gating feature refinement (ablation VIII: off). With both off the AFM is a
+        concatenation (ablation VI).
     """
 
     interaction: bool = True
@@ -191,10 +191,10 @@ class FusionModule(nn.Module):
 
         Args:
           source_a, source_b: luminance in [0, 1], any size from 1x1.
-          grid: how the pictures are cut; the one that suits the device if None.
+          grid: how to cut the pictures; None chooses what suits the device.
 
         Returns:
-          Luminance in (0, 1), same shape. It is not rescaled here.
+          Luminance in (0, 1), same shape, not rescaled.
         """
         grid = grid or grid_of(source_a)
         images = jnp.stack([to_strips(source_a, grid), to_strips(source_b, grid)])
@@ -207,15 +207,16 @@ class FusionModule(nn.Module):
     def on_tiles(
         self, sources: Float[Array, "2 tiles extended"], tiling: Tiling
     ) -> tuple[Float[Array, "tiles length"], Float[Array, "tiles channels rows cols"]]:
-        """Fuses one pair that is cut into tiles; not to be differentiated.
+        """Fuses one pair that is cut into tiles; not meant to be differentiated.
 
         Args:
-          sources: this device's of a and b, as `tiles.cut` cuts them, in [0, 1].
-          tiling: of the picture; there may be more tiles than it counts.
+          sources: this device's tiles of a and b, as `tiles.cut` returns them, in
+            [0, 1].
+          tiling: tiling of the picture; tiles beyond its count are ignored.
 
         Returns:
           Luminance in (0, 1) of the tiles without the halo's rows, for `tiles.join`,
-          and the last features, whose memory the next picture may have.
+          and the last features, whose memory the next picture may reuse.
         """
         state = jnp.zeros(state_shape(sources.shape[1], tiling), sources.dtype)
         features, _ = self.encoders(
@@ -234,7 +235,7 @@ class FusionModule(nn.Module):
         return fused, features.state
 
     def _fuse(self, features: Features, walk: Walk) -> Features:
-        """From both sources' features to those of the fused picture."""
+        """Maps both sources' features to those of the fused picture."""
         if self.interaction:
             features = self.cross_attention(features, walk)
         if self.gating:

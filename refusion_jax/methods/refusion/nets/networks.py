@@ -1,8 +1,8 @@
 """The three networks as pure functions of their parameters.
 
-A parameter tree says by itself which network it belongs to (an F without the AFM has
-no AFM parameters, R's width is the shape of its first kernel), so nothing but the tree
-is needed to run one.
+A parameter tree determines the variant of its network (an F without the AFM has no AFM
+parameters, R's width is a dimension of its first kernel), so the tree alone is enough
+to run it.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -28,7 +28,7 @@ from refusion_jax.methods.refusion.nets.tiles import AXIS, Tiling
 
 
 class NetsParams(NamedTuple):
-    """One parameter tree a network: theta_F, theta_R, theta_P."""
+    """One parameter tree per network: theta_F, theta_R, theta_P."""
 
     fusion: Params
     reconstruction: Params
@@ -36,7 +36,7 @@ class NetsParams(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """Which parts F's fusion module has: the switches of ablations VI to VIII.
+    """The optional parts of F's fusion module, the switches of ablations VI to VIII.
 
     Attributes:
       interaction: cross attention between the sources.
@@ -62,11 +62,11 @@ def is_fusion(params: object) -> bool:
 
 
 def shapes_of(name: str, leaves: Mapping[str, Any]) -> Shapes:
-    """Returns the shapes that a tree must have in the variant that its leaves announce.
+    """Returns the shapes that a tree must have in the variant that its leaves imply.
 
     Args:
       name: "fusion", "reconstruction" or "proposal".
-      leaves: arrays by their paths, complete or not.
+      leaves: arrays by path; some may be missing.
 
     Returns:
       Shape by path.
@@ -78,7 +78,7 @@ def shapes_of(name: str, leaves: Mapping[str, Any]) -> Shapes:
     if name == "proposal":
         return _shapes(init_proposal)
     stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
-    # Other values are no variant; comparing with the default tells what is wrong.
+    # Other values are no variant; a comparison with the default shows what is wrong.
     if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
         return _shapes(init_reconstruction, blocks=stack[1], width=stack[3])
     return _shapes(init_reconstruction)
@@ -94,12 +94,12 @@ def _shapes(init: Callable[..., Params], **variant: Any) -> Shapes:
 def fuse(
     params: Params, source_a: Image, source_b: Image, grid: Grid | None = None
 ) -> Image:
-    """Runs F, in the variant that the parameters belong to.
+    """Runs F, in the variant that the parameters imply.
 
     Args:
       params: theta_F.
       source_a, source_b: luminance in [0, 1], any size.
-      grid: how the pictures are cut; the one that suits the device if None.
+      grid: how to cut the pictures; None chooses what suits the device.
 
     Returns:
       The fused luminance in (0, 1), same shape, not rescaled.
@@ -109,18 +109,18 @@ def fuse(
 
 
 def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> tuple[Array, Array]:
-    """`fuse` for inference: in the memory of one map of features, whatever the size.
+    """Runs F for inference, in the memory of one feature map whatever the size.
 
     Args:
       params: theta_F.
-      tiles: source a and b as `nets.tiles.cut` cuts them, luminance in [0, 1]: devices
-        x 2 x tiles x extended; further tiles may follow and are ignored.
-      tiling: of the picture.
+      tiles: source a and b as `nets.tiles.cut` returns them, luminance in [0, 1]:
+        devices x 2 x tiles x extended; tiles beyond the tiling's count are ignored.
+      tiling: tiling of the picture.
 
     Returns:
       The fused luminance in (0, 1) for `nets.tiles.join`: devices x tiles x length; and
       the last features, see `nets.fusion.state_shape`, with a leading axis of devices:
-      nobody reads them, but the next picture's may be written over them.
+      they are never read, but the next picture may reuse their memory.
     """
     module = FusionModule(*variant(params))
 
@@ -137,12 +137,12 @@ def fuse_tiles(params: Params, tiles: Array, tiling: Tiling) -> tuple[Array, Arr
         mesh=device_mesh(tiling.devices, AXIS),
         in_specs=(whole, part, whole),
         out_specs=part,
-        check_vma=False,  # our primitives do not say what is the same on every device
+        check_vma=False,  # our primitives do not declare what is equal on all devices
     )(params, tiles, tiling)
 
 
 def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:
-    """Runs R, in the width and depth that the parameters belong to.
+    """Runs R, in the width and depth that the parameters imply.
 
     Args:
       params: theta_R.
@@ -175,14 +175,14 @@ def propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
 
 
 class Nets(NamedTuple):
-    """F, R and P as the losses and the meta-gradient see them; replaceable in tests."""
+    """F, R and P as the losses and the meta-gradient see them; tests replace them."""
 
     fuse: Callable[[Params, Image, Image], Image] = fuse
     reconstruct: Callable[[Params, Image], tuple[Image, Image]] = reconstruct
     propose: Callable[[Params, Image, Image], WeightMaps] = propose
 
     def divided(self, mesh: Mesh) -> "Nets":
-        """The same networks with their batch divided over a mesh, derivatives too."""
+        """Returns the networks, and derivatives, with the batch divided over a mesh."""
         return Nets(
             fuse=divided(self.fuse, pictures=2, mesh=mesh),
             reconstruct=divided(self.reconstruct, pictures=1, mesh=mesh),
@@ -191,19 +191,19 @@ class Nets(NamedTuple):
 
 
 def init_fusion(key: Array, *, interaction: bool = True, gating: bool = True) -> Params:
-    """Fresh parameters of F, see `init_params`."""
+    """Initialises parameters of F, see `init_params`."""
     image = jnp.zeros((1, 8, 8, 1), jnp.float32)
     return FusionModule(interaction, gating).init(key, image, image)["params"]
 
 
 def init_reconstruction(key: Array, *, width: int = 16, blocks: int = 2) -> Params:
-    """Fresh parameters of R, see `init_params`."""
+    """Initialises parameters of R, see `init_params`."""
     image = jnp.zeros((1, 8, 8, 1), jnp.float32)
     return ReconstructionModule(width, blocks).init(key, image)["params"]
 
 
 def init_proposal(key: Array) -> Params:
-    """Fresh parameters of P, see `init_params`."""
+    """Initialises parameters of P, see `init_params`."""
     image = jnp.zeros((1, 8, 8, 1), jnp.float32)
     return LossProposalModule().init(key, image, image)["params"]
 
@@ -216,7 +216,7 @@ def init_params(
     reconstruction_width: int = 16,
     reconstruction_blocks: int = 2,
 ) -> NetsParams:
-    """Fresh float32 parameters of F, R and P, drawn as PyTorch draws convolutions.
+    """Initialises float32 parameters of F, R and P as PyTorch does for convolutions.
 
     Args:
       key: PRNG key.
@@ -241,7 +241,8 @@ def init_params(
         )
 
     if isinstance(key, jax.core.Tracer):
-        return init(key)  # part of somebody else's program, such as eval_shape
-    # Run once, so compiled in a hurry: optimising would take far longer than running.
+        return init(key)  # part of a caller's program, such as eval_shape
+    # Compiled without optimisation, because the program runs once and optimising it
+    # would take far longer than running it.
     in_a_hurry = {"xla_backend_optimization_level": 0}
     return jax.jit(init, compiler_options=in_a_hurry)(key)

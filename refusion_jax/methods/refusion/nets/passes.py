@@ -1,9 +1,9 @@
 """Passes over feature maps: the same mathematics on strips (training) and on tiles.
 
-A network's parts say what becomes of a piece of the picture with its halo; how the
-pieces follow each other is said here, once for training, where the backward pass wants
-everything (`nets.strips`), and once for inference, where one map of features is updated
-in place (`nets.in_place`).
+The networks' modules define a function of one piece of the picture with its halo. This
+module runs that function over all pieces: for training, where the backward pass needs
+all intermediates, on strips (`nets.strips`); for inference, where one map of features
+is updated in place, on tiles (`nets.in_place`).
 """
 
 from collections.abc import Callable
@@ -30,17 +30,17 @@ from refusion_jax.methods.refusion.nets.tiles import Tiling
 
 Walk = Grid | Tiling
 Features = Strips | InPlace
-# Of a piece with its halo (channels x extended) and its mask (1 x extended).
+# A function of a piece with its halo (channels x extended) and mask (1 x extended).
 Piecewise = Callable[[Array, Array], Any]
 
 
 def replace(body: Piecewise, features: Any, walk: Walk) -> Any:
-    """What a function makes of each piece.
+    """Replaces each piece by a function of it.
 
     Args:
-      body: gives a piece without halo.
-      features: on strips or on tiles.
-      walk: the grid or tiling of these.
+      body: maps a piece with halo, and its mask, to a piece without halo.
+      features: features on strips or on tiles.
+      walk: the grid or tiling of the features.
 
     Returns:
       Features in the same form.
@@ -57,17 +57,18 @@ def attend(
     features: Any,
     walk: Walk,
 ) -> Any:
-    """Features plus attention whose matrix depends on all pixels of a picture.
+    """Adds attention whose matrix depends on all pixels of a picture.
 
-    On strips one pass makes statistics and values; on tiles values are made again where
-    they are needed, which is cheaper than to store them.
+    On strips one pass computes statistics and values; on tiles values are computed
+    again where they are needed, because that is cheaper than storing them.
 
     Args:
-      project: gives statistics, which add up over pieces, and values without halo.
-      matrices: from the statistics of pictures (leading axis) to their matrices.
-      mix: of a matrix and values; gives a piece without halo.
-      features: on strips or on tiles.
-      walk: the grid or tiling of these.
+      project: maps a piece with halo, and its mask, to statistics, which add up over
+        pieces, and to values without halo.
+      matrices: maps the statistics of pictures (leading axis) to their matrices.
+      mix: maps a matrix and values to a piece without halo.
+      features: features on strips or on tiles.
+      walk: the grid or tiling of the features.
 
     Returns:
       Features in the same form.

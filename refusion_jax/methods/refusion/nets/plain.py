@@ -1,9 +1,9 @@
 """F in standard convolutions on whole pictures, for converters to other formats.
 
-The networks of this package work on flat strips and with primitives of their own, which
-converters do not know, and which have no place in runtimes whose convolutions are fast.
-Here is F once more, as it is usually written: NCHW, and no sizes but batch, height and
-width. A test holds both to each other.
+The networks of this package work on flat strips and use their own primitives, which
+converters do not know and which runtimes with fast convolutions do not need. This is F
+again in the usual form: NCHW, with no sizes but batch, height and width. A test ensures
+that both agree.
 """
 
 from typing import Any
@@ -24,10 +24,11 @@ from refusion_jax.methods.refusion.nets.restormer import (
 
 
 def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
-    """What `nets.networks.fuse` computes.
+    """Computes the same as `nets.networks.fuse`.
 
     Args:
-      params: theta_F, numpy arrays: what depends on them alone becomes a constant.
+      params: theta_F as numpy arrays, so that what depends on them alone becomes a
+        constant.
       source_a, source_b: luminance in [0, 1], any or symbolic sizes.
 
     Returns:
@@ -55,7 +56,7 @@ def _unstack(stacked: Params) -> list[Params]:
 
 
 def _conv(x: Array, kernel: Any, groups: int = 1) -> Array:
-    """1x1 with a kernel of two axes, else 3x3 with zero padding."""
+    """Convolves 1x1 with a kernel of two axes, else 3x3 with zero padding."""
     if kernel.ndim == 2:
         kernel = kernel[:, :, None, None]
     margin = kernel.shape[-1] // 2
@@ -65,18 +66,18 @@ def _conv(x: Array, kernel: Any, groups: int = 1) -> Array:
 
 
 def _conv_pair(x: Array, pointwise: np.ndarray, depthwise: np.ndarray) -> Array:
-    """1x1 over all channels, then 3x3 of each channel by itself."""
+    """Convolves 1x1 over all channels, then 3x3 for each channel by itself."""
     return _conv(_conv(x, pointwise), depthwise[:, None], groups=len(depthwise))
 
 
 def _parts(x: Array, params: Params, name: str, count: int) -> list[Array]:
-    """The convolutions of `name` and `name_depthwise`, by equal parts of the output."""
+    """Convolves with `name` and `name_depthwise`, in equal parts of the output."""
     kernels = (np.split(params[x], count) for x in (name, f"{name}_depthwise"))
     return [_conv_pair(x, *pair) for pair in zip(*kernels, strict=True)]
 
 
 def _blocks(x: Array, stacked: Params) -> Array:
-    """Transformer blocks one after the other."""
+    """Runs transformer blocks one after another."""
     for block in _unstack(stacked):
         attention, feed_forward = block["attention"], block["feed_forward"]
         query, key, value = _parts(_layer_norm(x, block["norm1"]), attention, "qkv", 3)
@@ -92,7 +93,7 @@ def _blocks(x: Array, stacked: Params) -> Array:
 
 
 def _layer_norm(x: Array, params: Params) -> Array:
-    """Over the channels of each pixel."""
+    """Normalises each pixel over its channels."""
     centred = x - x.mean(axis=1, keepdims=True)
     variance = jnp.square(centred).mean(axis=1, keepdims=True)
     scale, bias = (params[name][None, :, None, None] for name in ("scale", "bias"))
@@ -102,7 +103,7 @@ def _layer_norm(x: Array, params: Params) -> Array:
 def _attend(
     query: Array, key: Array, value: Array, temperature: np.ndarray, out: np.ndarray
 ) -> Array:
-    """Attention between channels, and the projection of the result."""
+    """Attends between channels and projects the result."""
     batch, channels, height, width = query.shape
     heads = len(temperature)
 
@@ -121,7 +122,7 @@ def _attend(
 
 
 def _cross_attention(features: list[Array], params: Params) -> list[Array]:
-    """Each source attended by the other's queries."""
+    """Attends to each source with the other source's queries."""
     sources = _unstack(params)
     (query_a, key_a, value_a), (query_b, key_b, value_b) = (
         _parts(x, source, "qkv", 3) for x, source in zip(features, sources, strict=True)
@@ -134,7 +135,7 @@ def _cross_attention(features: list[Array], params: Params) -> list[Array]:
 
 
 def _refinement(joint: Array, features: list[Array], params: Params) -> Array:
-    """Gates from both sources weigh each source's features."""
+    """Weights each source's features with gates from both sources."""
     gates = _parts(joint, params, "gate", 2)
     for i, (x, gate) in enumerate(zip(features, gates, strict=True)):
         content = _conv_pair(x, params["expand"][i], params["expand_depthwise"][i])

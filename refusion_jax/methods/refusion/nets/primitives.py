@@ -1,7 +1,7 @@
-"""Operations with rules of our own: how they differentiate, and what XLA:CPU may fuse.
+"""Operations with our own rules for differentiation and for fusion by XLA:CPU.
 
-XLA:CPU computes anything cheap anew for each operation that reads it, across
-optimization barriers too. A call that is not inlined is the one thing it leaves alone.
+XLA:CPU recomputes anything cheap for each operation that reads it, even across
+optimization barriers. Only a call that is not inlined is left alone.
 """
 
 import functools
@@ -19,15 +19,15 @@ from jaxtyping import Array
 def declare(
     name: str, function: Callable[..., Array], *, once: bool = False
 ) -> Primitive:
-    """A primitive that is evaluated, lowered and batched as the function is.
+    """Declares a primitive that is evaluated, lowered and batched like a function.
 
     Args:
-      name: of the primitive.
-      function: of arrays, and of static keyword arguments.
-      once: on CPUs the result is computed once, whatever reads it.
+      name: the primitive's name.
+      function: a function of arrays and static keyword arguments.
+      once: whether CPUs compute the result only once, however many operations read it.
 
     Returns:
-      A primitive without derivatives yet.
+      The primitive, without rules for derivatives.
     """
     primitive = Primitive(name)
     primitive.def_impl(
@@ -41,7 +41,7 @@ def declare(
         return jax.core.ShapedArray(result.shape, result.dtype)
 
     def batch(args: tuple[Array, ...], axes: tuple, **static: int) -> tuple[Array, int]:
-        in_axes = tuple(axes)  # None, which is what vmap wants too, where not mapped
+        in_axes = tuple(axes)  # None for what is not mapped, as in vmap
         return jax.vmap(partial(function, **static), in_axes=in_axes)(*args), 0
 
     def call(*args: Array, **static: int) -> Array:
@@ -58,22 +58,22 @@ def declare(
 
 
 def padded(x: Array, amount: int) -> Array:
-    """Zeros on both ends of the last axis."""
+    """Adds `amount` zeros at both ends of the last axis."""
     return _pad_p.bind(x, amount=amount)
 
 
 def trimmed(x: Array, amount: int) -> Array:
-    """`padded` undone."""
+    """Removes `amount` values at both ends of the last axis: undoes `padded`."""
     return _trim_p.bind(x, amount=amount)
 
 
 def computed_once(x: Array) -> Array:
-    """The same, but on CPUs not computed anew for each reader."""
+    """Returns x, which XLA:CPU then does not recompute for each of its readers."""
     return _keep_p.bind(x)
 
 
 def _pad(x: Array, *, amount: int) -> Array:
-    # XLA:CPU concatenates by copying, and pads element by element.
+    # Concatenated, because XLA:CPU copies whole arrays then, but pads by elements.
     zeros = jnp.zeros((*x.shape[:-1], amount), x.dtype)
     return jnp.concatenate([zeros, x, zeros], axis=-1)
 

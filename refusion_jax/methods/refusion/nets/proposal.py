@@ -15,7 +15,7 @@ from refusion_jax.methods.refusion.nets.encoder import (
     to_strips,
 )
 from refusion_jax.methods.refusion.nets.passes import replace
-from refusion_jax.methods.refusion.nets.restormer import stack_blocks
+from refusion_jax.methods.refusion.nets.restormer import scan_modules, stack_blocks
 from refusion_jax.methods.refusion.nets.strips import Grid, Strips
 from refusion_jax.methods.sobel import sobel_gradient
 
@@ -25,10 +25,10 @@ PRELU_SLOPE = 0.25
 
 
 class ProposalSubnetwork(nn.Module):
-    """Two images to two logits at every pixel; 44,529 parameters."""
+    """Maps two images to two logits per pixel; 44,529 parameters."""
 
     def setup(self) -> None:
-        """Declares one encoder an image, the joint blocks and the tail."""
+        """Declares one encoder per image, the joint blocks and the tail."""
         self.encoders = stack_encoders(WIDTH, BLOCKS)
         self.joint = stack_blocks(2 * WIDTH, BLOCKS)
         self.tail1 = self.param("tail1", uniform_fan_in, (WIDTH, 2 * WIDTH, 3, 3))
@@ -37,7 +37,7 @@ class ProposalSubnetwork(nn.Module):
         self.tail2 = self.param("tail2", uniform_fan_in, (2, WIDTH, 3, 3))
 
     def __call__(self, carry: None, images: Array, grid: Grid) -> tuple[None, Strips]:
-        """Logits of a (channel 0) and b; the carry is what `nn.scan` asks for."""
+        """Computes the logits of a (channel 0) and b; `nn.scan` needs the carry."""
         _, features = self.encoders(None, images, grid)
         strips = jnp.concatenate([features[0], features[1]], axis=1)
         strips, _ = self.joint(strips, grid)
@@ -61,16 +61,11 @@ class LossProposalModule(nn.Module):
     """
 
     def setup(self) -> None:
-        """Declares the two independent sub-networks, parameters stacked."""
-        scanned = nn.scan(
-            ProposalSubnetwork,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            check_constancy_invariants=False,  # which would trace everything twice
-            in_axes=(0, nn.broadcast),
-            length=2,
+        """Declares two independent sub-networks with stacked parameters."""
+        each_its_own = (0, nn.broadcast)  # a pair of images each, one grid for both
+        self.subnetworks = scan_modules(
+            ProposalSubnetwork, length=2, in_axes=each_its_own
         )
-        self.subnetworks = scanned()
 
     def __call__(self, source_a: Image, source_b: Image) -> WeightMaps:
         """Proposes the fusion loss for a batch of pairs.

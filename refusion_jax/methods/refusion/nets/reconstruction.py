@@ -1,4 +1,4 @@
-"""R, the source reconstruction module: the fused image back to both sources."""
+"""R, the source reconstruction module: from the fused image back to both sources."""
 
 import jax
 from flax import linen as nn
@@ -13,11 +13,12 @@ from refusion_jax.methods.refusion.nets.encoder import (
     to_strips,
 )
 from refusion_jax.methods.refusion.nets.passes import replace
+from refusion_jax.methods.refusion.nets.restormer import scan_modules
 from refusion_jax.methods.refusion.nets.strips import Grid, Strips
 
 
 class ReconstructionBranch(nn.Module):
-    """Conv, transformer blocks, conv: the fused image to one source's logits."""
+    """Convolution, transformer blocks, convolution: fused image to source logits."""
 
     width: int
     blocks: int
@@ -30,7 +31,7 @@ class ReconstructionBranch(nn.Module):
         )
 
     def __call__(self, carry: None, fused: Strips, grid: Grid) -> tuple[None, Strips]:
-        """One source's logits; the carry is what `nn.scan` asks for."""
+        """Computes one source's logits; `nn.scan` needs the carry."""
         _, features = self.encoder(None, fused, grid)
 
         def project_out(extended: Array, mask: Array) -> Array:
@@ -54,16 +55,10 @@ class ReconstructionModule(nn.Module):
     blocks: int = 2
 
     def setup(self) -> None:
-        """Declares one branch a source, parameters stacked."""
-        scanned = nn.scan(
-            ReconstructionBranch,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            check_constancy_invariants=False,  # which would trace everything twice
-            in_axes=nn.broadcast,
-            length=2,
+        """Declares one branch per source, with stacked parameters."""
+        self.branches = scan_modules(
+            ReconstructionBranch, self.width, self.blocks, length=2
         )
-        self.branches = scanned(self.width, self.blocks)
 
     def __call__(self, fused: Image) -> tuple[Image, Image]:
         """Rebuilds both sources.

@@ -1,17 +1,17 @@
-"""The Restormer transformer block (RTB) that F, R and P are made of, on strips.
+"""The Restormer transformer block (RTB), of which F, R and P are made.
 
     x = x + MDTA(LN(x));    x = x + GDFN(LN(x))
 
 MDTA attends between channels, not pixels: its attention matrix is a normalised Gram
 matrix of q and k over all pixels. One sweep over the strips sums up the Gram matrix and
-makes v; the attention matrix, small, then meets v and the output projection in one
-matrix product.
+computes v; attention matrix and output projection, both small, are then multiplied, and
+their product is applied to v.
 Source: Restormer (Zamir et al., CVPR 2022), in the form of the authors' released
 network; no convolution has a bias.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +26,14 @@ from refusion_jax.methods.refusion.nets.strips import without_halo
 HEADS = 8
 FEED_FORWARD_EXPANSION = 2
 LAYER_NORM_EPSILON = 1e-5
-# PyTorch clips the norms of q and k at 1e-12. A guard that small overflows float32 in
-# the second derivative on black pictures; this one does not, and is far below any norm
-# that a trained network produces.
+# PyTorch clips the norms of q and k at 1e-12. Such a small guard overflows float32 in
+# the second derivative on black pictures; this one does not, and is still far below any
+# norm that a trained network produces.
 SQUARED_NORM_EPSILON = 1e-12
 
 
 class GramStatistics(NamedTuple):
-    """What an attention matrix is made of, summed over pixels; adds up over strips."""
+    """Sums over pixels that determine an attention matrix; they add up over strips."""
 
     gram: Float[Array, "*strips heads size size"]
     query_squares: Float[Array, "*strips heads size"]
@@ -41,20 +41,20 @@ class GramStatistics(NamedTuple):
 
 
 def gram_statistics(query: Array, key: Array, heads: int) -> GramStatistics:
-    """q k^T of each head, and the squared norms of the rows of q and k.
+    """Returns q k^T of each head and the squared norms of the rows of q and k.
 
     Args:
       query, key: (..., channels, length), zero outside the picture.
-      heads: equal parts of the channels.
+      heads: number of equal parts of the channels.
 
     Returns:
-      Sums over the last axis. The squares are products too: XLA:CPU does not vectorise
-      a float sum, and would compute q and k anew for their squares.
+      Sums over the last axis. The squares are matrix products too, because XLA:CPU does
+      not vectorise a float sum and would compute q and k again for their squares.
     """
     query, key = (
         x.reshape(*x.shape[:-2], heads, -1, x.shape[-1]) for x in (query, key)
     )
-    # Hundreds of pieces are added up: in no fewer digits than float32.
+    # At least float32, because hundreds of pieces are added up.
     dtype = jnp.promote_types(query.dtype, jnp.float32)
     gram = jnp.matmul(query, key.swapaxes(-1, -2), preferred_element_type=dtype)
     query_squares, key_squares = (
@@ -69,18 +69,19 @@ def attention_matrix(
     temperature: Float[Array, " heads"],
     project_out: Float[Array, "out channels"],
 ) -> Float[Array, "batch out channels"]:
-    """Multi-head channel attention with its output projection, as one matrix.
+    """Returns multi-head channel attention and its output projection as one matrix.
 
-    For each head: softmax(q k^T / (|q| |k|) * temperature), a row of q or k being one
-    channel over all pixels; then the projection's columns of that head times it.
+    For each head it is softmax(q k^T / (|q| |k|) * temperature), where a row of q or k
+    is one channel over all pixels, multiplied from the left by the projection's columns
+    of that head.
 
     Args:
-      statistics: of each picture.
-      temperature: one factor a head.
+      statistics: the statistics of each picture.
+      temperature: one factor per head.
       project_out: the 1x1 convolution after the attention.
 
     Returns:
-      The matrix to multiply a picture's v with.
+      The matrix by which to multiply a picture's v.
     """
     gram, query_squares, key_squares = statistics
     batch, heads, size, _ = gram.shape
@@ -96,9 +97,9 @@ def attention_matrix(
 
 
 def gated(gate: Array, content: Array) -> Array:
-    """gelu(gate) * content, with the exact GELU x * Phi(x).
+    """Returns gelu(gate) * content, with the exact GELU x * Phi(x).
 
-    Through erf: jax.nn.gelu's erfc is three times slower on CPUs.
+    It uses erf, because the erfc of jax.nn.gelu is three times slower on CPUs.
     """
     return 0.5 * gate * (1 + jax.lax.erf(gate * (0.5**0.5))) * content
 
@@ -106,15 +107,16 @@ def gated(gate: Array, content: Array) -> Array:
 def convolved_parts(
     extended: Array, kernels: tuple[Array, Array], stride: int, *, parts: int
 ) -> list[Array]:
-    """1x1 then depthwise 3x3 convolution, apart for each part of the output.
+    """Convolves 1x1, then depthwise 3x3, separately for each part of the output.
 
-    Parts that are computed apart are not recomputed by each of their readers.
+    Separately, because XLA then does not recompute a part for each operation that reads
+    it.
 
     Args:
       extended: (channels, extended).
       kernels: pointwise out x in, and depthwise out x 3 x 3.
-      stride: of the strips or tiles.
-      parts: equal parts of the output channels.
+      stride: stride of the strips or tiles.
+      parts: number of equal parts of the output channels.
 
     Returns:
       The parts, (out / parts, length) each.
@@ -127,15 +129,16 @@ def convolved_parts(
 
 
 def _mean_over_channels(x: Array) -> Array:
-    """(..., channels, length) -> (..., 1, length)."""
+    """Averages (..., channels, length) to (..., 1, length)."""
     ones = jnp.full((1, x.shape[-2]), 1 / x.shape[-2], x.dtype)
     return jnp.matmul(ones, x)
 
 
 def _to_channels(x: Array, channels: int) -> Array:
-    """(..., 1, length) -> (..., channels, length).
+    """Repeats (..., 1, length) as (..., channels, length).
 
-    A product, because its transpose is one too: XLA:CPU is slow to sum over channels.
+    By a matrix product, because its transpose is one too: XLA:CPU sums slowly over
+    channels.
     """
     return jnp.matmul(jnp.ones((channels, 1), x.dtype), x)
 
@@ -144,8 +147,9 @@ class LayerNorm(nn.Module):
     """Normalises each pixel over its channels, with gain and bias.
 
     Gain and bias are folded into the 1x1 kernel that reads the result, so that their
-    gradients come out of its matrix product instead of slow sums over pixels. The bias
-    travels along the mean over channels, where normalised pixels have nothing.
+    gradients come from its matrix product instead of slow sums over pixels. The bias
+    enters through the mean over channels, which is zero in normalised pixels and which
+    `normalise` sets to one.
     """
 
     channels: int
@@ -157,9 +161,10 @@ class LayerNorm(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
 
     def fold(self, kernel: Float[Array, "out channels"]) -> Array:
-        """The kernel that applies gain, bias and itself to `normalise`'s result.
+        """Returns a kernel that applies gain, bias and `kernel` to normalised pixels.
 
-        Its rows' sums are what it makes of a pixel of ones: the bias.
+        The sums of its rows, which are its response to a pixel of ones, equal the
+        response of `kernel` to the bias.
         """
         scaled = kernel * self.scale[None, :]
         missing = jnp.matmul(kernel, self.bias) - scaled.sum(axis=1)
@@ -167,11 +172,11 @@ class LayerNorm(nn.Module):
 
     @staticmethod
     def normalise(extended: Array, mask: Array) -> Array:
-        """Zero mean and unit variance, plus one.
+        """Normalises to zero mean and unit variance, then adds one.
 
         Args:
           extended: (..., channels, extended).
-          mask: (..., 1, extended); the result is zero where it is zero.
+          mask: (..., 1, extended); where it is zero, the result is zero.
 
         Returns:
           (..., channels, extended).
@@ -204,9 +209,9 @@ class TransposedAttention(nn.Module):
         )
 
     def __call__(self, features: Features, norm: LayerNorm, walk: Walk) -> Features:
-        """The normalised features' attention, with the residual."""
+        """Adds attention over the normalised features to the features."""
         kernels = (norm.fold(self.qkv), self.qkv_depthwise)
-        if self.is_initializing():  # everything is declared; nobody reads the result
+        if self.is_initializing():  # all is declared, and the result is never read
             return features
 
         def project(extended: Array, mask: Array) -> tuple[GramStatistics, Array]:
@@ -241,10 +246,10 @@ class GatedFeedForward(nn.Module):
         self.project_out = self.param("project_out", uniform_fan_in, (channels, hidden))
 
     def __call__(self, features: Features, norm: LayerNorm, walk: Walk) -> Features:
-        """The normalised features' feed-forward, with the residual."""
+        """Adds the feed-forward of the normalised features to the features."""
         kernels = (norm.fold(self.project_in), self.depthwise)
         project_out = self.project_out
-        if self.is_initializing():
+        if self.is_initializing():  # as in TransposedAttention
             return features
 
         def feed_forward(extended: Array, mask: Array) -> Array:
@@ -270,29 +275,52 @@ class TransformerBlock(nn.Module):
         self.feed_forward = GatedFeedForward(self.channels)
 
     def __call__(self, features: Features, walk: Walk) -> tuple[Features, None]:
-        """Features to features; a carry and no output, as `nn.scan` wants it."""
+        """Maps features to features: the carry of `nn.scan`, which has no output."""
         features = self.attention(features, self.norm1, walk)
         return self.feed_forward(features, self.norm2, walk), None
 
 
-def stack_blocks(channels: int, blocks: int) -> nn.Module:
-    """Blocks one after the other, their parameters stacked along a leading axis.
+def scan_modules(
+    module: type[nn.Module],
+    *fields: int,
+    length: int,
+    in_axes: Any = nn.broadcast,
+) -> nn.Module:
+    """Returns unshared modules of one class that `nn.scan` runs one after another.
 
-    Scanned, so that XLA compiles one block instead of all of them.
+    Their parameters are stacked along a leading axis, and XLA compiles one module
+    instead of `length`.
 
     Args:
-      channels: of the features.
-      blocks: how many.
+      module: its call maps (carry, *inputs) to (carry, output).
+      *fields: of the module.
+      length: number of modules.
+      in_axes: which of the inputs have a leading axis of `length`; by default each
+        module reads the same inputs.
+
+    Returns:
+      A module: (carry, *inputs) -> (carry, outputs with a leading axis of `length`).
+    """
+    scanned = nn.scan(
+        module,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        # Because checking what is constant would trace everything twice.
+        check_constancy_invariants=False,
+        in_axes=in_axes,
+        length=length,
+    )
+    return scanned(*fields)
+
+
+def stack_blocks(channels: int, blocks: int) -> nn.Module:
+    """Returns transformer blocks in a row, as `scan_modules` makes them.
+
+    Args:
+      channels: channels of the features.
+      blocks: number of blocks.
 
     Returns:
       A module: (features, walk) -> (features, None).
     """
-    scanned = nn.scan(
-        TransformerBlock,
-        variable_axes={"params": 0},
-        split_rngs={"params": True},
-        check_constancy_invariants=False,  # which would trace everything twice
-        in_axes=nn.broadcast,
-        length=blocks,
-    )
-    return scanned(channels)
+    return scan_modules(TransformerBlock, channels, length=blocks)

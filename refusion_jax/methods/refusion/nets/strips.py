@@ -1,16 +1,16 @@
 """Pictures cut into strips of rows, so that wide intermediates stay in cache.
 
-A network's feature maps live as strips: (batch * strips, channels, length), where a
-strip is `rows` rows kept flat with one zero column between them. In that form
+A network's feature maps are stored as strips: (batch * strips, channels, length), where
+a strip is `rows` flattened rows with one zero column between them. In that form
 
-- a shift by (i, j) pixels is a shift by i * stride + j along one axis: no 2-D padding,
-  and the zero column is the zero padding on the left and on the right;
-- what a 3x3 window needs from the neighbouring strips (the halo) is one stretch of
-  `margin` values above and one below;
+- a shift by (i, j) pixels is a shift by i * stride + j along one axis: no 2-D padding
+  is needed, and the zero column is the zero padding on the left and on the right;
+- what a 3x3 window needs from the neighbouring strips (the halo) is `margin` contiguous
+  values above and as many below;
 - `sweep` runs a function strip by strip and recomputes it in the backward pass, so the
   64- and 128-channel intermediates of a block never reach memory.
 
-Everything is exact: strips are a way to order the work, not an approximation.
+The results are exact: strips order the work and approximate nothing.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ Features = Float[Array, "batch channels height width"]
 Strips = Float[Array, "strips channels length"]
 Result = TypeVar("Result")
 
-# Pixels of a strip on a CPU, and its least height. Fewer rows waste work on halos, more
-# pixels leave the cache.
+# Pixels of a strip on a CPU, and its smallest height. Fewer rows waste work on halos;
+# more pixels do not fit into the cache.
 CPU_PIXELS = 4096
 CPU_MIN_ROWS = 16
 
@@ -40,10 +40,10 @@ class Grid:
     """How a batch of pictures is cut.
 
     Attributes:
-      batch, height, width: of the pictures, in pixels.
-      rows: of a strip; the last strip of a picture may reach below it.
-      sequential: strip by strip with recomputation (CPUs), or all at once (GPUs, which
-        would idle on one strip).
+      batch, height, width: number and size of the pictures, in pixels.
+      rows: height of a strip; the last strip may reach below the picture.
+      sequential: whether to go strip by strip with recomputation (CPUs) or to take all
+        strips at once (GPUs, which a single strip would leave idle).
     """
 
     batch: int
@@ -54,7 +54,7 @@ class Grid:
 
     @property
     def strips(self) -> int:
-        """Strips of one picture."""
+        """Number of strips per picture."""
         return -(-self.height // self.rows)
 
     @property
@@ -64,7 +64,7 @@ class Grid:
 
     @property
     def length(self) -> int:
-        """Values of one channel of a strip."""
+        """Number of values of one channel of a strip."""
         return self.rows * self.stride
 
     @property
@@ -73,23 +73,24 @@ class Grid:
         return self.stride + 1
 
     def inside(self, mask: Array) -> Array:
-        """A mask without its halo."""
+        """Returns a mask without its halo."""
         return without_halo(mask, self)
 
 
 def make_grid(batch: int, height: int, width: int) -> Grid:
-    """The grid that suits the default device: strips on CPUs, whole pictures elsewhere.
+    """Returns the grid that suits the default device.
 
     Args:
-      batch, height, width: of the pictures, in pixels.
+      batch, height, width: number and size of the pictures, in pixels.
 
     Returns:
-      On a CPU, strips of equal height and of about `CPU_PIXELS`.
+      On a CPU, strips of equal height and about `CPU_PIXELS` pixels; elsewhere whole
+      pictures.
     """
     sequential = jax.default_backend() == "cpu"
     most_rows = max(CPU_MIN_ROWS, CPU_PIXELS // width) if sequential else height
     strips = -(-height // most_rows)
-    # One row would be shorter than the halo that its neighbours may ask for.
+    # At least two, because one row is shorter than the halo its neighbours need.
     rows = max(2, -(-height // strips))
     return Grid(batch, height, width, rows, sequential)
 
@@ -104,7 +105,7 @@ def split(features: Features, grid: Grid) -> Strips:
 
 
 def join(strips: Strips, grid: Grid) -> Features:
-    """Puts strips together again."""
+    """Joins strips to feature maps; undoes `split`."""
     channels = strips.shape[1]
     by_channel = strips.reshape(grid.batch, grid.strips, channels, grid.length)
     padded = by_channel.swapaxes(1, 2).reshape(
@@ -115,10 +116,10 @@ def join(strips: Strips, grid: Grid) -> Features:
 
 
 def picture_mask(grid: Grid, dtype: jnp.dtype) -> Float[Array, "strips 1 extended"]:
-    """1 on pixels, 0 on zero columns and outside the picture; halo included.
+    """Returns 1 on pixels, 0 on zero columns and outside the picture; halo included.
 
-    Computed where it is used: a constant would be as large as the picture, in memory
-    and in an exported program.
+    The mask is computed where it is used, because a constant would be as large as the
+    picture, in memory and in an exported program.
     """
     ones = jnp.ones((grid.batch, 1, grid.height, grid.width), dtype)
     inside = split(ones, grid)
@@ -131,7 +132,7 @@ def without_halo(extended: Array, grid: Grid | Tiling) -> Array:
 
 
 def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:
-    """The halo: the `margin` values above each strip, and those below; zero outside."""
+    """Returns the halo: `margin` values above and below each strip, zero outside."""
     channels = strips.shape[1]
     if grid.strips == 1:
         nothing = jnp.zeros((grid.batch, channels, grid.margin), strips.dtype)
@@ -145,7 +146,7 @@ def neighbours(strips: Strips, grid: Grid) -> tuple[Array, Array]:
 
 
 def extend(strip: Array, above: Array, below: Array) -> Array:
-    """A strip between its neighbours' rows."""
+    """Returns a strip with its halo."""
     return jnp.concatenate([above, strip, below], axis=-1)
 
 
@@ -153,8 +154,8 @@ def sweep(body: Callable[[Any], Result], grid: Grid, inputs: Any) -> Result:
     """Applies a function of strips to all of them.
 
     Args:
-      body: maps arrays (..., channels, length) to arrays; no strip sees another.
-      grid: says whether the strips go one by one.
+      body: maps arrays (..., channels, length) to arrays; it treats each strip alone.
+      grid: determines whether the strips go one by one.
       inputs: arrays with a leading axis of strips.
 
     Returns:
@@ -162,13 +163,13 @@ def sweep(body: Callable[[Any], Result], grid: Grid, inputs: Any) -> Result:
     """
     if not grid.sequential:
         return body(inputs)
-    # Inside scan nothing can be merged across the recomputation, so no CSE barrier.
+    # No barrier against CSE, because inside scan nothing can be merged anyway.
     recomputed = jax.checkpoint(body, prevent_cse=False)
     return jax.lax.scan(lambda _, x: (None, recomputed(x)), None, inputs)[1]
 
 
 def sum_over_strips(of_strips: Result, grid: Grid) -> Result:
-    """Adds up over each picture's strips; the leading axis becomes the batch."""
+    """Sums over the strips of each picture; the leading axis becomes the batch."""
     shape = (grid.batch, grid.strips)
     return jax.tree.map(
         lambda x: x.reshape(*shape, *x.shape[1:]).sum(axis=1), of_strips
@@ -176,5 +177,5 @@ def sum_over_strips(of_strips: Result, grid: Grid) -> Result:
 
 
 def for_each_strip(of_pictures: Array, grid: Grid) -> Array:
-    """Repeats what belongs to a picture for each of its strips."""
+    """Repeats a value of each picture for each of its strips."""
     return jnp.repeat(of_pictures, grid.strips, axis=0)

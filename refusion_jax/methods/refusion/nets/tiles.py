@@ -1,11 +1,11 @@
 """A picture as tiles of one size, for inference in little memory.
 
 A tile is `rows` x `columns` pixels, stored with its halo, a ring of one pixel from its
-neighbours. It is flat, row after row, so that what is written for strips
-(`nets.strips`) runs on it as it is: a shift by (i, j) pixels is one by i * stride + j.
+neighbours. It is flattened row by row, so that code for strips (`nets.strips`) runs on
+it unchanged: a shift by (i, j) pixels is a shift by i * stride + j.
 
-Tiles stand in bands, columns of tiles from the top of the picture to its bottom. Each
-device has as many bands as the others, side by side.
+Tiles are ordered in bands, columns of tiles from the top of the picture to its bottom.
+Each device has the same number of adjacent bands.
 
 The size of the picture and the number of tiles are values, not shapes: one compiled
 program serves all pictures whose tiles fit into the same capacity.
@@ -22,9 +22,9 @@ from jaxtyping import Array, Float, Int
 
 from refusion_jax.methods.refusion.nets.primitives import computed_once
 
-# Rows and columns to choose from, in pixels. On a CPU what becomes of a tile within a
+# Rows and columns to choose from, in pixels. On a CPU a tile's intermediates within a
 # block should stay near the core (64 channels of 5,000 pixels are 1.3 MB); accelerators
-# want more to do at once. 60 and 80 divide the sizes of video.
+# need more work at once. 60 and 80 divide the sizes of video.
 CPU_TILES = ((32, 96), (32, 128), (32, 160), (60, 64), (60, 80))
 TILES = ((256, 128), (256, 256), (256, 512))
 AXIS = "bands"  # of the mesh of devices that share a picture
@@ -50,16 +50,16 @@ class Tile:
 
     @property
     def extended(self) -> int:
-        """Values of one channel of a tile with its halo."""
+        """Number of values of one channel of a tile with its halo."""
         return (self.rows + 2) * self.stride
 
     @property
     def length(self) -> int:
-        """Values from the first to the last pixel that the tile owns."""
+        """Number of values from the first to the last pixel that the tile owns."""
         return self.extended - 2 * self.margin
 
     def is_owned(self) -> np.ndarray:
-        """Which of these values are pixels of the tile and not of its halo."""
+        """Returns which of these values are pixels of the tile, not of its halo."""
         column = (np.arange(self.length) + 1) % self.stride
         return (column > 0) & (column <= self.columns)
 
@@ -75,11 +75,11 @@ class Tiling:
 
     Attributes:
       tile: size of every tile; static.
-      devices: how many share the picture; static. More than one are the axis "bands" of
-        a `jax.shard_map`.
-      height, width: of the picture in pixels.
-      down: tiles of a band.
-      bands: of each device; the last ones may lie beside the picture.
+      devices: number of devices that share the picture; static. If more than one, they
+        are the axis "bands" of a `jax.shard_map`.
+      height, width: size of the picture, in pixels.
+      down: number of tiles per band.
+      bands: number of bands per device; the last ones may lie beside the picture.
     """
 
     tile: Tile
@@ -91,26 +91,26 @@ class Tiling:
 
     @property
     def tile_count(self) -> Int[Array, ""] | int:
-        """Tiles of each device."""
+        """Number of tiles per device."""
         return self.down * self.bands
 
     @property
     def first_band(self) -> Int[Array, ""] | int:
-        """Number of the first band of the device that asks."""
+        """Index of the current device's first band."""
         return self.bands * jax.lax.axis_index(AXIS) if self.devices > 1 else 0
 
     @property
     def stride(self) -> int:
-        """As of a `strips.Grid`."""
+        """Distance of two vertically neighbouring pixels, as in `strips.Grid`."""
         return self.tile.stride
 
     @property
     def margin(self) -> int:
-        """As of a `strips.Grid`."""
+        """How far a 3x3 window reaches along a tile, as in `strips.Grid`."""
         return self.tile.margin
 
     def inside(self, mask: Array) -> Array:
-        """The mask of the pixels that a tile owns: without its halo."""
+        """Returns the mask of the pixels that a tile owns, without its halo."""
         owned = jnp.asarray(self.tile.is_owned(), mask.dtype)[None]
         return mask[..., self.margin : mask.shape[-1] - self.margin] * owned
 
@@ -121,29 +121,29 @@ def make_tiling(height: int, width: int, tile: Tile, devices: int = 1) -> Tiling
     Args:
       height, width: in pixels.
       tile: size of every tile.
-      devices: how many share the picture.
+      devices: number of devices that share the picture.
 
     Returns:
-      The fewest tiles that cover the picture, as many on each device.
+      The fewest tiles that cover the picture, equally many per device.
     """
     down, bands = -(-height // tile.rows), -(-width // (devices * tile.columns))
     return Tiling(tile, devices, height, width, down, bands)
 
 
 def most_devices() -> int:
-    """How many devices may share a picture: those that a CPU appears as."""
+    """Returns how many devices may share a picture: all on a CPU, else one."""
     return jax.local_device_count() if jax.default_backend() == "cpu" else 1
 
 
 def choose_tiling(height: int, width: int) -> Tiling:
-    """The tiling that suits a picture and the devices.
+    """Returns the tiling that suits a picture and the devices.
 
     Args:
       height, width: in pixels.
 
     Returns:
-      Of few sizes of tiles (each is a program to compile) and numbers of devices that
-      which gives each device the fewest pixels, halos included.
+      The tile size and device count that give each device the fewest pixels, halos
+      included. There are few sizes, because each is a program to compile.
     """
     sizes = CPU_TILES if jax.default_backend() == "cpu" else TILES
 
@@ -159,16 +159,16 @@ def choose_tiling(height: int, width: int) -> Tiling:
 
 
 def capacity(tile_count: int) -> int:
-    """Tiles to provide for: the next number of few binary digits and zeros.
+    """Returns the number of tiles to allocate: few binary digits, then zeros.
 
-    There are few such numbers, so few programs to compile. Large pictures, whose memory
-    counts, get two digits more.
+    There are few such numbers and therefore few programs to compile. Large pictures,
+    whose memory matters, get two digits more.
 
     Args:
-      tile_count: tiles of a picture, on one device.
+      tile_count: number of tiles of a picture on one device.
 
     Returns:
-      At most an eighth more, from 512 tiles on a thirty-second.
+      At least tile_count; at most an eighth more, from 512 tiles on a thirty-second.
     """
     digits = 4 if tile_count < 512 else 6
     step = 1 << max(0, tile_count.bit_length() - digits)
@@ -179,16 +179,19 @@ def cut(pictures: Sequence[np.ndarray], tiling: Tiling) -> np.ndarray:
     """Cuts pictures on the host; `join` is the inverse.
 
     Args:
-      pictures: height x width each.
-      tiling: of these pictures, with numbers.
+      pictures: arrays of height x width.
+      tiling: tiling of these pictures, with concrete numbers.
 
     Returns:
-      float32, devices x pictures x capacity x extended; zero outside the picture, halos
-      filled.
+      float32, devices x pictures x capacity x extended, with filled halos; zero outside
+      the picture.
     """
-    tile, devices, down = tiling.tile, tiling.devices, int(tiling.down)
-    bands, count = devices * int(tiling.bands), int(tiling.tile_count)
-    shape = (devices, len(pictures), capacity(count), tile.extended)
+    tile, devices = tiling.tile, tiling.devices
+    down, own_bands = int(tiling.down), int(tiling.bands)
+    bands, slots = devices * own_bands, capacity(down * own_bands)
+    # Rows and columns stay apart until the end, because a tile can then be assigned
+    # as it is, and nothing depends on whether a reshape returns a view.
+    shape = (devices, len(pictures), slots, tile.rows + 2, tile.stride)
     result = np.zeros(shape, np.float32)
     for place, picture in enumerate(pictures):
         padded = np.zeros((down * tile.rows + 2, bands * tile.columns + 2), np.float32)
@@ -196,24 +199,25 @@ def cut(pictures: Sequence[np.ndarray], tiling: Tiling) -> np.ndarray:
         windows = np.lib.stride_tricks.sliding_window_view(
             padded, (tile.rows + 2, tile.columns + 2)
         )[:: tile.rows, :: tile.columns].swapaxes(0, 1)
-        for device in range(devices):
-            own = windows[device * int(tiling.bands) :][: int(tiling.bands)]
-            result[device, place, :count].reshape(own.shape)[:] = own
-    return result
+        for band in range(bands):
+            device, own_band = divmod(band, own_bands)
+            first = own_band * down
+            result[device, place, first : first + down] = windows[band]
+    return result.reshape(devices, len(pictures), slots, tile.extended)
 
 
 def join(tiles: np.ndarray, tiling: Tiling) -> np.ndarray:
-    """Puts a picture together again, on the host.
+    """Joins tiles to a picture on the host; undoes `cut`.
 
     Args:
       tiles: devices x at least `tiling.tile_count` x length.
-      tiling: of the picture, with numbers.
+      tiling: tiling of the picture, with concrete numbers.
 
     Returns:
       height x width.
     """
     tile, down = tiling.tile, int(tiling.down)
-    # The first and the last value belong to the halo of the first and the last row.
+    # Padded, because the first and the last row lack one value of their halo.
     whole = np.pad(tiles[:, : int(tiling.tile_count)], ((0, 0), (0, 0), (1, 1)))
     rows = whole.reshape(-1, down * tile.rows, tile.stride)
     owned = rows[..., 1:-1].swapaxes(0, 1)
@@ -223,7 +227,7 @@ def join(tiles: np.ndarray, tiling: Tiling) -> np.ndarray:
 def mask_of(
     index: Array, tiling: Tiling, dtype: jnp.dtype
 ) -> Float[Array, "1 extended"]:
-    """1 on the pixels of the picture in a tile and its halo, 0 outside the picture."""
+    """Returns 1 on pixels in a tile and its halo, 0 outside the picture."""
     tile = tiling.tile
     position = np.arange(tile.extended)
     band = tiling.first_band + index // tiling.down

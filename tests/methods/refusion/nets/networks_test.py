@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from refusion_jax.methods.refusion.nets import encoder
 from refusion_jax.methods.refusion.nets.fusion import CrossAttention, GatedRefinement
 from refusion_jax.methods.refusion.nets.networks import (
-    encoder,
     fuse,
     init_params,
     propose,
