@@ -223,7 +223,7 @@ class StageReader:
           uint8 of a and of b, (length, crops_in_step, crop_size, crop_size).
         """
         if self._next_step.get(stream) != (epoch, start):
-            # Not the continuation of what is being read ahead: plan the stage again.
+            # Not the steps after the last ones read: plan this stage, or plan it again.
             self.close(stream)
             crops = plan(
                 sizes_of(self._pairs),

@@ -88,7 +88,7 @@ def fusion_function(
     colour: str,
     output_range: str = "stretch",
 ) -> FusionFunction:
-    """Returns what is exported: a function of two batches of pictures alone.
+    """Returns the function to export, of two batches of pictures alone.
 
     Args:
       fuse_grey: `batched` or `plainly` of a model, whose weights become constants.
@@ -110,7 +110,7 @@ def fusion_function(
         ycbcr_a, ycbcr_b = rgb_to_ycbcr(source_a), rgb_to_ycbcr(source_b)
         sources = (ycbcr_a[..., :1], ycbcr_b[..., :1])
         raw = fuse_grey(*sources)
-        # Each picture of the batch has a range of its own.
+        # The range rule applies to each picture of the batch by itself.
         luminance = jax.vmap(lambda f, *x: apply_range(f, x, rule=output_range))(
             raw, *sources
         )

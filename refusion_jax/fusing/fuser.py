@@ -36,7 +36,7 @@ class Fuser:
 
     In place of a weight file, any `FusionModel` will do:
 
-    >>> class Mean:
+    >>> class Mean(FusionModel):
     ...     def fuse(self, luminance_a, luminance_b, *, precision):
     ...         return (luminance_a + luminance_b) / 2
     >>> fuser = Fuser(Mean(), output_range="none")
@@ -161,7 +161,7 @@ class Fuser:
     ) -> Iterator[Outcome[Sequence[Source], np.ndarray]]:
         """Fuses any number of groups, reading ahead while the device works.
 
-        >>> class First:
+        >>> class First(FusionModel):
         ...     def fuse(self, luminance_a, luminance_b, *, precision):
         ...         return luminance_a
         >>> black, white = np.zeros((1, 2), np.uint8), np.full((1, 2), 255, np.uint8)

@@ -54,7 +54,7 @@ def fuse(
 ) -> np.ndarray:
     """Fuses two or more pictures of one scene.
 
-    >>> class Mean:
+    >>> class Mean(FusionModel):
     ...     def fuse(self, luminance_a, luminance_b, *, precision):
     ...         return (luminance_a + luminance_b) / 2
     >>> dark, light = np.array([[0, 51]], np.uint8), np.array([[102, 255]], np.uint8)

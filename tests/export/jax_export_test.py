@@ -227,7 +227,9 @@ def test_a_calling_convention_that_this_jax_does_not_run_is_told(copy):
 
 
 def test_an_export_for_other_devices_is_told(copy):
-    with pytest.raises(ValueError, match=r"for cpu, got .* for cuda, tpu; choose"):
+    with pytest.raises(
+        ValueError, match=r"for cpu, got .* for cuda, tpu; set JAX_PLATFORMS"
+    ):
         load_exported(copy(platforms=["cuda", "tpu"]))
 
 
