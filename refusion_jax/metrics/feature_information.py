@@ -28,7 +28,7 @@ from refusion_jax.metrics.levels import Levels, as_levels
 from refusion_jax.metrics.windows import Map, Pictures, sums_over_windows
 
 PLACES = 9
-Windows = Float[Array, "9 height width"]
+Windows = Float[Array, "9 _height _width"]
 # Few rows, because windows take nine times the memory of their rows.
 STRIP_ROWS = 4
 

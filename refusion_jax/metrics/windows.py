@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 Taps = Sequence[float]
 STRIP_ROWS = 32
-Map = Float[Array, "height width"]
-Pictures = Float[Array, "pictures height width"]
+# The underscore: windows that fit make smaller maps of the same kind.
+Map = Float[Array, "_height _width"]
+Pictures = Float[Array, "_pictures _height _width"]
 
 
 class Moments(NamedTuple):

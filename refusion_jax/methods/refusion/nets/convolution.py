@@ -43,7 +43,7 @@ def stacked_uniform_fan_in(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.vmap(lambda k: uniform_fan_in(k, shape[1:]))(keys)
 
 
-def pointwise(kernel: Float[Array, "out channels"], features: Array) -> Array:
+def pointwise(kernel: Float[Array, "*stack out channels"], features: Array) -> Array:
     """Applies a 1x1 convolution: one matrix product over the last axis's pixels."""
     return jnp.matmul(kernel, features)
 

@@ -22,6 +22,8 @@ from refusion_jax.methods.refusion.nets.restormer import (
     gated,
 )
 
+Kernel = Array | np.ndarray
+
 
 def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
     """Computes the same as `nets.networks.fuse`.
@@ -65,7 +67,7 @@ def _conv(x: Array, kernel: Any, groups: int = 1) -> Array:
     )
 
 
-def _conv_pair(x: Array, pointwise: np.ndarray, depthwise: np.ndarray) -> Array:
+def _conv_pair(x: Array, pointwise: Kernel, depthwise: Kernel) -> Array:
     """Convolves 1x1 over all channels, then 3x3 for each channel by itself."""
     return _conv(_conv(x, pointwise), depthwise[:, None], groups=len(depthwise))
 
@@ -101,7 +103,7 @@ def _layer_norm(x: Array, params: Params) -> Array:
 
 
 def _attend(
-    query: Array, key: Array, value: Array, temperature: np.ndarray, out: np.ndarray
+    query: Array, key: Array, value: Array, temperature: Kernel, out: Kernel
 ) -> Array:
     """Attends between channels and projects the result."""
     batch, channels, height, width = query.shape

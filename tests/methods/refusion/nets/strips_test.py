@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.methods.refusion.nets.networks import strips as strips_module
+from refusion_jax.methods.refusion.nets import strips as strips_module
 from refusion_jax.methods.refusion.nets.strips import (
     Grid,
     extend,
