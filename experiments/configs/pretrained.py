@@ -2,24 +2,24 @@
 
     python experiments/pretrain.py --task=ivif --data=DATA --workdir=runs/ivif
 
-Two CPU cores, about 15 minutes per task. F learns under hand-made weights
+Two CPU cores, about 10 minutes per task. F learns under hand-made weights
 (`methods.refusion.hand_made`), R to rebuild the sources, P to imitate the rule, so that
 loss maps can be drawn. What the results score is in results/pretrained.md.
 """
 
 from typing import Any, NamedTuple
 
-# 1,500 steps of F and R and 375 of P, whatever the task.
+# 800 steps of F and R and 160 of P, whatever the task.
 COMMON: dict[str, Any] = {
     "loss_weights": "rule",
     "weight_power": 2,
     "swap": True,
-    "batch_size": 6,
+    "batch_size": 4,
     "crop_size": 64,
-    "epochs": 15,
-    "meta_steps": 25,
+    "epochs": 8,
+    "meta_steps": 20,
     "fusion_steps": 100,
-    "steps_per_dispatch": 25,
+    "steps_per_dispatch": 20,
     "schedule": "cosine",
     "learning_rate": 1e-3,
     "proposal_learning_rate": 2e-3,
