@@ -173,7 +173,10 @@ def test_levels_of_thermal_pictures_are_bounded(run, params):
     [
         (["--levels=warm"], "expected a range rule"),
         (["--jobs=0"], "expected --jobs of 1 or more, got 0"),
-        (["--maps"], "with the loss proposal module P, got weights.safetensors"),
+        (
+            ["--maps"],
+            "that include the loss proposal module P, got weights.safetensors",
+        ),
         (["a", "--maps"], "expected two sources with --maps, got 3"),
     ],
     ids=repr,
