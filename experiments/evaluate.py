@@ -40,7 +40,10 @@ _SOURCE_B = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 _WEIGHTS = flags.DEFINE_multi_string(
-    "weights", [], "[NAME=]FILE_OR_RUN: weights to fuse the sources with. Repeatable."
+    "weights",
+    [],
+    "[NAME=]FILE_OR_RUN: weights to fuse the sources with, or the name of weights that "
+    "come with the package. Repeatable.",
 )
 _METHOD = flags.DEFINE_multi_string(
     "method", [], "[NAME=]FOLDER of fused pictures. Repeatable."

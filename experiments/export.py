@@ -24,7 +24,10 @@ from refusion_jax.pictures.ranges import RANGES
 from refusion_jax.weights.store import load_model, weights_file
 
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "Run folder, .safetensors or .pth.", required=True
+    "weights",
+    None,
+    "Run folder, .safetensors, .pth, or the name of weights of the package.",
+    required=True,
 )
 _OUT = flags.DEFINE_string("out", None, "NAME.jax or NAME.onnx.", required=True)
 _COLOUR = flags.DEFINE_enum(

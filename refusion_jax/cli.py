@@ -8,7 +8,7 @@ from refusion_jax.commands.messages import complain
 
 EXAMPLES = """\
 examples:
-  refusion fuse infrared.png visible.png -o fused.png --weights ReFusion_IVIF.pth
+  refusion fuse infrared.png visible.png -o fused.png
   refusion fuse infrared/ visible/ -o fused/ --weights runs/msrs
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
   refusion convert ReFusion_IVIF.pth ivif.safetensors

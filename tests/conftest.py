@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods import registry
 from refusion_jax.methods.refusion.learner import ReFusionLearner
 from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.method import METHOD
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.nets.networks import Nets
+from refusion_jax.weights.store import save_weights
 
 # Tests compile much and compute little: LLVM need not optimise. Before jax starts, and
 # for child processes too.
@@ -153,3 +155,56 @@ def light_method(light_nets):
     if method.name not in registry.names():
         registry.register(method)
     return method
+
+
+CARDS = {  # title, sources, first, second, any, look
+    "heat": (
+        *("Heat and light", "infrared", "visible"),
+        *("[IR, infrared]", "[vi, visible]", "[]", "sensors"),
+    ),
+    "scan": (
+        *("Scans", "functional", "MRI"),
+        *("[pet]", "[mri]", "[brain]", "black surround"),
+    ),
+    "depth": ("Depth", "near", "far", "[near]", "[far]", "[focus]", "sharpness"),
+    "bracket": ("Light", "under", "over", "[under]", "[over]", "[ev]", "brightness"),
+}
+CARD = """\
+---
+license: apache-2.0
+title: {}
+method: refusion
+sources:
+- {}
+- {}
+sha256: "{}"
+hints:
+  first: {}
+  second: {}
+  any: {}
+  look: {}
+---
+
+# {}
+
+For tests.
+
+---
+
+The end.
+"""
+
+
+@pytest.fixture
+def shipped(tmp_path, params, monkeypatch):
+    """Weights that come with the package, made here: four of them."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for name, (title, a, b, *hints) in CARDS.items():
+        file = folder / f"{name}.safetensors"
+        save_weights(file, {"fusion": params}, {"for": name})
+        card = CARD.format(title, a, b, sha256_of(file), *hints, title)
+        (folder / f"{name}.card.md").write_text(card)
+    module = "refusion_jax.weights.pretrained.shipped_folder"
+    monkeypatch.setattr(module, lambda: folder)
+    return folder

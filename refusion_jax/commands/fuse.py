@@ -12,15 +12,22 @@ from refusion_jax.commands.messages import complain
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.fusing.rules import Rules
+from refusion_jax.weights.pretrained import (
+    pretrained_file,
+    pretrained_listing,
+    pretrained_names,
+)
 
 if TYPE_CHECKING:
+    from refusion_jax.commands.jobs import Job
     from refusion_jax.fusing.fuser import Fuser
 
 EXAMPLES = """\
 examples:
+  refusion fuse infrared.png visible.png -o fused.png
   refusion fuse infrared.png visible.png -o fused.png --weights ReFusion_IVIF.pth
   refusion fuse infrared/ visible/ -o fused/ --weights runs/msrs --resume
-  refusion fuse near.tif middle.tif far.tif -o sharp.tif --weights runs/focus
+  refusion fuse near.tif middle.tif far.tif -o sharp.tif
   refusion fuse thermal/ visible/ -o frames/ --weights runs/msrs --range=source \\
       --levels=28000:33000
   refusion fuse thermal.mp4 visible.mp4 -o fused.mp4 --weights runs/msrs
@@ -69,10 +76,17 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="picture or video to write, or folder to write <name>.png to",
     )
-    parser.add_argument(
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--task",
+        metavar="NAME",
+        help=f"weights that come with the package: {pretrained_listing()}; without "
+        "--task and --weights, the names and looks of the sources decide, and the "
+        "command says which weights it takes and why",
+    )
+    weights.add_argument(
         "--weights",
         type=Path,
-        required=True,
         metavar="FILE_OR_RUN",
         help=".safetensors file, the authors' .pth file, or a training run's folder",
     )
@@ -155,8 +169,9 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     from refusion_jax.commands.jobs import plan_jobs
 
     jobs = plan_jobs(sources, arguments.output)
+    weights = _weights(arguments, sources, jobs)
     set_up_jax(arguments)
-    fuser = _fuser(arguments, arguments.output_range or "stretch")
+    fuser = _fuser(arguments, weights, arguments.output_range or "stretch")
     if arguments.maps and len(sources) > 2:
         raise ValueError(
             f"expected two sources with --maps, got {len(sources)}; leave --maps out, "
@@ -192,11 +207,40 @@ def _limit_of_pixels(limit: int | None) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _fuser(arguments: argparse.Namespace, output_range: str) -> "Fuser":
+def _weights(
+    arguments: argparse.Namespace, sources: Sequence[Path], jobs: "Sequence[Job]"
+) -> Path:
+    """Returns the weights that are named, or chooses shipped ones and says why."""
+    if arguments.weights is not None:
+        return Path(arguments.weights)
+    if arguments.task is not None:
+        return pretrained_file(arguments.task)
+    from refusion_jax.fusing.choice import choose
+
+    if not pretrained_names():
+        raise ValueError(
+            "expected --weights, got none, and none come with this package; name a "
+            "weight file or a training run's folder."
+        )
+    # The first, the middle and the last scene are looked at.
+    looked_at = sorted({0, len(jobs) // 2, len(jobs) - 1}) if jobs else []
+    samples = [jobs[place].sources for place in looked_at]
+    choice = choose(sources, samples, levels=arguments.levels)
+    if choice is None:
+        raise ValueError(
+            "expected sources whose names or looks tell what they are, got none that "
+            f"do; choose the weights by --task={pretrained_listing('|')}."
+        )
+    chosen = choice.weights
+    complain(f"the weights {chosen.name} ({chosen.title}) are taken, {choice.reason}.")
+    return pretrained_file(chosen.name)
+
+
+def _fuser(arguments: argparse.Namespace, weights: Path, output_range: str) -> "Fuser":
     from refusion_jax.fusing.fuser import Fuser
 
     return Fuser(
-        arguments.weights,
+        weights,
         output_range=output_range,
         align=arguments.align,
         levels=arguments.levels,
@@ -232,8 +276,9 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
             f"expected an output apart from the sources, got {arguments.output}; name "
             "another file."
         )
+    weights = _weights(arguments, sources, [])
     set_up_jax(arguments)
-    fuser = _fuser(arguments, output_range)
+    fuser = _fuser(arguments, weights, output_range)
     try:
         made = fuse_videos(fuser, sources, arguments.output)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:

@@ -5,10 +5,17 @@ import json
 from pathlib import Path
 
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.weights.pretrained import (
+    find_pretrained,
+    pretrained_listing,
+    pretrained_names,
+    read_card,
+)
 
 EXAMPLES = """\
 examples:
   refusion info ReFusion_IVIF.pth
+  refusion info ivif
   refusion info runs/msrs
   refusion info runs/msrs/checkpoints/96800
   refusion info msrs.onnx
@@ -32,14 +39,16 @@ def add_parser(commands: Commands) -> None:
         run,
         summary="print what a weight file or a run holds",
         description="Print what a weight file, a training run, one of its checkpoints "
-        "or an export holds: networks, parameters, checksum, metadata, steps.",
+        "or an export holds: networks, parameters, checksum, metadata, steps; of "
+        "weights that come with the package, also their card.",
         examples=EXAMPLES,
     )
     parser.add_argument(
         "place",
         type=Path,
         metavar="FILE",
-        help=".pth, .safetensors, run folder, checkpoint, .jax or .onnx",
+        help=".pth, .safetensors, run folder, checkpoint, .jax, .onnx, or the name of "
+        f"weights that come with the package: {pretrained_listing()}",
     )
 
 
@@ -68,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.place.is_dir():
         _print_run(arguments.place)
+    card = None if arguments.place.exists() else _print_shipped(arguments.place)
     weights = load_any_weights(arguments.place)
     file = weights_file(arguments.place)
     print(f"weights: {file} ({file.stat().st_size:,} bytes)")
@@ -78,7 +88,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{name}: {parameter_count(tree):,} parameters{parts}")
     for name, text in sorted(weights.metadata.items()):
         _print_note(name, text)
+    if card:
+        print(f"\n{card}", end="")
     return 0
+
+
+def _print_shipped(place: Path) -> str:
+    """Prints the facts of shipped weights, and returns the Markdown of their card."""
+    if str(place) not in pretrained_names():
+        return ""
+    record = find_pretrained(str(place))
+    print(f"shipped: {record.name} ({record.title})")
+    print(f"sources: {', '.join(record.sources)}")
+    print(f"license: {record.license}")
+    return read_card(record.card)[1]
 
 
 def _print_run(folder: Path) -> None:

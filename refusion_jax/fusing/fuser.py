@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,7 @@ from refusion_jax.pictures.photographs import (
     as_photograph,
     write_photograph,
 )
+from refusion_jax.weights.pretrained import pretrained_file
 from refusion_jax.weights.store import as_model
 
 JOBS = 2
@@ -69,6 +71,20 @@ class Fuser:
             use_compilation_cache(cache)
         self._model = as_model(weights)
         self._one_at_a_time = threading.Lock()
+
+    @classmethod
+    def from_pretrained(cls, name: str, **rules: Any) -> "Fuser":
+        """Makes a fuser of weights that come with the package.
+
+        Args:
+          name: of one of `refusion_jax.pretrained()`.
+          **rules: the keyword arguments of `Fuser`.
+
+        Raises:
+          FileNotFoundError, ValueError: if there are no such weights, if their file or
+            card is damaged, or as `Fuser` does.
+        """
+        return cls(pretrained_file(name), **rules)
 
     def warm_up(self, height: int, width: int) -> None:
         """Compiles the network for one size of picture, which takes seconds.

@@ -36,7 +36,7 @@ from refusion_jax.pictures.photographs import (
     to_unit,
 )
 from refusion_jax.pictures.ranges import apply_range
-from refusion_jax.weights.store import as_model
+from refusion_jax.weights.store import chosen_model
 
 Picture = Float[np.ndarray, "height width *channels"]
 DEFAULTS = Rules()
@@ -46,7 +46,8 @@ def fuse(
     source_a: Source,
     source_b: Source,
     *more: Source,
-    weights: str | os.PathLike[str] | FusionModel | Params,
+    weights: str | os.PathLike[str] | FusionModel | Params | None = None,
+    task: str | None = None,
     output_range: str = "stretch",
     align: str = "none",
     levels: str = "full",
@@ -69,7 +70,9 @@ def fuse(
         the order of training: infrared, visible; functional, MRI; near to far; under-
         to over-exposed.
       weights: a weight file or run folder as `weights.store.load_model` takes it, the
-        model that it returns, or the parameters of ReFusion's F.
+        model that it returns, or the parameters of ReFusion's F;
+      task: or the name of shipped weights, see `refusion_jax.pretrained`. Exactly one
+        of the two.
       output_range: "stretch", "none" or "source", see `pictures.ranges`.
       align: how sources of different sizes are aligned, see `pictures.alignment`;
         "none" refuses them.
@@ -87,7 +90,7 @@ def fuse(
     """
     rules = Rules(output_range, align, levels, precision)
     photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
-    return fuse_photographs(as_model(weights), photographs, rules).pixels
+    return fuse_photographs(chosen_model(weights, task), photographs, rules).pixels
 
 
 def fuse_photographs(

@@ -17,6 +17,11 @@ from refusion_jax.methods.protocol import FusionModel, Method
 from refusion_jax.methods.registry import DEFAULT, find
 from refusion_jax.weights.authors import authors_trees
 from refusion_jax.weights.checks import check_leaves
+from refusion_jax.weights.pretrained import (
+    pretrained_file,
+    pretrained_listing,
+    pretrained_names,
+)
 from refusion_jax.weights.pth import existing_file, read_pth
 
 METHOD_NOTE = "method"  # the metadata that names whose weights a file holds
@@ -41,7 +46,8 @@ def load_model(path: str | os.PathLike[str]) -> FusionModel:
     """Loads weights as a model that fuses.
 
     Args:
-      path: a `.pth` of the authors, our `.safetensors`, or a run folder that holds one.
+      path: a `.pth` of the authors, our `.safetensors`, a run folder that holds one, or
+        the name of shipped weights where no file has that name.
 
     Returns:
       The model, in the variant that was trained.
@@ -74,6 +80,30 @@ def as_model(
     return method.model({method.trees[0]: weights}, f"parameters of {method.name}")
 
 
+def chosen_model(
+    weights: str | os.PathLike[str] | FusionModel | Mapping[str, Any] | None,
+    task: str | None,
+) -> FusionModel:
+    """Returns the model of weights, or that of a task's shipped weights.
+
+    Args:
+      weights: as for `as_model`;
+      task: or the name of shipped weights. Exactly one of the two.
+
+    Raises:
+      FileNotFoundError, ValueError: as `load_model` does, or if both or neither are
+        given.
+    """
+    if weights is not None and task is None:
+        return as_model(weights)
+    if task is not None and weights is None:
+        return load_model(pretrained_file(task))
+    raise ValueError(
+        f"expected either weights or a task among {pretrained_listing()}, got "
+        f"{'neither' if task is None else 'both'}; name one of them."
+    )
+
+
 def load_any_weights(path: str | os.PathLike[str]) -> Weights:
     """Loads all parameter trees of a weight file or a run folder.
 
@@ -92,7 +122,8 @@ def load_any_weights(path: str | os.PathLike[str]) -> Weights:
         return Weights(find(DEFAULT), authors_trees(read_pth(path)), {})
     if path.suffix != ".safetensors":
         raise ValueError(
-            f"expected a .safetensors file, a .pth file or a run folder, got {path}; "
+            "expected a .safetensors file, a .pth file, a run folder or one of the "
+            f"shipped weights {pretrained_listing()}, got {path}; "
             "name one of these."
         )
     return load_weights(path)
@@ -102,13 +133,21 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     """Returns the path of the weight file that a path stands for.
 
     Args:
-      path: a file, or a run folder.
+      path: a file, a run folder, or the name of shipped weights.
 
     Returns:
-      The file itself, or the one in the folder; it need not exist.
+      The file itself, or the one in the folder, which need not exist; the shipped file
+      where there is nothing at a path that is its name.
+
+    Raises:
+      FileNotFoundError, ValueError: as `pretrained_file` does.
     """
     path = Path(path)
-    return path / RUN_WEIGHTS if path.is_dir() else path
+    if path.is_dir():
+        return path / RUN_WEIGHTS
+    if not path.exists() and str(path) in pretrained_names():
+        return pretrained_file(str(path))
+    return path
 
 
 def save_weights(

@@ -173,7 +173,10 @@ def test_levels_of_thermal_pictures_are_bounded(run, params):
     [
         (["--levels=warm"], "expected a range rule"),
         (["--jobs=0"], "expected --jobs of 1 or more, got 0"),
-        (["--maps"], "with the loss proposal module P, got weights.safetensors"),
+        (
+            ["--maps"],
+            "that include the loss proposal module P, got weights.safetensors",
+        ),
         (["a", "--maps"], "expected two sources with --maps, got 3"),
     ],
     ids=repr,
@@ -226,3 +229,73 @@ def test_what_belongs_to_a_picture_is_written(run):
     assert fuse("a/1.png", "b/1.png", "-o", "x.png") == 0
     with Image.open("x.png") as image:
         np.testing.assert_array_equal(image.getchannel("A"), A)
+
+
+def fuse_shipped(*arguments):
+    return main(["fuse", *map(str, arguments)])
+
+
+def test_a_task_names_shipped_weights(run, shipped, params, capsys):
+    assert fuse_shipped("a/1.png", "b/1.png", "-o", "x.png", "--task=heat") == 0
+    expected = inference.fuse(A, B, weights=params)
+    np.testing.assert_array_equal(read_picture("x.png"), expected)
+    assert capsys.readouterr() == ("x.png 8x6\n", "")
+    assert fuse("a/1.png", "b/1.png", "-o", "y.png", weights="scan") == 0
+    np.testing.assert_array_equal(read_picture("y.png"), expected)
+
+
+def test_without_weights_the_choice_is_told(run, shipped, params, capsys):
+    (run / "a").rename(run / "thermal IR")
+    (run / "b").rename(run / "vi")
+    assert fuse_shipped("thermal IR", "vi", "-o", "out") == 0
+    out, err = capsys.readouterr()
+    assert out == "out/1.png 8x6\nout/2.png 8x6\n"
+    assert err.splitlines()[0] == (
+        "refusion: the weights heat (Heat and light) are taken, because of the names "
+        "ir and vi."
+    )
+    expected = inference.fuse(A, B, weights=params)
+    np.testing.assert_array_equal(read_picture("out/2.png"), expected)
+    # Named otherwise, they look as different as they are.
+    assert fuse_shipped("thermal IR/1.png", "vi/2.png", "-o", "x.png") == 0
+    (run / "vi").rename(run / "b")
+    assert fuse_shipped("thermal IR/1.png", "b/2.png", "-o", "x.png") == 0
+    assert "looks: they show different things" in capsys.readouterr().err
+
+
+def test_a_stack_is_told_by_its_brightness(run, shipped, capsys):
+    scene = np.arange(16, 64, dtype=np.uint8).reshape(6, 8)
+    for factor, name in enumerate(("1", "2", "3"), start=1):
+        Image.fromarray(factor * scene).save(run / f"{name}.png")
+        Image.fromarray(scene + factor).save(run / f"{name}0.png")
+    assert fuse_shipped("1.png", "2.png", "3.png", "-o", "x.png") == 0
+    assert "the weights bracket (Light) are taken" in capsys.readouterr().err
+    assert fuse_shipped("10.png", "20.png", "30.png", "-o", "x.png") == 0
+    assert "the weights depth (Depth) are taken" in capsys.readouterr().err
+
+
+def test_what_is_not_clear_is_asked(run, shipped, capsys):
+    Image.fromarray(B[::-1]).save(run / "a" / "1.png")
+    assert fuse_shipped("a/1.png", "b/1.png", "-o", "x.png") == 2
+    assert capsys.readouterr() == (
+        "",
+        "refusion: expected sources whose names or looks tell what they are, got none "
+        "that do; choose the weights by --task=bracket|depth|heat|scan.\n",
+    )
+    for name in ("1.mp4", "2.mp4"):
+        (run / name).write_bytes(b"a video")
+    assert fuse_shipped("1.mp4", "2.mp4", "-o", "x.mp4") == 2
+    assert "choose the weights by --task=" in capsys.readouterr().err
+    assert not (run / "x.png").exists()
+
+
+def test_weights_that_are_not_shipped_are_told(run, shipped, capsys):
+    assert fuse_shipped("a", "b", "-o", "out", "--task=melt") == 2
+    assert "among bracket, depth, heat, scan, got 'melt'" in capsys.readouterr().err
+    assert fuse("a", "b", "-o", "out", "--task=heat") == 2
+    assert "argument --weights: not allowed with" in capsys.readouterr().err
+    for file in shipped.iterdir():
+        file.unlink()
+    assert fuse_shipped("a", "b", "-o", "out") == 2
+    assert "expected --weights, got none, and none come with" in capsys.readouterr().err
+    assert not (run / "out").exists()

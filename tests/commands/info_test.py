@@ -72,3 +72,33 @@ def test_what_is_no_weights_is_told_in_a_sentence(workplace, capsys, place):
     assert main(["info", place]) == 2
     err = capsys.readouterr().err
     assert place in err and err.count("\n") == 1
+
+
+def test_shipped_weights_tell_their_card(workplace, shipped, capsys):
+    assert main(["info", "heat"]) == 0
+    content = (shipped / "heat.safetensors").read_bytes()
+    assert capsys.readouterr().out.splitlines() == [
+        "shipped: heat (Heat and light)",
+        "sources: infrared, visible",
+        "license: apache-2.0",
+        f"weights: {shipped}/heat.safetensors ({len(content):,} bytes)",
+        f"sha256: {hashlib.sha256(content).hexdigest()}",
+        "fusion: 59,856 parameters (with interaction, with gating)",
+        "for: heat",
+        "",
+        "# Heat and light",
+        "",
+        "For tests.",
+        "",
+        "---",
+        "",
+        "The end.",
+    ]
+
+
+def test_a_file_is_meant_before_shipped_weights(workplace, shipped, capsys):
+    (workplace / "weights.safetensors").rename(workplace / "heat")
+    assert main(["info", "heat"]) == 2
+    assert "got heat; name one of these" in capsys.readouterr().err
+    assert main(["info", "./scan"]) == 0
+    assert capsys.readouterr().out.startswith("shipped: scan (Scans)\n")

@@ -8,7 +8,7 @@ from PIL import Image
 
 import refusion_jax
 from refusion_jax import Fuser, fuse
-from refusion_jax.methods.refusion import model
+from refusion_jax.methods.refusion import forward, model
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.photographs import read_photograph
 from refusion_jax.weights.store import save_weights
@@ -165,7 +165,28 @@ def test_loss_maps_need_the_loss_proposal_module(trees, tmp_path, monkeypatch):
 
 
 def test_the_package_offers_the_fuser_at_its_front_door():
-    names = {"Fuser", "__version__", "evaluate", "fuse", "use_all_cores"}
+    names = {"Fuser", "__version__", "evaluate", "fuse", "pretrained", "use_all_cores"}
     assert set(refusion_jax.__all__) == names
     with pytest.raises(AttributeError, match="no attribute 'melt'"):
         refusion_jax.melt  # noqa: B018
+
+
+def test_shipped_weights_fuse_as_their_file_does(shipped, monkeypatch):
+    monkeypatch.setattr(forward, "fuse_luminance", lambda _, a, b, **__: (a + b) / 2)
+    expected = Fuser(shipped / "heat.safetensors", output_range="none").fuse(
+        RGB, GREY_A
+    )
+    fuser = Fuser.from_pretrained("heat", output_range="none")
+    np.testing.assert_array_equal(fuser.fuse(RGB, GREY_A), expected)
+    fused = refusion_jax.fuse(RGB, GREY_A, task="heat", output_range="none")
+    np.testing.assert_array_equal(fused, expected)
+
+
+def test_weights_or_a_task_are_needed(shipped):
+    names = "expected either weights or a task among bracket, depth, heat, scan, got "
+    with pytest.raises(ValueError, match=names + "neither; name one of them"):
+        refusion_jax.fuse(RGB, GREY_A)
+    with pytest.raises(ValueError, match=names + "both; name one of them"):
+        refusion_jax.fuse(RGB, GREY_A, weights=shipped, task="heat")
+    with pytest.raises(ValueError, match=r"among bracket, .*, got 'melt'; choose"):
+        Fuser.from_pretrained("melt")

@@ -193,7 +193,7 @@ def test_two_sizes_are_told(mean_of_luminances):
         fuse(GREY_A, GREY_B.T, weights=mean_of_luminances)
 
 
-@pytest.mark.parametrize("weights", [None, {}, {"fusion": {}}, [1]])
+@pytest.mark.parametrize("weights", [{}, {"fusion": {}}, [1]])
 def test_weights_of_another_kind_are_refused(weights):
     with pytest.raises(ValueError, match="parameters of the fusion network, got"):
         fuse(GREY_A, GREY_B, weights=weights)

@@ -170,6 +170,15 @@ def fuse(*arguments):
     return main(["fuse", *arguments, "--weights", "any"])
 
 
+def test_the_names_of_videos_choose_shipped_weights(videos, shipped, capsys):
+    for old, new in (("a", "thermal ir"), ("b", "thermal vi")):
+        (videos / f"{old}.mkv").rename(videos / f"{new}.mkv")
+    assert main(["fuse", "thermal ir.mkv", "thermal vi.mkv", "-o", "out.mp4"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "out.mp4 48x32, 3 frames\n"
+    assert err.startswith("refusion: the weights heat (Heat and light) are taken, ")
+
+
 def test_the_command_prints_one_line_a_video(videos, capsys):
     assert fuse("a.mkv", "b.mkv", "-o", "out.mp4") == 0
     assert capsys.readouterr() == ("out.mp4 48x32, 3 frames\n", "")

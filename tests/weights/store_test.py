@@ -239,7 +239,7 @@ def test_a_run_folder_is_read_by_its_export(tmp_path):
 def test_other_endings_are_refused(tmp_path):
     path = tmp_path / "weights.npz"
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"a \.pth file or a run folder, got .*\.npz"):
+    with pytest.raises(ValueError, match=r"a \.pth file, a run folder or .*\.npz"):
         load_model(path)
     with pytest.raises(ValueError, match=r"ending in \.safetensors, got .*\.npz"):
         save_weights(path, fresh())

@@ -1,0 +1,211 @@
+"""Weights that come with the package: in `pretrained/`, a file and a card for each.
+
+A card, `NAME.card.md` beside `NAME.safetensors`, is a model card of the Hugging Face
+Hub: YAML between two lines of `---`, then Markdown. The YAML is the only place that
+tells what the weights are for; no code names a task.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from refusion_jax.files.checksums import sha256_of
+
+WEIGHTS, CARD = ".safetensors", ".card.md"
+_WORD_LISTS = ("first", "second", "any")
+
+
+class Hints(NamedTuple):
+    """How sources that suit the weights are recognised, see `fusing.choice`.
+
+    Attributes:
+      first: words in the name of the first source, in lower case.
+      second: words in the name of the second one.
+      any: words in the names of all sources.
+      look: a key of `fusing.choice.LOOKS`; empty if looks tell nothing.
+    """
+
+    first: frozenset[str] = frozenset()
+    second: frozenset[str] = frozenset()
+    any: frozenset[str] = frozenset()
+    look: str = ""
+
+
+class Pretrained(NamedTuple):
+    """Weights that come with the package.
+
+    Attributes:
+      name: what `--task` and `Fuser.from_pretrained` take.
+      title: what they fuse, in words.
+      sources: the first and the second source, in words.
+      path: the weight file.
+      sha256: its checksum, as the card tells it.
+      card: the card.
+      license: of the weights, by its SPDX name.
+      method: the name of the method that they belong to.
+      hints: how their sources are recognised.
+    """
+
+    name: str
+    title: str
+    sources: tuple[str, str]
+    path: Path
+    sha256: str
+    card: Path
+    license: str
+    method: str
+    hints: Hints
+
+
+def pretrained_names(folder: Path | None = None) -> tuple[str, ...]:
+    """Lists the names of the shipped weights; fast, since no card is read.
+
+    Args:
+      folder: where they are; None: in the package.
+    """
+    files = (folder or shipped_folder()).glob(f"*{WEIGHTS}")
+    return tuple(sorted(file.name.removesuffix(WEIGHTS) for file in files))
+
+
+def pretrained_listing(separator: str = ", ", folder: Path | None = None) -> str:
+    """Returns the names of the shipped weights for a sentence.
+
+    Args:
+      separator: stands between the names.
+      folder: where they are; None: in the package.
+    """
+    return separator.join(pretrained_names(folder)) or "(none)"
+
+
+def pretrained(folder: Path | None = None) -> tuple[Pretrained, ...]:
+    """Lists the weights that come with the package.
+
+    Args:
+      folder: where they are; None: in the package.
+
+    Returns:
+      One record each, in the order of their names.
+
+    Raises:
+      FileNotFoundError: if a card is missing.
+      ValueError: if a card lacks a fact, or tells it in another form.
+    """
+    return tuple(find_pretrained(name, folder) for name in pretrained_names(folder))
+
+
+def find_pretrained(name: str, folder: Path | None = None) -> Pretrained:
+    """Returns what the card of shipped weights tells.
+
+    Args:
+      name: one of `pretrained_names()`.
+      folder: where they are; None: in the package.
+
+    Raises:
+      ValueError: listing the names, if there are no such weights; or as `pretrained`.
+      FileNotFoundError: as `pretrained` does.
+    """
+    folder = folder or shipped_folder()
+    if name not in pretrained_names(folder):
+        raise ValueError(
+            f"expected shipped weights among {pretrained_listing(folder=folder)}, got "
+            f"{name!r}; choose one of these."
+        )
+    card = folder / f"{name}{CARD}"
+    facts, _ = read_card(card)
+    sources: Any = facts.get("sources")
+    if not _are_words(sources) or len(sources) != 2:
+        raise _wrong(card, "two sources in words", sources)
+    return Pretrained(
+        name=name,
+        title=_text(facts, "title", card),
+        sources=(sources[0], sources[1]),
+        path=folder / f"{name}{WEIGHTS}",
+        sha256=_text(facts, "sha256", card),
+        card=card,
+        license=_text(facts, "license", card),
+        method=_text(facts, "method", card),
+        hints=_hints(facts.get("hints", {}), card),
+    )
+
+
+def pretrained_file(name: str, folder: Path | None = None) -> Path:
+    """Returns the file of shipped weights, after checking it against its card.
+
+    Args:
+      name: one of `pretrained_names()`.
+      folder: where they are; None: in the package.
+
+    Raises:
+      FileNotFoundError, ValueError: as `find_pretrained` does, or if the file has
+        another checksum than its card tells.
+    """
+    record = find_pretrained(name, folder)
+    found = sha256_of(record.path)
+    if found != record.sha256:
+        raise ValueError(
+            f"expected the shipped weights {record.path} to have the SHA-256 of their "
+            f"card, {record.sha256}, got {found}; install the package again."
+        )
+    return record.path
+
+
+def read_card(card: Path) -> tuple[dict[str, Any], str]:
+    """Reads a model card.
+
+    Args:
+      card: a Markdown file that begins with YAML between two lines of `---`.
+
+    Returns:
+      The facts of the YAML, and the Markdown below.
+
+    Raises:
+      FileNotFoundError: if there is no card.
+      ValueError: if the YAML is missing or broken.
+    """
+    import yaml  # here, because only cards need it
+
+    if not card.is_file():
+        raise FileNotFoundError(
+            f"expected a card beside the shipped weights, got no file at {card}; "
+            "install the package again."
+        )
+    head, _, rest = card.read_text(encoding="utf-8").partition("---\n")
+    front, end, body = rest.partition("\n---\n")
+    try:
+        facts = yaml.safe_load(front)
+    except yaml.YAMLError as error:
+        raise _wrong(card, "YAML", " ".join(str(error).split())) from error
+    if head or not end or not isinstance(facts, dict):
+        raise _wrong(card, "YAML between two lines of ---", front[:20])
+    return facts, body.lstrip("\n")
+
+
+def shipped_folder() -> Path:
+    """Returns the folder of the shipped weights, which may be absent."""
+    return Path(str(resources.files(__package__))) / "pretrained"
+
+
+def _text(facts: dict[str, Any], key: str, card: Path) -> str:
+    text = facts.get(key)
+    if not isinstance(text, str) or not text:
+        raise _wrong(card, f"{key} as text", text)
+    return text
+
+
+def _hints(hints: Any, card: Path) -> Hints:
+    if not isinstance(hints, dict) or not set(hints) <= set(Hints._fields):
+        raise _wrong(card, f"hints among {', '.join(Hints._fields)}", hints)
+    look, lists = hints.get("look", ""), [hints.get(x, []) for x in _WORD_LISTS]
+    # YAML reads words such as `on` and `no` as true and false.
+    if not isinstance(look, str) or not all(_are_words(words) for words in lists):
+        raise _wrong(card, "hints of quoted words", hints)
+    first, second, common = (frozenset(map(str.lower, words)) for words in lists)
+    return Hints(first, second, common, look)
+
+
+def _are_words(words: Any) -> bool:
+    return isinstance(words, list) and all(isinstance(word, str) for word in words)
+
+
+def _wrong(card: Path, expected: str, got: object) -> ValueError:
+    return ValueError(f"expected {expected} in the card {card}, got {got!r}; mend it.")
