@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refusion_jax.data.sources import Luminances, PairSource
+from refusion_jax.data.sources import Luminances, PairSource, repeats_of
 
 SIZE = 128
 STRIDE = 200
@@ -162,6 +162,12 @@ class PatchedPairs:
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each patch."""
         return [(self._size, self._size)] * len(self._patches)
+
+    @property
+    def repeats(self) -> list[int]:
+        """How often each patch counts: as often as its pair."""
+        repeats = repeats_of(self._pairs)
+        return [repeats[patch.pair] for patch in self._patches]
 
     def __len__(self) -> int:
         """Returns the number of patches."""

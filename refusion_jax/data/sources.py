@@ -95,8 +95,18 @@ def repeated(pairs: PairSource, indices: Sequence[int]) -> list[int]:
     >>> repeated(JoinedPairs([[("a", "b")] * 4, [("c", "d")] * 2]), [0, 4])
     [0, 4, 4]
     """
-    repeats: Sequence[int] = getattr(pairs, "repeats", None) or [1] * len(pairs)
+    repeats = repeats_of(pairs)
     return [int(i) for i in indices for _ in range(repeats[i])]
+
+
+def repeats_of(pairs: PairSource) -> Sequence[int]:
+    """Returns how often each pair counts: once, unless the source says otherwise.
+
+    Args:
+      pairs: any source.
+    """
+    repeats: Sequence[int] | None = getattr(pairs, "repeats", None)
+    return [1] * len(pairs) if repeats is None else repeats
 
 
 def sizes_of(pairs: PairSource) -> list[tuple[int, int]]:

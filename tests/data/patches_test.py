@@ -9,7 +9,7 @@ from refusion_jax.data.patches import (
     has_low_contrast,
     kept_corners,
 )
-from refusion_jax.data.sources import in_order
+from refusion_jax.data.sources import JoinedPairs, in_order
 
 
 def test_a_picture_of_msrs_gives_six_patches():
@@ -110,3 +110,11 @@ def test_a_set_without_contrast_is_refused():
     flat = np.full((8, 8), 9, np.uint8)
     with pytest.raises(ValueError, match=r"at least one patch of 8x8 .* in 1 pairs"):
         find_patches([(flat, flat)], size=8, stride=8)
+
+
+def test_patches_count_as_often_as_their_pairs():
+    pair = tuple(np.zeros((8, 8), np.uint8) for _ in "ab")
+    joined = JoinedPairs([[pair] * 2, [pair]])
+    patches = [Patch(2, 0, 0), Patch(0, 1, 1), Patch(2, 2, 2)]
+    assert PatchedPairs(joined, patches, 4).repeats == [2, 1, 2]
+    assert PatchedPairs([pair], [Patch(0, 0, 0)], 4).repeats == [1]

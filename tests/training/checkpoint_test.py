@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from refusion_jax.methods.refusion.nets.networks import NetsParams
-from refusion_jax.methods.refusion.optimizers import make_optimizers
+from refusion_jax.methods.refusion.optimizers import (
+    PROPOSAL_OPTIMIZERS,
+    make_optimizers,
+)
 from refusion_jax.methods.refusion.state import init_state
 from refusion_jax.training.checkpoint import Checkpointer
 
@@ -108,6 +111,20 @@ def test_the_newest_state_comes_back_to_the_last_bit(saved):
     restored = restore(saved)
     assert_same_bits(restored.state, make_state(3))
     assert restored.record == RECORD
+
+
+@pytest.mark.parametrize("proposal_optimizer", PROPOSAL_OPTIMIZERS)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_every_optimiser_saves_and_comes_back(folder, proposal_optimizer, accumulate):
+    """max_norm has no state at all, which Orbax would not save."""
+    optimizers = make_optimizers(
+        proposal_optimizer=proposal_optimizer, accumulate=accumulate
+    )
+    tree = {"w": jnp.arange(3.0)}
+    state = init_state(NetsParams(tree, tree, tree), optimizers, jax.random.key(0))
+    with Checkpointer(folder, 1) as saver:
+        saver.save(state, record=RECORD)
+    assert_same_bits(restore(folder, state).state, state)
 
 
 def test_the_restored_key_draws_the_same_numbers(saved):
