@@ -15,6 +15,8 @@ Scalar = Float[Array, ""]
 Params = Any
 # Shape of each leaf of a tree, by its path, such as "decoder/norm1/scale".
 Shapes = Mapping[str, tuple[int, ...]]
+# A number of pixels or strips: an int, or a symbol in an export of any size.
+Extent = Any
 
 
 class Batch(NamedTuple):

@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.weights.pretrained import (
@@ -11,6 +12,9 @@ from refusion_jax.weights.pretrained import (
     pretrained_names,
     read_card,
 )
+
+if TYPE_CHECKING:
+    from refusion_jax.methods.protocol import Method
 
 EXAMPLES = """\
 examples:
@@ -79,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         _print_run(arguments.place)
     card = None if arguments.place.exists() else _print_shipped(arguments.place)
     weights = load_any_weights(arguments.place)
+    if arguments.place.is_dir():
+        _print_verdict(arguments.place, weights.method)
     file = weights_file(arguments.place)
     print(f"weights: {file} ({file.stat().st_size:,} bytes)")
     print(f"sha256: {sha256_of(file)}")
@@ -110,6 +116,17 @@ def _print_run(folder: Path) -> None:
     steps = sorted(int(name) for name in names if name.isdecimal())
     print(f"run: {folder}")
     print(f"checkpoints: {', '.join(f'step {x}' for x in steps) or 'none'}")
+
+
+def _print_verdict(folder: Path, method: "Method") -> None:
+    """Prints what is wrong with what a run has learned, if anything is."""
+    from refusion_jax.training.scalars import read_scalars
+
+    lines = read_scalars(folder / "scalars.jsonl")
+    validations = [line for line in lines if line["stage"] == "validation"]
+    # The first is of the networks before any step.
+    if len(validations) > 1 and (sentence := method.verdict(validations[-1])):
+        print(f"learned: {sentence}")
 
 
 def _print_checkpoint(folder: Path) -> int:

@@ -38,7 +38,8 @@ from refusion_jax.pictures.photographs import (
 from refusion_jax.pictures.ranges import apply_range
 from refusion_jax.weights.store import chosen_model
 
-Picture = Float[np.ndarray, "height width *channels"]
+# No channel, one or three; of one size, but not of one number of channels.
+Picture = Float[np.ndarray, "height width ..."]
 DEFAULTS = Rules()
 
 

@@ -199,6 +199,8 @@ class Method:
       remark: (tree name, tree) -> the variant in words; empty if there is only one.
       learner: (settings, epochs, mesh) -> the `Learner`. The mesh's devices share each
         batch.
+      verdict: scalars of a validation -> what is wrong with what a run has learned,
+        in a sentence; empty if nothing is seen.
       model: (trees by name, their origin) -> the `FusionModel`; raises ValueError if
         trees are missing.
     """
@@ -212,4 +214,5 @@ class Method:
     shapes: Callable[[str, Mapping[str, Any]], Shapes]
     remark: Callable[[str, Params], str]
     learner: Callable[[Any, int, Mesh], Learner]
+    verdict: Callable[[Mapping[str, float]], str]
     model: Callable[[Mapping[str, Params], str], FusionModel]

@@ -15,6 +15,7 @@ In videos, `none` and `source` map a level of f to the same level in every frame
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from refusion_jax.pictures.color import Luminance
 from refusion_jax.pictures.names import RANGES
@@ -59,7 +60,7 @@ def check_range(rule: str) -> None:
 
 
 def apply_range(
-    fused: Luminance, sources: Sequence[Luminance], *, rule: str
+    fused: Luminance, sources: Sequence[Float[Array, "... 1"]], *, rule: str
 ) -> Luminance:
     """Maps F's output to the luminance of the result.
 

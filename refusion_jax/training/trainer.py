@@ -150,6 +150,8 @@ class _Run:
     def _end_epoch(self, state: TrainState, dispatch: Dispatch) -> None:
         validation = self._program.validate(state.params)
         self._log.write(dispatch.end_step, "validation", validation)
+        if sentence := self._config.method.verdict(validation):
+            _LOG.warning("After epoch %d: %s", dispatch.epoch + 1, sentence)
         self._draw_panel(state, epoch=dispatch.epoch + 1)
         self._save(state, dispatch.end_step, validation[self._learner.best])
 

@@ -147,7 +147,8 @@ def test_weights_of_another_kind_are_refused_at_once(weights):
 def test_loss_maps_need_the_loss_proposal_module(trees, tmp_path, monkeypatch):
     def left(params, a, b):
         nothing = np.zeros(a.shape[:2])
-        return {"w_a": a[..., 0], "w_b": nothing, "v_a": b[..., 0], "v_b": nothing}
+        maps = {"w_a": a[..., 0], "w_b": nothing, "v_a": b[..., 0], "v_b": nothing}
+        return {name: np.asarray(x, np.float32) for name, x in maps.items()}
 
     monkeypatch.setattr(model, "propose_maps", left)
     path = tmp_path / "weights.safetensors"

@@ -1,4 +1,5 @@
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +163,11 @@ def test_the_package_offers_fuse_at_its_front_door():
     assert refusion_jax.fuse is fuse
 
 
+def unchecked(function):
+    """Without the annotations that tests check: users have no such check."""
+    return inspect.unwrap(function)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -183,7 +189,7 @@ def test_sources_that_are_no_pictures_are_refused(mean_of_luminances, source, me
     good = np.zeros((4, 4), np.uint8)
     for pair in ((source, good), (good, source)):
         with pytest.raises(ValueError, match=message):
-            fuse(*pair, weights=mean_of_luminances)
+            unchecked(fuse)(*pair, weights=mean_of_luminances)
 
 
 def test_two_sizes_are_told(mean_of_luminances):

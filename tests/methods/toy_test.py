@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refusion_jax import Fuser
+from refusion_jax.cli import main
 from refusion_jax.methods import registry
 from refusion_jax.methods.protocol import Draw, Method, Stage, TrainState
 from refusion_jax.methods.setting import check, setting
@@ -82,6 +83,7 @@ def toy(hand_model):
         shapes=lambda name, leaves: {"share": ()},
         remark=lambda name, tree: "",
         learner=Learner,
+        verdict=lambda scalars: "The toy is wrong." if scalars["loss"] > 1e-6 else "",
         model=model,
     )
     registry.register(method)
@@ -113,6 +115,14 @@ def test_it_trains_and_fuses_through_the_same_trainer_and_fuser(toy, tmp_path):
     fused = Fuser(load_model(tmp_path), output_range="none").fuse(bright, dark)
     assert np.abs(fused - bright.astype(float)).max() < 5
     assert (tmp_path / "pictures" / "epoch_0040.png").exists()
+
+
+def test_a_run_says_what_is_wrong_with_what_it_learns(toy, tmp_path, caplog, capsys):
+    run(tmp_path, epochs=2, rate=1e-6)
+    said = [x.getMessage() for x in caplog.records if x.levelname == "WARNING"]
+    assert said == [f"After epoch {epoch}: The toy is wrong." for epoch in (1, 2)]
+    assert main(["info", str(tmp_path)]) == 0
+    assert "\nlearned: The toy is wrong.\n" in capsys.readouterr().out
 
 
 def test_it_resumes_to_the_same_bits(toy, tmp_path):

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from refusion_jax.array_types import Batch, Image, Params
 from refusion_jax.methods.precision import in_precision
 from refusion_jax.methods.protocol import Draw, Scalars, Stage, TrainState
+from refusion_jax.methods.refusion.diagnosis import observe_fused, observe_weights
 from refusion_jax.methods.refusion.hand_made import RULES, weigh
 from refusion_jax.methods.refusion.losses import WeightMaps, equal_weights
 from refusion_jax.methods.refusion.maps import look
@@ -166,8 +167,13 @@ class ReFusionLearner:
         )
 
     def validate(self, params: NetsParams, batch: Batch) -> Scalars:
-        """Returns L_f, with alpha_1 at its final value, L_r, and entropies in bits."""
+        """Returns the losses, with alpha_1 at its final value, and what was learned.
+
+        Entropies are in bits; the rest is described in `diagnosis`. Weights are
+        measured only where P makes them.
+        """
         pairs, objectives = pairs_of(batch), self._objectives
+        is_learned = self._settings.loss_weights == "learned"
         weights = objectives.propose(params.proposal, pairs)
         fused = objectives.fuse(params.fusion, pairs)
         fusion = objectives.fusion_loss(fused, weights, pairs)
@@ -177,6 +183,8 @@ class ReFusionLearner:
             "reconstruction_loss": reconstruction.total,
             "intensity_weights_entropy": binary_entropy(weights.intensity),
             "gradient_weights_entropy": binary_entropy(weights.gradient),
+            **observe_fused(fused, pairs),
+            **(observe_weights(weights, pairs) if is_learned else {}),
         }
 
     def look(

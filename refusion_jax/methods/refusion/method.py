@@ -2,6 +2,7 @@
 
 from refusion_jax.array_types import Params
 from refusion_jax.methods.protocol import Method
+from refusion_jax.methods.refusion.diagnosis import verdict
 from refusion_jax.methods.refusion.learner import ReFusionLearner
 from refusion_jax.methods.refusion.model import ReFusionModel
 from refusion_jax.methods.refusion.nets.networks import NetsParams, shapes_of, variant
@@ -50,5 +51,6 @@ METHOD = Method(
     shapes=shapes_of,
     remark=remark,
     learner=ReFusionLearner,
+    verdict=verdict,
     model=ReFusionModel,
 )

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.array_types import Image, Params
@@ -77,9 +78,8 @@ class ReFusionModel:
 
     def batched(self, source_a: Image, source_b: Image) -> Image:
         """Runs F in the way that is fast on each platform."""
-        return in_precision(forward.by_platform, "float32")(
-            self._constants, source_a, source_b
-        )
+        params = jax.tree.map(jnp.asarray, self._constants)
+        return in_precision(forward.by_platform, "float32")(params, source_a, source_b)
 
     def plainly(self, source_a: Image, source_b: Image) -> Image:
         """Runs F with standard convolutions only."""

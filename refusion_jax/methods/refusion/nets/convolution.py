@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 from jaxtyping import Array, Float
 
+from refusion_jax.array_types import Extent
 from refusion_jax.methods.refusion.nets.depthwise import add_up, shifted, window_offsets
 from refusion_jax.methods.refusion.nets.primitives import declare, padded
 
@@ -49,7 +50,10 @@ def pointwise(kernel: Float[Array, "*stack out channels"], features: Array) -> A
 
 
 def conv3x3(
-    kernel: Float[Array, "out channels 3 3"], extended: Array, mask: Array, stride: int
+    kernel: Float[Array, "out channels 3 3"],
+    extended: Array,
+    mask: Array,
+    stride: Extent,
 ) -> Array:
     """Applies a dense 3x3 convolution: stride 1, zero padding 1, no bias.
 
@@ -75,14 +79,14 @@ def conv3x3(
     return _gather_p.bind(pointwise(outputs_first, inside), stride=stride)
 
 
-def _spread(x: Array, *, stride: int) -> Array:
+def _spread(x: Array, *, stride: Extent) -> Array:
     """Stacks nine shifted copies along channels."""
     length = x.shape[-1] - 2 * (stride + 1)
     copies = [shifted(x, offset, length) for offset in window_offsets(stride)]
     return jnp.concatenate(copies, axis=-2)
 
 
-def _gather(y: Array, *, stride: int) -> Array:
+def _gather(y: Array, *, stride: Extent) -> Array:
     """Adds up nine stacked groups of channels, each shifted by its own offset."""
     length = y.shape[-1] - 2 * (stride + 1)
     groups = jnp.split(y, 9, axis=-2)
@@ -90,7 +94,7 @@ def _gather(y: Array, *, stride: int) -> Array:
     return add_up([shifted(y, o, length) for y, o in zip(groups, offsets, strict=True)])
 
 
-def _spread_transposed(g: Array, *, stride: int) -> Array:
+def _spread_transposed(g: Array, *, stride: Extent) -> Array:
     margin = 2 * (stride + 1)
     length = g.shape[-1] + margin
     g = padded(g, margin)
@@ -101,7 +105,7 @@ def _spread_transposed(g: Array, *, stride: int) -> Array:
     )
 
 
-def _gather_transposed(g: Array, *, stride: int) -> Array:
+def _gather_transposed(g: Array, *, stride: Extent) -> Array:
     margin = 2 * (stride + 1)
     length = g.shape[-1] + margin
     g = padded(g, margin)

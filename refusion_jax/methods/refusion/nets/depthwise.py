@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 from jaxtyping import Array, Float
 
+from refusion_jax.array_types import Extent
 from refusion_jax.methods.refusion.nets.primitives import declare, padded
 
 # Most partial sums that `_tap_products` adds as vectors before it sums elements.
@@ -27,7 +28,7 @@ _MAX_FOLD = 16
 def depthwise3x3(
     extended: Float[Array, "*strips channels extended"],
     kernel: Float[Array, "channels 3 3"],
-    stride: int,
+    stride: Extent,
 ) -> Float[Array, "*strips channels length"]:
     """Convolves each channel with its own 3x3 kernel.
 
@@ -42,12 +43,12 @@ def depthwise3x3(
     return _convolve_p.bind(extended, kernel.reshape(-1, 9), stride=stride)
 
 
-def window_offsets(stride: int) -> list[int]:
+def window_offsets(stride: Extent) -> list[Extent]:
     """Returns the starts of a strip's nine shifted copies, by rows of the window."""
     return [i * stride + j for i in range(3) for j in range(3)]
 
 
-def shifted(x: Array, offset: int, length: int) -> Array:
+def shifted(x: Array, offset: Extent, length: Extent) -> Array:
     """Returns `length` values of the last axis, from `offset` on."""
     return jax.lax.slice_in_dim(x, offset, offset + length, axis=-1)
 
@@ -57,7 +58,7 @@ def add_up(terms: list[Array]) -> Array:
     return functools.reduce(jnp.add, terms)
 
 
-def _convolve(x: Array, w: Array, *, stride: int) -> Array:
+def _convolve(x: Array, w: Array, *, stride: Extent) -> Array:
     length = x.shape[-1] - 2 * (stride + 1)
     w = w.reshape(*[1] * (x.ndim - 2), -1, 9, 1)
     taps = [
@@ -67,11 +68,11 @@ def _convolve(x: Array, w: Array, *, stride: int) -> Array:
     return add_up(taps)
 
 
-def _convolve_transposed(g: Array, w: Array, *, stride: int) -> Array:
+def _convolve_transposed(g: Array, w: Array, *, stride: Extent) -> Array:
     return _convolve_p.bind(padded(g, 2 * (stride + 1)), w[:, ::-1], stride=stride)
 
 
-def _tap_products(x: Array, g: Array, *, stride: int) -> Array:
+def _tap_products(x: Array, g: Array, *, stride: Extent) -> Array:
     """Sums x[n + off_k] g[n] over strips and pixels for each tap k: (channels, 9).
 
     Whole rows are added up first, as vectors, and a product with ones sums the rest,

@@ -15,6 +15,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from refusion_jax.array_types import Extent
+
 
 def declare(
     name: str, function: Callable[..., Array], *, once: bool = False
@@ -35,16 +37,18 @@ def declare(
     )
 
     @functools.cache
-    def abstract(*args: jax.core.ShapedArray, **static: int) -> jax.core.ShapedArray:
+    def abstract(*args: jax.core.ShapedArray, **static: Extent) -> jax.core.ShapedArray:
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args]
         result = jax.eval_shape(partial(function, **static), *shapes)
         return jax.core.ShapedArray(result.shape, result.dtype)
 
-    def batch(args: tuple[Array, ...], axes: tuple, **static: int) -> tuple[Array, int]:
+    def batch(
+        args: tuple[Array, ...], axes: tuple, **static: Extent
+    ) -> tuple[Array, int]:
         in_axes = tuple(axes)  # None for what is not mapped, as in vmap
         return jax.vmap(partial(function, **static), in_axes=in_axes)(*args), 0
 
-    def call(*args: Array, **static: int) -> Array:
+    def call(*args: Array, **static: Extent) -> Array:
         with set_xla_metadata(inlineable="false"):
             return jax.jit(partial(function, **static))(*args)
 
@@ -57,12 +61,12 @@ def declare(
     return primitive
 
 
-def padded(x: Array, amount: int) -> Array:
+def padded(x: Array, amount: Extent) -> Array:
     """Adds `amount` zeros at both ends of the last axis."""
     return _pad_p.bind(x, amount=amount)
 
 
-def trimmed(x: Array, amount: int) -> Array:
+def trimmed(x: Array, amount: Extent) -> Array:
     """Removes `amount` values at both ends of the last axis: undoes `padded`."""
     return _trim_p.bind(x, amount=amount)
 
@@ -72,13 +76,13 @@ def computed_once(x: Array) -> Array:
     return _keep_p.bind(x)
 
 
-def _pad(x: Array, *, amount: int) -> Array:
+def _pad(x: Array, *, amount: Extent) -> Array:
     # Concatenated, because XLA:CPU copies whole arrays then, but pads by elements.
     zeros = jnp.zeros((*x.shape[:-1], amount), x.dtype)
     return jnp.concatenate([zeros, x, zeros], axis=-1)
 
 
-def _trim(x: Array, *, amount: int) -> Array:
+def _trim(x: Array, *, amount: Extent) -> Array:
     return jax.lax.slice_in_dim(x, amount, x.shape[-1] - amount, axis=-1)
 
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from refusion_jax.array_types import Extent
 from refusion_jax.methods.refusion.nets.convolution import pointwise, uniform_fan_in
 from refusion_jax.methods.refusion.nets.depthwise import depthwise3x3
 from refusion_jax.methods.refusion.nets.passes import Features, Walk, attend, replace
@@ -105,7 +106,7 @@ def gated(gate: Array, content: Array) -> Array:
 
 
 def convolved_parts(
-    extended: Array, kernels: tuple[Array, Array], stride: int, *, parts: int
+    extended: Array, kernels: tuple[Array, Array], stride: Extent, *, parts: int
 ) -> list[Array]:
     """Convolves 1x1, then depthwise 3x3, separately for each part of the output.
 

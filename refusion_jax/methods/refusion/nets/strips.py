@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from refusion_jax.array_types import Extent
 from refusion_jax.methods.refusion.nets.primitives import trimmed
 from refusion_jax.methods.refusion.nets.tiles import Tiling
 
@@ -46,29 +47,29 @@ class Grid:
         strips at once (GPUs, which a single strip would leave idle).
     """
 
-    batch: int
-    height: int
-    width: int
-    rows: int
+    batch: Extent
+    height: Extent
+    width: Extent
+    rows: Extent
     sequential: bool
 
     @property
-    def strips(self) -> int:
+    def strips(self) -> Extent:
         """Number of strips per picture."""
         return -(-self.height // self.rows)
 
     @property
-    def stride(self) -> int:
+    def stride(self) -> Extent:
         """Distance of two vertically neighbouring pixels in a strip."""
         return self.width + 1
 
     @property
-    def length(self) -> int:
+    def length(self) -> Extent:
         """Number of values of one channel of a strip."""
         return self.rows * self.stride
 
     @property
-    def margin(self) -> int:
+    def margin(self) -> Extent:
         """How far a 3x3 window reaches along a strip."""
         return self.stride + 1
 
