@@ -4,9 +4,10 @@
 
 DATA holds a folder per set, such as ivif/roadscene, with train/ in it and a folder per
 source in that; `configs/pretrained.py` has the sets and settings of each task. The same
-command resumes an interrupted run. The result is weights.safetensors in the workdir.
+command resumes an interrupted run. The result is TASK.safetensors in the workdir.
 """
 
+import json
 from pathlib import Path
 
 from absl import flags
@@ -20,7 +21,7 @@ from refusion_jax.files.checksums import sha256_of
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError, train
-from refusion_jax.weights.store import RUN_WEIGHTS
+from refusion_jax.weights.store import save_weights
 
 _TASK = flags.DEFINE_enum("task", None, list(RECIPES), "Which weights.", required=True)
 _DATA = flags.DEFINE_string("data", None, "Folder of the sets.", required=True)
@@ -46,8 +47,17 @@ def main() -> int:
         source_a=source_a, source_b=source_b, crop_size=config.data.crop_size
     )
     workdir = Path(_WORKDIR.value)
-    train(config, pairs, workdir)
-    weights = workdir / RUN_WEIGHTS
+    state = train(config, pairs, workdir)
+    weights = workdir / f"{_TASK.value}.safetensors"
+    # What the weights rest on, but not where the pictures lay.
+    settings = {**COMMON, **recipe.settings, "seed": _SEED.value}
+    notes = {
+        "task": _TASK.value,
+        "sets": ", ".join(recipe.sets),
+        "step": str(int(state.step)),
+        "settings": json.dumps(settings),
+    }
+    save_weights(weights, state.params, notes)
     print(f"{weights} {sha256_of(weights)}")
     return 0
 
