@@ -62,11 +62,12 @@ RECIPES = {
         ("near", "far"),
         {"rule": "sharper", "alpha_fusion": 0.05, "alpha_ramp": False},
     ),
-    # Nearly the mean, with the stronger edge.
+    # Nearly the mean, with the stronger edge. A larger edge term inverts edges: it does
+    # not know their sign, and intensity weights near 1/2 hardly say what it should be.
     "meif": Recipe(
         ("meif/sice512",),
         ("under", "over"),
-        {"rule": "even", "alpha_fusion": 1.0},
+        {"rule": "even", "alpha_fusion": 0.1},
     ),
 }
 # Sets name their functional source for what it is.

@@ -10,7 +10,9 @@ LEVEL_COUNT = 256
 LARGEST = 255
 
 
-def as_levels(*images: Levels, smallest_side: int = 1) -> tuple[Array, ...]:
+def as_levels(
+    *images: Num[Array, "_height _width"], smallest_side: int = 1
+) -> tuple[Array, ...]:
     """Converts pictures to floating point, where differences of levels cannot wrap.
 
     Args:

@@ -136,7 +136,7 @@ def _exif_of(image: Image.Image) -> bytes | None:
         return None
 
 
-def as_photograph(source: Source | Photograph) -> Photograph:
+def as_photograph(source: Any) -> Photograph:
     """Checks a source of `fuse` and returns it as a photograph.
 
     Args:
