@@ -5,6 +5,7 @@ across sections. A config is checked on construction, so no invalid config exist
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,6 +132,22 @@ class Config:
     def method(self) -> Method:
         """The method to train."""
         return find(self.run.method)
+
+
+def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of an older run under their names of today.
+
+    Args:
+      values: of its config.json.
+
+    >>> upgraded({"fixed_weights": True, "seed": 3})
+    {'seed': 3, 'loss_weights': 'equal'}
+    """
+    values = dict(values)
+    if "fixed_weights" in values:
+        is_equal = values.pop("fixed_weights")
+        values["loss_weights"] = "equal" if is_equal else "learned"
+    return values
 
 
 def may_change(config: Config) -> set[str]:

@@ -12,7 +12,7 @@ from refusion_jax.files.atomic import replace_file
 from refusion_jax.methods.protocol import Method
 from refusion_jax.pictures.codecs import write_picture
 from refusion_jax.reporting.panel import make_panel
-from refusion_jax.training.config import Config, may_change, to_flat
+from refusion_jax.training.config import Config, may_change, to_flat, upgraded
 from refusion_jax.weights.store import RUN_WEIGHTS, save_weights
 
 
@@ -52,9 +52,10 @@ class Workdir:
                 f"expected the pairs of the run in {self.folder}, got others: the "
                 "folder holds a run on other pairs; use another workdir."
             )
+        settings = upgraded(before["config"])
         for name, value in self.record["config"].items():
             # An older run lacks newer settings; they count as unchanged.
-            old = before["config"].get(name, value)
+            old = settings.get(name, value)
             if old != value and name not in changeable:
                 raise ValueError(
                     f"expected the settings of the run in {self.folder}, which holds a "

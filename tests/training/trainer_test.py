@@ -132,6 +132,16 @@ def test_other_settings_in_the_same_workdir_are_refused(finished):
         train(config_with(seed=7), random_pairs(), workdir, progress=False)
 
 
+def test_a_run_of_before_the_rename_is_compared_by_what_it_meant(finished, tmp_path):
+    """`fixed_weights` has become `loss_weights=equal`."""
+    record = json.loads((finished[0] / "config.json").read_text())
+    del record["config"]["loss_weights"]
+    record["config"]["fixed_weights"] = True
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="run with loss_weights=equal, got learned"):
+        train(config_with(), random_pairs(), tmp_path, progress=False)
+
+
 def test_other_pairs_in_the_same_workdir_are_refused(finished):
     workdir, _ = finished
     with pytest.raises(ValueError, match="holds a run on other pairs; use another"):
