@@ -94,7 +94,7 @@ def read_variant(text: str) -> Config:
             raise ValueError(f"expected field=value,..., got {item!r} in {text!r}.")
         given[name.strip()] = value.strip()
     base = with_fields(preset(given.pop("preset", "default")), SCALE)
-    defaults = to_flat(base)
+    defaults = {**to_flat(base), "fixed_weights": False}  # an older form is understood
     values: dict[str, Any] = {}
     for name, value in given.items():
         kind = type(defaults.get(name, ""))

@@ -46,6 +46,7 @@ def _define_config_flags() -> None:
 
 
 _define_config_flags()
+_OLD = flags.DEFINE_bool("fixed_weights", None, "Older form of --loss_weights=equal.")
 
 
 def main() -> int:
@@ -55,6 +56,7 @@ def main() -> int:
       0 when the run is complete.
     """
     values = {name: flags.FLAGS[name].value for name in all_fields()}
+    values[_OLD.name] = _OLD.value
     given = {name: value for name, value in values.items() if value is not None}
     config = with_fields(preset(_PRESET.value, given.get("method", DEFAULT)), given)
     split_cpu(config.data.batch_size)

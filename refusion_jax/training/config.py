@@ -194,6 +194,7 @@ def with_fields(config: Config, values: dict[str, Any]) -> Config:
     Raises:
       ValueError: for an unknown field or a value that is not allowed.
     """
+    values = upgraded(values)
     method = find(values.get("method", config.run.method))
     if method.name != config.run.method:
         config = Config(

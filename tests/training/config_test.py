@@ -198,3 +198,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(changes, message):
 def test_values_on_the_border_are_allowed(changes):
     values = to_flat(with_fields(Config(), changes))
     assert {name: values[name] for name in changes} == changes
+
+
+def test_settings_of_older_runs_are_understood():
+    config = with_fields(Config(), {"fixed_weights": True, "meta_steps": 0})
+    assert config.settings.loss_weights == "equal"
+    learned = with_fields(config, {"fixed_weights": False})
+    assert learned.settings.loss_weights == "learned"
