@@ -35,7 +35,7 @@ from refusion_jax.pictures.photographs import (
     from_unit,
     to_unit,
 )
-from refusion_jax.pictures.ranges import apply_range
+from refusion_jax.pictures.ranges import ENOUGH_RANGE, apply_range
 from refusion_jax.weights.store import chosen_model
 
 # No channel, one or three; of one size, but not of one number of channels.
@@ -196,9 +196,24 @@ def _fuse(
     raw = _fuse_tree(partial(model.fuse, precision=rules.precision), luminances)
     if not np.isfinite(raw).all():
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")
+    mean = _mean_luminance(pictures) if _lack_range(extremes) else None
     chromas = [_split(np.atleast_3d(np.float32(make())))[1] for make in coloured]
-    fused = np.asarray(_finish(raw, extremes, chromas, rule=rules.output_range))
+    fused = np.asarray(_finish(raw, extremes, mean, chromas, rule=rules.output_range))
     return fused if chromas else fused[..., 0]
+
+
+def _lack_range(extremes: Sequence[np.ndarray]) -> bool:
+    """Returns whether no source has the range that `stretch` asks for."""
+    return all(float(high - low) < ENOUGH_RANGE for low, high in np.squeeze(extremes))
+
+
+def _mean_luminance(
+    pictures: Sequence[Callable[[], Picture]],
+) -> Float[Array, "height width 1"]:
+    total = luminance_of(pictures[0]())
+    for make in pictures[1:]:
+        total = total + luminance_of(make())
+    return total / len(pictures)
 
 
 def _fuse_tree(
@@ -243,12 +258,15 @@ def _split(
 def _finish(
     raw: Float[Array, "height width 1"],
     extremes: list[Float[Array, "2 1 1"]],
+    mean: Float[Array, "height width 1"] | None,
     chromas: list[Array],
     *,
     rule: str,
 ) -> Float[Array, "height width channels"]:
-    # The range rules need no more of the sources than their extremes.
-    luminance = apply_range(raw, extremes, rule=rule)
+    # The range rules need no more of sources that have a range than their extremes.
+    luminance = apply_range(
+        raw, extremes, rule=rule, mean=raw if mean is None else mean
+    )
     if not chromas:
         return luminance
     chroma = chromas[0] if len(chromas) == 1 else fuse_chroma(*chromas)

@@ -282,6 +282,37 @@ def test_levels_bound_16_bit_grey(mean_of_luminances):
     assert np.abs(fused / 65535 - expected).max() < 1e-5
 
 
+def edge_effects(a, b, *_):
+    """What a network makes of black: its borders."""
+    frame = jnp.full(a.shape, 0.2).at[1:-1, 1:-1].set(0.1)
+    return frame + (a + b) / 8
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+@pytest.mark.parametrize("count", [2, 3])
+def test_sources_of_one_level_give_that_level(hand_model, dtype, share, count):
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    flat = np.full((HEIGHT, WIDTH), round(share * 255) * white / 255).astype(dtype)
+    fused = fuse(*[flat] * count, weights=hand_model(edge_effects))
+    expected = round(share * 255) * np.iinfo(fused.dtype).max / 255
+    np.testing.assert_array_equal(fused, np.full((HEIGHT, WIDTH), round(expected)))
+
+
+def test_one_colour_gives_that_colour(hand_model):
+    red = np.broadcast_to(np.uint8([200, 40, 40]), (HEIGHT, WIDTH, 3))
+    fused = fuse(red, red, weights=hand_model(edge_effects))
+    assert np.abs(fused.astype(int) - red).max() <= 1
+
+
+def test_a_pixel_of_one_level_does_not_become_white(hand_model):
+    black = np.zeros((HEIGHT, WIDTH), np.uint8)
+    speck = black.copy()
+    speck[5, 4] = 1
+    fused = fuse(speck, black, weights=hand_model(edge_effects))
+    assert fused.max() <= 1
+
+
 def test_crop_keeps_the_middle_of_the_common_size(mean_of_luminances):
     wide = RNG.integers(0, 256, (HEIGHT - 4, WIDTH + 6, 3), np.uint8)
     fused = fuse(GREY_A, wide, weights=mean_of_luminances, align="crop")

@@ -51,3 +51,17 @@ def test_stretch_maps_each_picture_to_its_own_range():
 def test_stretch_leaves_a_constant_picture_alone():
     constant = jnp.full((2, 3, 3, 1), 0.3)
     np.testing.assert_array_equal(stretch(constant), constant)
+
+
+@pytest.mark.parametrize(
+    ("extents", "share"),
+    [((0, 0), 0), ((0, 1 / 16), 1 / 8), ((1 / 8, 0), 1), ((0.5, 1), 1)],
+)
+def test_the_largest_range_of_a_source_is_the_share_of_the_stretched_picture(
+    extents, share
+):
+    sources = [jnp.asarray([[[0.25], [0.25 + x]]], jnp.float32) for x in extents]
+    made = apply_range(jnp.asarray([[[0.9], [0.2]]]), sources, rule="stretch")
+    mean = [0.25, 0.25 + sum(extents) / 2]
+    expected = share * np.array([1, 0]) + (1 - share) * np.array(mean)
+    np.testing.assert_allclose(np.ravel(made), expected, atol=1e-6)
