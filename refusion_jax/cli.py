@@ -1,10 +1,11 @@
 """The `refusion` command: chooses the subcommand and reports errors."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from refusion_jax.commands import convert, doctor, evaluate, fuse, info
-from refusion_jax.commands.messages import complain
+from refusion_jax.commands.messages import complain, notes_on_stderr
 
 EXAMPLES = """\
 examples:
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
     try:
-        return int(arguments.run(arguments))
+        with notes_on_stderr():
+            return int(arguments.run(arguments))
     except (OSError, ValueError, ImportError) as error:
         complain(error)
         return 2
@@ -54,3 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (fuse, evaluate, convert, info, doctor):
         command.add_parser(commands)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from refusion_jax.commands.jobs import Job, is_finished
-from refusion_jax.commands.messages import complain
+from refusion_jax.commands.messages import complain, say
 from refusion_jax.files.atomic import remove_abandoned
 from refusion_jax.files.conveyor import Outcome, convey
 from refusion_jax.fusing.fuser import Fuser
@@ -177,4 +177,4 @@ def _report(outcome: Outcome[Job, _Stored]) -> None:
     if outcome.result is None:
         complain(f"{outcome.item.stem}: {outcome.error}")
     else:
-        print(outcome.result.line(), flush=True)
+        say(outcome.result.line())

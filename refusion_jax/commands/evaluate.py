@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from refusion_jax.commands.messages import complain
+from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
 
 EXAMPLES = """\
@@ -101,6 +101,6 @@ def run(arguments: argparse.Namespace) -> int:
     except (RuntimeError, MemoryError) as error:
         complain(error)
         return 1
-    print(to_markdown(table), end="")
-    print(f"The report is at {arguments.output / 'report.html'}")
+    say(to_markdown(table).rstrip("\n"))
+    say(f"The report is at {arguments.output / 'report.html'}")
     return 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refusion_jax.commands.messages import complain
+from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.fusing.rules import Rules
@@ -284,10 +284,7 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         complain(error)
         return 1
-    print(
-        f"{arguments.output} {made.width}x{made.height}, {made.frame_count} frames",
-        flush=True,
-    )
+    say(f"{arguments.output} {made.width}x{made.height}, {made.frame_count} frames")
     if made.is_cut:
         complain(f"the videos differ in length; {made.frame_count} frames are common.")
     return 0

@@ -1,6 +1,16 @@
-"""Messages of the commands: results go to stdout, all else to stderr, one line each."""
+"""Messages of the commands: results go to stdout, all else to stderr, one line each.
 
+Printing never ends a command: what the terminal's encoding lacks is printed as an
+escape, and a reader that has gone away is ignored.
+"""
+
+import os
 import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 def complain(problem: object) -> None:
@@ -10,4 +20,71 @@ def complain(problem: object) -> None:
       problem: an error or a sentence; for an error without text its type is printed.
     """
     lines = str(problem).splitlines() or [type(problem).__name__]
-    print(f"refusion: {lines[0]}", file=sys.stderr, flush=True)
+    _print(f"refusion: {lines[0]}\n", "stderr")
+
+
+def say(text: str) -> None:
+    """Prints a result on stdout.
+
+    Args:
+      text: one line or more, without the last line break.
+    """
+    _print(f"{text}\n", "stdout")
+
+
+def _print(text: str, name: str) -> None:
+    stream = getattr(sys, name)
+    if stream is None:  # as under pythonw
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    if not _can_encode("\u2191\u2193", encoding):
+        text = text.replace("\u2191", "^").replace("\u2193", "v")
+    # What cannot be encoded would raise in the middle of the work.
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Nobody reads any more, as after `| head`. Python would complain at its end.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _can_encode(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Prints warnings about pictures as lines on stderr while the context lasts.
+
+    Of those that every picture of a series gives, the first is printed, and at the end
+    how many there were.
+    """
+    from refusion_jax.pictures.notes import PictureWarning, RangeWarning
+
+    repeated: Counter[str] = Counter()
+
+    def show(message: Any, category: type[Warning], *others: Any, **more: Any) -> None:
+        if not issubclass(category, PictureWarning):
+            before(message, category, *others, **more)
+            return
+        if issubclass(category, RangeWarning):
+            repeated["pictures use little of their scale"] += 1
+            if repeated.total() > 1:
+                return
+        complain(message)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", PictureWarning)
+        before, warnings.showwarning = warnings.showwarning, show
+        try:
+            yield
+        finally:
+            for what, count in repeated.items():
+                if count > 1:
+                    complain(f"{count} {what}; only the first is named.")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from refusion_jax.data.sources import Luminances
 from refusion_jax.pictures.alignment import align_pair
-from refusion_jax.pictures.codecs import PICTURE_ENDINGS, read_picture, to_luminance
+from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.names import PICTURE_ENDINGS
 
 
 class Pair(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from refusion_jax.data.patches import corners, kept_corners
 from refusion_jax.data.sources import Luminances
-from refusion_jax.pictures.photographs import is_coloured
+from refusion_jax.pictures.levels import is_coloured
 
 
 class Traits(NamedTuple):

@@ -16,13 +16,9 @@ from refusion_jax.fusing.inference import fuse_photographs
 from refusion_jax.fusing.loss_maps import maps_of
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
+from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.codecs import check_writable
-from refusion_jax.pictures.photographs import (
-    Photograph,
-    Source,
-    as_photograph,
-    write_photograph,
-)
+from refusion_jax.pictures.photographs import Photograph, write_photograph
 from refusion_jax.weights.pretrained import pretrained_file
 from refusion_jax.weights.store import as_model
 

@@ -27,12 +27,12 @@ from refusion_jax.array_types import Params
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.alignment import common_size, fit
+from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
 from refusion_jax.pictures.photographs import (
     Photograph,
-    Source,
-    as_photograph,
     from_unit,
+    report_idle_levels,
     to_unit,
 )
 from refusion_jax.pictures.ranges import ENOUGH_RANGE, apply_range
@@ -110,6 +110,7 @@ def fuse_photographs(
     Raises:
       ValueError: as `fuse` does.
     """
+    report_idle_levels(photographs, rules.levels)
     fused = _fuse(model, aligned_pictures(photographs, rules), rules)
     size = (fused.shape[0], fused.shape[1])
     sources = [

@@ -12,9 +12,9 @@ class Rules:
 
     >>> Rules(output_range="source", align="crop").levels
     'full'
-    >>> Rules(align="stretch")
+    >>> Rules(align="stretch")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: expected align among none, crop, resize, got 'stretch'; change it.
+    ValueError: expected align among none, ..., got 'stretch'; change it.
     """
 
     output_range: str = setting(
@@ -27,13 +27,15 @@ class Rules:
     align: str = setting(
         "none",
         "sources of different sizes: reject them (none, the default), cut the central "
-        "area of the common size (crop), scale to the first (resize)",
+        "area of the common size (crop), scale to the first (resize) or to the one "
+        "with the most pixels (resize-largest)",
         choices=ALIGNMENTS,
     )
     levels: str = setting(
         "full",
-        "black and white of 16-bit grey sources: full (0 and 65535, the default), "
-        "min-max, percentile, or LOW:HIGH",
+        "black and white of grey sources of more than 8 bits: full (0 and 65535, the "
+        "default), min-max, percentile, auto (percentile where full would be nearly "
+        "flat), or LOW:HIGH, as in 28000:33000 or -20:45.5",
     )
     precision: str = setting(
         "float32",

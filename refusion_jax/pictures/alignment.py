@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from refusion_jax.pictures.names import ALIGNMENTS
+from refusion_jax.pictures.notes import note
 
 
 def align_pair(
@@ -47,7 +48,8 @@ def common_size(
     Args:
       shapes: shapes of the pictures, height and width first.
       align: "none" (all must be equal), "crop" (the smallest height and the smallest
-        width) or "resize" (the size of the first picture).
+        width), "resize" (the size of the first picture) or "resize-largest" (that of
+        the picture with the most pixels).
       names: names of the pictures for error messages.
 
     Returns:
@@ -56,6 +58,9 @@ def common_size(
     Raises:
       ValueError: if the sizes differ under "none", naming the first two that differ; or
         if `align` is unknown, listing the choices.
+
+    Warns:
+      PictureWarning: if "resize" leaves less than half of a picture's pixels.
 
     Examples:
       >>> common_size([(4, 8), (6, 5)], "crop", ("wide", "tall"))
@@ -72,9 +77,20 @@ def common_size(
             raise ValueError(
                 f"expected a pair of one size, got {names[0]} of "
                 f"{widths[0]}x{heights[0]} and {names[i]} of {widths[i]}x{heights[i]} "
-                "pixels; crop or resize the pair first, or choose align=crop or "
-                "align=resize."
+                "pixels; crop or resize the pair first, or choose align=crop, "
+                "align=resize (to the first) or align=resize-largest."
             )
+    areas = [height * width for height, width in zip(heights, widths, strict=True)]
+    largest = areas.index(max(areas))
+    if align == "resize-largest":
+        return heights[largest], widths[largest]
+    if align == "resize" and areas[largest] > 2 * areas[0]:
+        note(
+            f"{names[largest]} of {widths[largest]}x{heights[largest]} pixels is "
+            f"scaled down to {widths[0]}x{heights[0]} of {names[0]}, which leaves "
+            f"1/{round(areas[largest] / areas[0])} of its pixels; align=resize-largest "
+            "keeps all of them."
+        )
     return heights[0], widths[0]
 
 
@@ -98,9 +114,10 @@ def fit(picture: np.ndarray, size: tuple[int, int], align: str) -> np.ndarray:
     """Crops or scales one picture to a size.
 
     Args:
-      picture: uint8, or float32 in [0, 1]; (height, width) or (height, width, 3).
+      picture: uint8, uint16, or float32 in [0, 1]; (height, width) or (height, width,
+        3).
       size: height and width, as `common_size` returns them.
-      align: "crop" or "resize"; ignored if the picture already has this size.
+      align: "crop", or one that resizes; ignored if the picture already has this size.
 
     Returns:
       The picture in this size; the same array if it already has it.
@@ -116,6 +133,10 @@ def fit(picture: np.ndarray, size: tuple[int, int], align: str) -> np.ndarray:
         return picture[top // 2 : top // 2 + size[0], left // 2 : left // 2 + size[1]]
     if picture.dtype == np.uint8:
         return _scaled(picture, size)
+    if picture.dtype == np.uint16:  # which Pillow scales in grey only, and rounds down
+        return np.rint(
+            65535 * fit((picture / 65535).astype(np.float32), size, align)
+        ).astype(np.uint16)
     channels = [_scaled(x, size) for x in np.atleast_3d(picture).transpose(2, 0, 1)]
     # Bicubic interpolation overshoots at edges.
     return np.clip(np.stack(channels, axis=-1), 0, 1).reshape(*size, *picture.shape[2:])

@@ -1,21 +1,30 @@
-"""Reads picture files as uint8 arrays and writes them, by means of Pillow."""
+"""Reads picture files as arrays and writes them, by means of Pillow.
+
+Files are read into memory first: of a TIFF that Pillow maps into memory it scrambles
+the pixels where the orientation's tag turns them, and a pipe can be read only once.
+"""
 
 import io
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
+from refusion_jax.extras import require
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.pictures.levels import check_rule, to_8_bit
+from refusion_jax.pictures.formats.tiff import is_tiff
+from refusion_jax.pictures.levels import check_rule, unit_of
+from refusion_jax.pictures.rasters import Opened, raster_of
 
 # The decoders that may run. The list is needed for safety: Pillow recognises a file by
 # its content and would start an external interpreter for PostScript named `.png`.
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")
+FORMATS = (
+    *("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000"),
+    *(("AVIF",) if features.check("avif") else ()),
+)
 # File name endings that `write_picture` supports, with Pillow's format and options.
 WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
@@ -26,27 +35,20 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
     ".webp": ("WEBP", {"lossless": True}),
 }
-# File name endings (in lower case) that mark a file as a picture.
-PICTURE_ENDINGS = frozenset({*WRITERS, ".gif", ".pgm", ".ppm", ".pbm", ".jp2"})
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# What else a file may be, by its first bytes or bytes at a place.
+_OTHERS = (
+    (128, b"DICM", "a DICOM file; the extra medical reads volumes of them"),
+    (0, b"\x1f\x8b", "a compressed file"),
+    (0, b"\xff\x0a", "a JPEG XL file"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL file"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"v/1\x01", "an OpenEXR file"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, not the picture itself"),
+    (0, b"<", "a text of markup, not a picture"),
+)
 
 Content = TypeVar("Content")
-
-
-def _from_palette(image: Image.Image) -> np.ndarray:
-    # Via RGBA, because Pillow warns about palettes with transparency otherwise.
-    return np.asarray(image.convert("RGBA").convert("RGB"))
-
-
-def _converted_to(mode: str) -> Callable[[Image.Image], np.ndarray]:
-    return lambda image: np.asarray(image.convert(mode))
-
-
-_READERS: dict[str, Callable[[Image.Image], np.ndarray]] = {
-    **dict.fromkeys(("1", "L", "LA"), _converted_to("L")),
-    **dict.fromkeys(("RGB", "RGBA", "RGBX", "CMYK", "YCbCr"), _converted_to("RGB")),
-    **dict.fromkeys(("P", "PA"), _from_palette),
-}
-_GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.ndarray:
@@ -55,13 +57,12 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
     Grey pictures become (height, width); palettes, CMYK and all other colour become
     (height, width, 3), even where the three channels are equal. Transparency is
     dropped, the EXIF orientation is applied, and only the first of several frames is
-    read. 16-bit grey is converted by a range rule. For 16-bit colour, and for 16-bit
-    grey with transparency, which Pillow opens as colour, the high byte is read.
+    read. More than 8 bits are rounded: of colour in full, of all else by a range rule.
 
     Args:
       path: a picture file; its content, not its ending, determines the format.
-      levels: range rule for 16-bit grey, see `pictures.levels`; "full" divides by 257
-        and rounds.
+      levels: range rule for more than 8 bits, see `pictures.levels`; "full" divides 16
+        bits by 257.
 
     Returns:
       uint8, (height, width) or (height, width, 3), 0..255.
@@ -71,19 +72,26 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
       ValueError: if the path is a folder; if the file is empty, not a picture,
         truncated, of an unsupported pixel type, or above Pillow's limit on the number
         of pixels; or if there is no such rule.
+
+    Warns:
+      PictureWarning: if something of the file is left out.
     """
     check_rule(levels)
-    return open_picture(path, partial(_decode, levels=levels))
+    return _eight_bits(open_picture(path, raster_of).pixels, levels, str(path))
 
 
 def open_picture(
-    path: str | os.PathLike[str], read: Callable[[Image.Image], Content]
+    path: str | os.PathLike[str],
+    read: Callable[[Opened], Content],
+    *,
+    page: int | None = None,
 ) -> Content:
     """Opens a picture file of a known format within Pillow's limit on pixels.
 
     Args:
       path: a picture file.
-      read: extracts the wanted content from the opened image.
+      read: extracts the wanted content from the opened picture.
+      page: of several pages or frames; None for the first.
 
     Returns:
       The value that `read` returns.
@@ -100,9 +108,7 @@ def open_picture(
         raise FileNotFoundError(
             f"expected a picture file, got no file at {path}; check the path."
         )
-    if path.stat().st_size == 0:
-        raise ValueError(f"expected a picture, got the empty file {path}; replace it.")
-    return _read(path, str(path), read)
+    return _read(path.read_bytes(), str(path), read, page)
 
 
 def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.ndarray:
@@ -119,19 +125,25 @@ def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.nda
     Raises:
       ValueError: as `read_picture` does.
     """
-    if not encoded:
-        raise ValueError(f"expected a picture, got the empty file {name}; replace it.")
     check_rule(levels)
-    return _read(io.BytesIO(encoded), name, partial(_decode, levels=levels))
+    return _eight_bits(_read(encoded, name, raster_of).pixels, levels, name)
 
 
 def _read(
-    source: Path | io.BytesIO, name: str, read: Callable[[Image.Image], Content]
+    content: bytes,
+    name: str,
+    read: Callable[[Opened], Content],
+    page: int | None = None,
 ) -> Content:
+    if not content:
+        raise ValueError(f"expected a picture, got the empty file {name}; replace it.")
     Image.init()  # before this call Pillow knows only five of the formats
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            return read(image)
+        image = _opened_by_pillow(content)
+        if image is None:
+            return read(Opened(None, content, name, page))
+        with image:
+            return read(Opened(image, content, name, page))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"expected a picture of moderate size, got {name} ({error}); crop it, "
@@ -140,45 +152,51 @@ def _read(
         ) from error
     except PermissionError:
         raise
+    except ImportError as error:
+        cure = str(error).rpartition("; ")[2].rstrip(".")
+        raise ValueError(
+            f"expected a picture that the plain install reads, got {name}; {cure}, or "
+            "convert it to PNG or TIFF of 8 or 16 bits."
+        ) from error
     # Pillow's decoders raise almost any kind of error on broken files.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            reason = "its content is in no supported format"
+            reason = _other_kind(content) or "its content is in no supported format"
         raise ValueError(
             f"expected a readable picture, got {name} ({reason.rstrip('.')}); "
-            "replace it or convert it to 8-bit PNG."
+            "replace it or convert it to PNG or TIFF."
         ) from error
 
 
-def _decode(image: Image.Image, levels: str = "full") -> np.ndarray:
-    pixels = pixels_of(image)
-    return to_8_bit(pixels, levels) if pixels.dtype == np.uint16 else pixels
+def _opened_by_pillow(content: bytes) -> Image.Image | None:
+    """Opens a picture; None for a TIFF of a kind that Pillow does not know."""
+    formats = FORMATS
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
+        heif = require("pillow_heif", extra="heic", why="to read HEIC")
+        heif.register_heif_opener()
+        formats = (*FORMATS, "HEIF")
+    try:
+        return Image.open(io.BytesIO(content), formats=formats)
+    except UnidentifiedImageError:
+        if is_tiff(content):
+            return None
+        raise
 
 
-def pixels_of(image: Image.Image) -> np.ndarray:
-    """Returns the pixels of an opened image, upright, at the depth that Pillow reads.
+def _other_kind(content: bytes) -> str | None:
+    kinds = (
+        kind
+        for place, mark, kind in _OTHERS
+        if content[place : place + len(mark)] == mark
+    )
+    return next(kinds, None)
 
-    Args:
-      image: an image opened by Pillow.
 
-    Returns:
-      uint8, (height, width) or (height, width, 3); uint16 for 16-bit grey.
-
-    Raises:
-      ValueError: if the pixel type is not supported. The message is only the reason;
-        `open_picture` puts it into its own.
-    """
-    mode = image.mode
-    # Pillow before version 11 opens 16-bit grey PNG files as 32-bit integers.
-    if mode == "I" and image.format == "PNG":
-        mode = "I;16"
-    if mode in _GREY_16_BIT:
-        levels = np.asarray(ImageOps.exif_transpose(image))
-        return levels.astype(np.uint16)  # from another byte order, or from 32 bits
-    if mode not in _READERS:
-        raise ValueError(f"pixels of the unsupported type {mode!r}")
-    return _READERS[mode](ImageOps.exif_transpose(image))
+def _eight_bits(pixels: np.ndarray, levels: str, name: str) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    return np.rint(unit_of(pixels, levels, name) * 255).astype(np.uint8)
 
 
 def to_luminance(picture: np.ndarray) -> np.ndarray:
@@ -238,15 +256,29 @@ def save_image(
     """
     path = Path(path)
     check_writable(path)
+    picture_format, options = WRITERS[path.suffix.lower()]
+    encoded = io.BytesIO()
+    image.save(encoded, format=picture_format, **{**options, **metadata})
+    save_content(path, encoded.getvalue())
+
+
+def save_content(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes an encoded picture; the file appears complete or not at all.
+
+    Args:
+      path: the file.
+      content: all of it.
+
+    Raises:
+      FileNotFoundError: if the folder does not exist.
+    """
+    path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"expected a folder to write {path.name} to, got no folder at "
             f"{path.parent}; create it."
         )
-    picture_format, options = WRITERS[path.suffix.lower()]
-    encoded = io.BytesIO()
-    image.save(encoded, format=picture_format, **{**options, **metadata})
-    replace_file(path, encoded.getvalue())
+    replace_file(path, content)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

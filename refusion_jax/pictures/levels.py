@@ -1,23 +1,37 @@
-"""Named rules that choose which 16-bit levels become black and white.
+"""Named rules that choose which levels become black and white beyond 8 bits.
 
 A thermal camera stores temperatures somewhere within 0..65535, often in a narrow band.
 Which levels become black and white is a choice:
 
-- `full`: 0 and 65535. A level is the same grey in every picture.
+- `full`: 0 and 65535. A level is the same grey in every picture. Floats, signed and
+  32-bit integers have no such scale and need another rule.
 - `min-max`: the smallest and the largest level of the picture.
 - `percentile`: the 1st and the 99th percentile of the picture, which ignores dead
   pixels.
-- `LOW:HIGH`, as in `28000:33000`: explicit bounds, the same for every picture.
+- `auto`: `full` for pictures of 16 bits that use a quarter of the scale or more, else
+  `percentile`.
+- `LOW:HIGH`, as in `28000:33000` or `-20:45.5`: explicit bounds, the same for every
+  picture.
 
-Levels beyond the bounds are clipped. Under `min-max` and `percentile` the brightness of
-different pictures cannot be compared.
+Levels beyond the bounds are clipped. Under `min-max`, `percentile` and `auto` the
+brightness of different pictures cannot be compared. The rules apply to pictures without
+colour; 16-bit colour is always read in full.
 """
+
+import math
+import re
 
 import numpy as np
 
-RULES = ("full", "min-max", "percentile")
+from refusion_jax.pictures.notes import RangeWarning, note
+
+RULES = ("full", "min-max", "percentile", "auto")
 PERCENTILES = (1, 99)
 MAX_LEVEL = 65535
+LITTLE = 0.25  # share of the scale below which a 16-bit picture is reported
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_BOUNDS = re.compile(f"({_NUMBER}):({_NUMBER})", re.ASCII)
 
 
 def check_rule(rule: str) -> None:
@@ -31,6 +45,7 @@ def check_rule(rule: str) -> None:
 
     Examples:
       >>> check_rule("28000:33000")
+      >>> check_rule("-20:45.5")
       >>> check_rule("33000:28000")  # doctest: +ELLIPSIS
       Traceback (most recent call last):
       ValueError: expected a range rule (full, ..., got '33000:28000'; choose one ...
@@ -39,31 +54,82 @@ def check_rule(rule: str) -> None:
         _explicit_bounds(rule)
 
 
-def to_8_bit(levels: np.ndarray, rule: str = "full") -> np.ndarray:
-    """Maps 16-bit levels to 0..255.
+def is_coloured(pixels: np.ndarray) -> bool:
+    """Returns whether the channels of a picture differ anywhere.
 
     Args:
-      levels: integers in 0..65535, of any shape.
+      pixels: (height, width), or (height, width, 3).
+
+    Examples:
+      >>> is_coloured(np.array([[(7, 7, 7), (7, 7, 8)]], np.uint8))
+      True
+    """
+    return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
+
+
+def unit_of(pixels: np.ndarray, rule: str = "full", name: str = "") -> np.ndarray:
+    """Maps pixels of any depth to [0, 1]; of those beyond 8 bits by a range rule.
+
+    Args:
+      pixels: (height, width) or (height, width, 3). uint8; uint16; float64, measured
+        values without a scale; float32, which is in [0, 1] already.
+      rule: one of `RULES`, or LOW:HIGH.
+      name: name of the picture for messages.
+
+    Returns:
+      float32, or float64 for measured values and 16 bits, of the pixels' shape.
+
+    Raises:
+      ValueError: if there is no such rule, or measured values have no bounds.
+
+    Warns:
+      RangeWarning: if 16 bits are read in full and use little of the scale.
+
+    Examples:
+      >>> unit_of(np.array([[0, 51, 255]], np.uint8))
+      array([[0. , 0.2, 1. ]], dtype=float32)
+      >>> unit_of(np.array([[-20.0, 0.0, 20.0]]), "-20:20")
+      array([[0. , 0.5, 1. ]])
+    """
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32) / 255
+    if pixels.dtype == np.float32:
+        return pixels
+    if pixels.dtype == np.uint16 and is_coloured(pixels):
+        return to_fraction(pixels)
+    if pixels.dtype == np.uint16 and rule == "full":
+        _report_little(pixels, name)
+    try:
+        return to_fraction(pixels, rule)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}" if name else str(error)) from None
+
+
+def to_8_bit(levels: np.ndarray, rule: str = "full") -> np.ndarray:
+    """Maps levels to 0..255.
+
+    Args:
+      levels: as for `to_fraction`.
       rule: one of `RULES`, or LOW:HIGH.
 
     Returns:
       uint8, 255 times `to_fraction`, rounded.
 
     Raises:
-      ValueError: if there is no such rule.
+      ValueError: as `to_fraction` does.
 
     Examples:
-      >>> to_8_bit(np.array([0, 28000, 30500, 40000]), "28000:33000")
+      >>> to_8_bit(np.array([0, 28000, 30500, 40000], np.uint16), "28000:33000")
       array([  0,   0, 128, 255], dtype=uint8)
     """
     return np.rint(to_fraction(levels, rule) * 255).astype(np.uint8)
 
 
 def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
-    """Maps 16-bit levels to [0, 1], keeping their precision.
+    """Maps levels to [0, 1], keeping their precision.
 
     Args:
-      levels: integers in 0..65535, of any shape.
+      levels: uint16, or measured values of another type; of any shape.
       rule: one of `RULES`, or LOW:HIGH.
 
     Returns:
@@ -71,14 +137,27 @@ def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
       derives the bounds from the picture and finds them equal.
 
     Raises:
-      ValueError: if there is no such rule.
+      ValueError: if there is no such rule, or none that fits measured values.
 
     Examples:
-      >>> to_fraction(np.array([1000, 1500, 3000]), "min-max")
+      >>> to_fraction(np.array([1000, 1500, 3000], np.uint16), "min-max")
       array([0.  , 0.25, 1.  ])
+      >>> to_fraction(np.array([-20.0, 21.5]))  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      ValueError: expected a range rule for values of -20 to 21.5, got 'full', ...
     """
-    if rule == "full":
+    is_scaled = levels.dtype == np.uint16
+    if rule == "auto":
+        is_full = is_scaled and np.ptp(levels) >= LITTLE * MAX_LEVEL
+        rule = "full" if is_full else "percentile"
+    if rule == "full" and is_scaled:
         low, high = 0.0, float(MAX_LEVEL)
+    elif rule == "full":
+        raise ValueError(
+            f"expected a range rule for values of {levels.min():.6g} to "
+            f"{levels.max():.6g}, got 'full', which needs 8 or 16 bits without sign; "
+            "choose levels=min-max, percentile, auto or LOW:HIGH."
+        )
     elif rule == "min-max":
         low, high = float(levels.min()), float(levels.max())
     elif rule == "percentile":
@@ -90,11 +169,24 @@ def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
     return np.clip((levels.astype(np.float64) - low) / (high - low), 0, 1)
 
 
+def _report_little(pixels: np.ndarray, name: str) -> None:
+    low, high = int(pixels.min()), int(pixels.max())
+    # A flat picture has no range that another rule could show.
+    if 0 < high - low < LITTLE * MAX_LEVEL:
+        note(
+            f"{name or 'a 16-bit source'} uses the levels {low} to {high} of "
+            f"{MAX_LEVEL}, so it is nearly flat under levels=full; choose levels=auto, "
+            f"or for a series of pictures LOW:HIGH, such as {low}:{high}.",
+            RangeWarning,
+        )
+
+
 def _explicit_bounds(rule: str) -> tuple[float, float]:
-    low, _, high = rule.partition(":")
-    if low.isdecimal() and high.isdecimal() and int(low) < int(high) <= MAX_LEVEL:
-        return float(low), float(high)
+    if match := _BOUNDS.fullmatch(rule):
+        low, high = float(match[1]), float(match[2])
+        if low < high and math.isfinite(high - low):
+            return low, high
     raise ValueError(
-        f"expected a range rule ({', '.join(RULES)}, or LOW:HIGH with 0 <= LOW < HIGH "
-        f"<= {MAX_LEVEL}), got {rule!r}; choose one of these."
+        f"expected a range rule ({', '.join(RULES)}, or LOW:HIGH with LOW < HIGH), got "
+        f"{rule!r}; choose one of these."
     )

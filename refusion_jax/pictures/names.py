@@ -1,4 +1,24 @@
-"""Names of the rules that users choose from, in a file without slow imports."""
+"""Names that users choose from or that files have, in a file without slow imports."""
 
 RANGES = ("stretch", "none", "source")  # see `pictures.ranges`
-ALIGNMENTS = ("none", "crop", "resize")  # see `pictures.alignment`
+ALIGNMENTS = ("none", "crop", "resize", "resize-largest")  # see `pictures.alignment`
+
+# Endings, in lower case, of the pictures that are read. AVIF and HEIC take a Pillow
+# with AVIF, and the extra `heic`.
+PICTURE_ENDINGS = frozenset(
+    {
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".tif", ".tiff"),
+        *(".bmp", ".dib", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
+        *(".jp2", ".j2k", ".jpx", ".jpc", ".j2c", ".jpf", ".avif", ".heic", ".heif"),
+    }
+)
+# Endings of pictures that are not read: in a folder they are reported, not passed over.
+UNREADABLE_ENDINGS = frozenset(
+    {
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc"),
+        *(".mef", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
+        *(".rwl", ".sr2", ".srf", ".srw", ".x3f", ".jxl", ".jxr", ".psd", ".psb"),
+        *(".xcf", ".exr", ".hdr", ".tga", ".sgi", ".pcx", ".svg", ".eps", ".qoi"),
+        *(".dcm", ".ima", ".fits", ".fit", ".seq", ".fff", ".npy", ".hif"),
+    }
+)

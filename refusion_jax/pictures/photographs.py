@@ -1,8 +1,9 @@
 """Pictures with their files' metadata: depth, transparency, colour profile, EXIF.
 
-A fused picture takes over the following, each from the first source that has it:
+A fused picture is at each pixel as transparent as the most transparent of its sources:
+what one of them does not show is not known. It takes over the following, each from the
+first source that has it:
 
-- transparency, unless the picture is opaque everywhere;
 - the ICC profile. Only sources that are grey or coloured like the result count, and a
   profile of another colour space (RGB for a grey result, CMYK) is dropped because it
   cannot apply;
@@ -11,24 +12,28 @@ A fused picture takes over the following, each from the first source that has it
 
 A format keeps what it can store: PNG, TIFF and WebP all three, JPEG all but
 transparency, BMP nothing. WebP has no grey pictures, hence no grey profile either.
-16-bit grey is written to PNG and TIFF; other formats, and pictures with transparency,
-get 8 bits. Pillow cannot write 16-bit colour, so colour always has 8 bits; nor can it
-write EXIF to a compressed TIFF, so a TIFF with EXIF is not compressed.
+A grey result has 16 bits if any source has more than 8, a coloured one if any coloured
+source has; PNG and TIFF hold them, TIFF in colour or with transparency by tifffile (the
+extra `tiff`, without EXIF). `losses` tells beforehand what a format will not keep.
+Pillow cannot write EXIF to a compressed TIFF, so a TIFF with EXIF is not compressed.
 """
 
+import io
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
-from refusion_jax.pictures.codecs import open_picture, pixels_of, save_image
-from refusion_jax.pictures.levels import MAX_LEVEL, to_fraction
-
-Source = str | os.PathLike[str] | np.ndarray | jax.Array
+from refusion_jax.extras import require
+from refusion_jax.pictures.codecs import open_picture, save_content, save_image
+from refusion_jax.pictures.formats.png import encode_png
+from refusion_jax.pictures.levels import MAX_LEVEL, is_coloured, to_8_bit, unit_of
+from refusion_jax.pictures.notes import note
+from refusion_jax.pictures.rasters import Opened, page_count, raster_of
 
 _Tag = ExifTags.Base
 # The tags that describe the picture rather than the file that held it.
@@ -53,9 +58,9 @@ class Photograph(NamedTuple):
     """A picture and its metadata.
 
     Attributes:
-      pixels: uint8, uint16 or floats in [0, 1], (height, width); or uint8 or floats in
-        [0, 1], (height, width, 3). Upright.
-      alpha: uint8, (height, width); None if the picture is opaque.
+      pixels: uint8, uint16, float32 in [0, 1], or float64, measured values without a
+        scale; (height, width) or (height, width, 3). Upright.
+      alpha: uint8 or uint16, (height, width); None if the picture is opaque.
       icc_profile: the ICC colour profile of the pixels; None if there is none.
       exif: an EXIF block without orientation; None if there is none.
       name: name of the picture for error messages: its file, or empty.
@@ -73,50 +78,45 @@ class Photograph(NamedTuple):
         return is_coloured(self.pixels)
 
 
-def is_coloured(pixels: np.ndarray) -> bool:
-    """Returns whether the channels of a picture differ anywhere.
-
-    Args:
-      pixels: (height, width), or (height, width, 3).
-
-    Examples:
-      >>> is_coloured(np.array([[(7, 7, 7), (7, 7, 8)]], np.uint8))
-      True
-    """
-    return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
-
-
-def read_photograph(path: str | os.PathLike[str]) -> Photograph:
+def read_photograph(
+    path: str | os.PathLike[str], *, page: int | None = None
+) -> Photograph:
     """Reads a picture and its metadata.
 
     Args:
       path: a picture file; its content, not its ending, determines the format.
+      page: of several pages or frames; None reads the first and says so.
 
     Returns:
-      The pixels as `read_picture` returns them, except that 16-bit grey stays uint16.
-      An EXIF block that cannot be parsed is left out.
+      The pixels at their own depth. An EXIF block that cannot be parsed is left out.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_picture` does.
+
+    Warns:
+      PictureWarning: if something of the file is left out.
+    """
+    return open_picture(path, _photograph, page=page)._replace(name=str(path))
+
+
+def count_pages(path: str | os.PathLike[str]) -> int:
+    """Returns how many pictures a file holds: pages of a TIFF, frames of a GIF.
+
+    Args:
+      path: a picture file.
 
     Raises:
       FileNotFoundError, ValueError: as `read_picture` does.
     """
-    return open_picture(path, _photograph)._replace(name=str(path))
+    return open_picture(path, page_count)
 
 
-def _photograph(image: Image.Image) -> Photograph:
-    exif = _exif_of(image)
-    icc_profile = image.info.get("icc_profile") or None
-    return Photograph(pixels_of(image), _alpha_of(image), icc_profile, exif)
-
-
-def _alpha_of(image: Image.Image) -> np.ndarray | None:
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    # A key colour of 16-bit grey is left out, because Pillow clips the levels to 8 bits
-    # and loses the key when it converts them to RGBA.
-    if not has_alpha or image.mode.startswith("I"):
-        return None
-    upright = ImageOps.exif_transpose(image).convert("RGBA")
-    alpha = np.asarray(upright.getchannel("A"))
-    return None if (alpha == 255).all() else alpha
+def _photograph(opened: Opened) -> Photograph:
+    pixels, alpha, icc_profile = raster_of(opened)
+    if opened.image is None:
+        return Photograph(pixels, alpha, icc_profile)
+    icc_profile = opened.image.info.get("icc_profile") or icc_profile
+    return Photograph(pixels, alpha, icc_profile, _exif_of(opened.image))
 
 
 def _exif_of(image: Image.Image) -> bytes | None:
@@ -136,80 +136,47 @@ def _exif_of(image: Image.Image) -> bytes | None:
         return None
 
 
-def as_photograph(source: Any) -> Photograph:
-    """Checks a source of `fuse` and returns it as a photograph.
-
-    Args:
-      source: a file or an array, as `fuse` takes them.
-
-    Returns:
-      The pixels, with the metadata if the source is a file.
-
-    Raises:
-      FileNotFoundError: if the file is missing.
-      ValueError: if the source is not a picture, or its values are out of range.
-
-    Examples:
-      >>> as_photograph(np.zeros((4, 8, 1))).pixels.shape
-      (4, 8)
-    """
-    if isinstance(source, Photograph):
-        return source
-    if isinstance(source, str | os.PathLike):
-        return read_photograph(source)
-    if not isinstance(source, np.ndarray | jax.Array):
-        raise ValueError(
-            f"expected a path or an array, got {type(source).__name__}; convert it by "
-            "numpy.asarray first."
-        )
-    array = np.asarray(source)
-    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3))
-    if not is_shaped or array.size == 0:
-        raise ValueError(
-            "expected an array of shape (height, width), (height, width, 1) or "
-            f"(height, width, 3), got {array.shape}; pass one picture at a time."
-        )
-    if array.shape[2:] == (1,):
-        array = array[..., 0]
-    if array.dtype == np.uint8 or (array.dtype == np.uint16 and array.ndim == 2):
-        return Photograph(array)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            "expected uint8, floats in [0, 1] or grey of uint16, got "
-            f"{array.dtype} of shape {array.shape}; convert it first."
-        )
-    # Negated, because every comparison with NaN is false and NaN must fail too.
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise ValueError(
-            f"expected floats in [0, 1], got {array.min()} to {array.max()}; scale "
-            "the picture first."
-        )
-    return Photograph(array.astype(np.float32))
-
-
 def to_unit(photograph: Photograph, levels: str = "full") -> np.ndarray:
     """Converts the pixels of a photograph to floats.
 
     Args:
       photograph: a photograph of any depth.
-      levels: range rule for 16-bit grey, see `pictures.levels`.
+      levels: range rule for more than 8 bits, see `pictures.levels`.
 
     Returns:
       float32 in [0, 1], of the pixels' shape.
 
     Raises:
-      ValueError: if there is no such rule.
+      ValueError: if there is no such rule, or none that fits measured values.
 
     Examples:
       >>> to_unit(Photograph(np.array([[0, 51, 255]], np.uint8)))
       array([[0. , 0.2, 1. ]], dtype=float32)
     """
-    pixels = photograph.pixels
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.float32) / 255
-    if pixels.dtype == np.uint16:
-        return to_fraction(pixels, levels).astype(np.float32)
-    return pixels.astype(np.float32)
+    return unit_of(photograph.pixels, levels, photograph.name).astype(np.float32)
+
+
+def report_idle_levels(photographs: Sequence[Photograph], levels: str) -> None:
+    """Says that a range rule was asked for that does not act.
+
+    Args:
+      photographs: the sources of a fusion.
+      levels: the rule.
+    """
+    if levels == "full":
+        return
+    deep = [x for x in photographs if x.pixels.dtype in (np.uint16, np.float64)]
+    names = " and ".join(x.name for x in photographs if x.name) or "these sources"
+    if not deep:
+        note(
+            f"levels={levels} has no effect on {names}, which have 8 bits or lie in "
+            "[0, 1]; it applies to grey of more than 8 bits."
+        )
+    elif all(x.pixels.dtype == np.uint16 and x.is_coloured for x in deep):
+        note(
+            f"levels={levels} has no effect on {names}, whose 16 bits are of colour, "
+            "which is read in full."
+        )
 
 
 def from_unit(picture: np.ndarray, sources: Sequence[Photograph]) -> Photograph:
@@ -220,12 +187,16 @@ def from_unit(picture: np.ndarray, sources: Sequence[Photograph]) -> Photograph:
       sources: the sources of the fusion; an alpha must have the picture's size.
 
     Returns:
-      A photograph with uint16 pixels if the picture is grey and any source is 16-bit
-      grey, and with uint8 pixels otherwise.
+      A photograph with uint16 pixels if a source that is coloured (for a grey picture:
+      any source) has more than 8 bits, and with uint8 pixels otherwise.
     """
     is_coloured = picture.ndim == 3
-    is_deep = any(source.pixels.dtype == np.uint16 for source in sources)
-    if is_deep and not is_coloured:
+    is_deep = any(
+        source.pixels.dtype in (np.uint16, np.float64)
+        and (source.is_coloured or not is_coloured)
+        for source in sources
+    )
+    if is_deep:
         pixels = np.rint(MAX_LEVEL * picture.astype(np.float64)).astype(np.uint16)
     else:
         pixels = np.rint(255 * picture).astype(np.uint8)
@@ -237,14 +208,50 @@ def from_unit(picture: np.ndarray, sources: Sequence[Photograph]) -> Photograph:
         and source.is_coloured == is_coloured
         and _colour_space(source.icc_profile) == space
     ]
-    alphas = [source.alpha for source in sources if source.alpha is not None]
     exifs = [source.exif for source in sources if source.exif is not None]
     return Photograph(
         pixels,
-        alphas[0] if alphas else None,
+        _smallest([source.alpha for source in sources if source.alpha is not None]),
         profiles[0] if profiles else None,
         exifs[0] if exifs else None,
     )
+
+
+def _smallest(alphas: Sequence[np.ndarray]) -> np.ndarray | None:
+    if not alphas:
+        return None
+    if len({alpha.dtype for alpha in alphas}) > 1:
+        alphas = [_in_16_bits(alpha) for alpha in alphas]
+    return np.asarray(np.minimum.reduce(list(alphas)))
+
+
+def losses(path: str | os.PathLike[str], photograph: Photograph) -> list[str]:
+    """Returns what a file of this name would not keep of a picture.
+
+    Args:
+      path: the file to write.
+      photograph: what to write.
+
+    Returns:
+      Clauses such as "8 of 16 bits"; empty if all is kept.
+    """
+    ending = Path(path).suffix.lower()
+    lost = []
+    if photograph.pixels.dtype == np.uint16 and ending not in _DEEP_ENDINGS:
+        lost.append("8 of 16 bits")
+    elif _takes_tifffile(ending, photograph) and not find_spec("tifffile"):
+        lost.append("8 of 16 bits (pip install 'refusion-jax[tiff]' keeps them)")
+    if photograph.alpha is not None and ending not in _ALPHA_ENDINGS:
+        lost.append("the transparency")
+    if ending in (".jpg", ".jpeg") and len(photograph.exif or b"") > _MAX_JPEG_EXIF:
+        lost.append("EXIF above 64 kB")
+    return lost
+
+
+def _takes_tifffile(ending: str, photograph: Photograph) -> bool:
+    """Returns whether Pillow cannot write a picture's 16 bits as TIFF."""
+    is_deep = photograph.pixels.dtype == np.uint16 and ending in (".tif", ".tiff")
+    return is_deep and (photograph.pixels.ndim == 3 or photograph.alpha is not None)
 
 
 def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> None:
@@ -259,16 +266,29 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
     Raises:
       FileNotFoundError: if the folder does not exist.
       ValueError: if the ending is not supported.
+
+    Warns:
+      PictureWarning: if the format cannot hold all of it, see `losses`.
     """
     ending = Path(path).suffix.lower()
+    if lost := losses(path, photograph):
+        kept = "kept by .png" if ending != ".bmp" else "kept by .png and .tif"
+        note(f"{path} does not keep {' and '.join(lost)}; all of it is {kept}.")
     pixels, alpha, icc_profile, exif, _ = photograph
     if ending not in _ALPHA_ENDINGS:
         alpha = None
-    if pixels.dtype == np.uint16 and (alpha is not None or ending not in _DEEP_ENDINGS):
-        pixels = np.rint(to_fraction(pixels) * 255).astype(np.uint8)
+    is_deep = pixels.dtype == np.uint16 and ending in _DEEP_ENDINGS
+    if _takes_tifffile(ending, photograph) and find_spec("tifffile"):
+        save_content(path, _deep_tiff(_samples(pixels, alpha), icc_profile))
+        return
+    if is_deep and ending == ".png" and (pixels.ndim == 3 or alpha is not None):
+        save_content(path, encode_png(_samples(pixels, alpha), icc_profile, exif))
+        return
+    if not is_deep or pixels.ndim == 3 or alpha is not None:
+        pixels = _in_8_bits(pixels)
     image = Image.fromarray(pixels)
     if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
+        image.putalpha(Image.fromarray(_in_8_bits(alpha)))
     metadata: dict[str, Any] = {}
     is_spaceless = ending == ".bmp" or (ending == ".webp" and pixels.ndim == 2)
     if icc_profile is not None and not is_spaceless:
@@ -279,6 +299,38 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
         if ending in (".tif", ".tiff"):
             metadata["compression"] = None  # Pillow's compressing writer drops EXIF
     save_image(path, image, **metadata)
+
+
+def _in_8_bits(samples: np.ndarray) -> np.ndarray:
+    return to_8_bit(samples) if samples.dtype == np.uint16 else samples
+
+
+def _in_16_bits(samples: np.ndarray) -> np.ndarray:
+    return samples if samples.dtype == np.uint16 else np.uint16(257) * samples
+
+
+def _samples(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """Returns 16-bit pixels and their alpha as channels of one array."""
+    if alpha is None:
+        return np.atleast_3d(pixels)
+    return np.dstack([pixels, _in_16_bits(alpha)])
+
+
+def _deep_tiff(samples: np.ndarray, icc_profile: bytes | None) -> bytes:
+    tifffile = require("tifffile", extra="tiff", why="to write 16-bit colour as TIFF")
+    encoded = io.BytesIO()
+    channels = samples.shape[-1]
+    tifffile.imwrite(
+        encoded,
+        samples,
+        photometric="rgb" if channels > 2 else "minisblack",
+        planarconfig="contig",
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        compression="zlib",
+        iccprofile=icc_profile,
+        metadata=None,
+    )
+    return encoded.getvalue()
 
 
 def _colour_space(icc_profile: bytes) -> bytes:

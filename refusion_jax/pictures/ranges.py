@@ -4,10 +4,10 @@ With f, F's output in (0, 1), and I_1, I_2, ... the luminances of the sources in
 
 - `stretch`: y = (f - min f) / (max f - min f), the authors' rule. Every picture reaches
   black and white, so levels of different pictures cannot be compared. Sources without a
-  range of their own (the empty slices of a volume) have nothing to stretch: what F makes
-  of them is the effect of its borders. With r, the largest range max I_i - min I_i of a
-  source, and s = min(1, 8 r)^3, the result is s y + (1 - s) mean_i I_i: the rule as it
-  stands from r = 1/8 on, the mean of the sources where each has one level.
+  range of their own (the empty slices of a volume) have nothing to stretch: what F
+  makes of them is the effect of its borders. With r, the largest range max I_i - min
+  I_i of a source, and s = min(1, 8 r)^3, the result is s y + (1 - s) mean_i I_i: the
+  rule as it stands from r = 1/8 on, the mean of the sources where each has one level.
 - `none`: y = f.
 - `source`: y = f, clipped to [min I, max I], the extremes of all sources together. The
   result is never darker or brighter than the sources.

@@ -157,14 +157,14 @@ def test_alignment_is_a_choice(folders):
     fill(a, "1.png", picture=WIDE)
     fill(b, "1.png", picture=TALL)
     pairs = find_pairs(a, b)
-    with pytest.raises(ValueError, match="or choose align=crop or align=resize"):
+    with pytest.raises(ValueError, match="or choose align=crop, align=resize"):
         read_pairs(pairs)
     shapes = {
         align: {x.shape for x in read_pairs(pairs, align=align)[0]}
         for align in ("crop", "resize")
     }
     assert shapes == {"crop": {(5, 6)}, "resize": {(5, 9)}}
-    with pytest.raises(ValueError, match="one of none, crop, resize, got 'stretch'"):
+    with pytest.raises(ValueError, match=r"none, crop, .*, got 'stretch'"):
         read_pairs(pairs, align="stretch")
 
 

@@ -171,17 +171,20 @@ def unchecked(function):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ([[0.0, 1.0]], "expected a path or an array, got list"),
+        ([[0.0, 1.0]], "expected a path, an array or an image, got list"),
         (None, "got NoneType"),
         (np.zeros((4, 4, 2), np.uint8), r"got \(4, 4, 2\)"),
-        (np.zeros((1, 4, 4, 3), np.uint8), r"got \(1, 4, 4, 3\); pass one picture"),
+        (
+            np.zeros((1, 4, 4, 3), np.uint8),
+            r"got \(1, 4, 4, 3\); .* a batch",
+        ),
         (np.zeros(4, np.uint8), r"got \(4,\)"),
         (np.zeros((0, 4), np.uint8), r"got \(0, 4\)"),
-        (np.zeros((4, 4), np.int32), "expected uint8, floats .* got int32"),
+        (np.zeros((4, 4), np.int32), "expected uint8, uint16 .* got int32"),
         (np.zeros((4, 4), bool), "got bool"),
-        (np.full((4, 4), 255.0), r"got 255\.0 to 255\.0; scale"),
-        (np.full((4, 4), -0.1), "scale the picture"),
-        (np.full((4, 4), np.nan), "got nan to nan"),
+        (np.full((4, 4), 255.0), r"got 255\.0 to 255\.0; divide it by 255"),
+        (np.full((4, 4), -0.1), r"got -0\.1 to -0\.1; scale it"),
+        (np.full((4, 4), np.nan), "got 16 values that are NaN or inf.*; fill them"),
     ],
     ids=repr,
 )

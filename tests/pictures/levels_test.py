@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from refusion_jax.pictures.levels import check_rule, to_8_bit
+from refusion_jax.pictures.levels import check_rule, to_8_bit, to_fraction, unit_of
+from refusion_jax.pictures.notes import RangeWarning
 
 THERMAL = np.array([[29000, 29500], [30000, 31000]], np.uint16)
 
@@ -37,8 +38,58 @@ def test_a_picture_of_one_level_becomes_black(rule):
     assert not to_8_bit(np.full((2, 2), 7000, np.uint16), rule).any()
 
 
-@pytest.mark.parametrize("rule", ["auto", "", "5", "9:5", "-1:5", "0:65536", "1:2:3"])
+@pytest.mark.parametrize(
+    "rule", ["Auto", "", "5", "9:5", "5:5", "1:2:3", "1:", "nan:5", "0:1e999"]
+)
 def test_an_unknown_rule_lists_the_rules(rule):
     for function in (check_rule, lambda rule: to_8_bit(THERMAL, rule)):
-        with pytest.raises(ValueError, match=r"full, min-max, percentile, or LOW:HIGH"):
+        with pytest.raises(ValueError, match=r"min-max, percentile, auto, or LOW:HIGH"):
             function(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("min-max", [[0, 0.5], [0.75, 1]]),
+        ("-20:20", [[0, 0.5], [0.75, 1]]),
+        ("-2.5e1:25.0", [[0.1, 0.5], [0.7, 0.9]]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.int16])
+def test_measured_values_go_through_the_rules(rule, expected, dtype):
+    celsius = np.array([[-20, 0], [10, 20]], dtype)
+    np.testing.assert_allclose(to_fraction(celsius, rule), expected)
+
+
+def test_measured_values_have_no_scale_of_their_own():
+    message = r"x\.tif: expected a range rule for values of -20.5 to 41, got 'full'"
+    with pytest.raises(ValueError, match=message):
+        unit_of(np.array([[-20.5, 41.0]]), name="x.tif")
+
+
+def test_auto_is_full_where_the_scale_is_used_and_else_percentile():
+    narrow = np.linspace(20000, 30000, 500).astype(np.uint16)
+    wide = np.linspace(20000, 40000, 500).astype(np.uint16)
+    for levels, rule in ((narrow, "percentile"), (wide, "full")):
+        np.testing.assert_array_equal(
+            to_fraction(levels, "auto"), to_fraction(levels, rule)
+        )
+
+
+def test_16_bits_that_use_little_of_the_scale_are_reported_with_the_cure():
+    message = r"x uses the levels 29000 to 31000 of 65535.*auto.*29000:31000"
+    with pytest.warns(RangeWarning, match=message):
+        unit_of(THERMAL, "full", "x")
+    # Nothing to report: flat, of another rule, or wide enough.
+    unit_of(np.full((2, 2), 7000, np.uint16))
+    unit_of(THERMAL, "auto")
+    unit_of(np.array([[0, 16384]], np.uint16))
+
+
+def test_16_bit_colour_is_read_in_full_and_three_equal_channels_are_grey():
+    colour = np.dstack([THERMAL, THERMAL, THERMAL])
+    np.testing.assert_array_equal(
+        unit_of(colour, "min-max")[..., 0], to_fraction(THERMAL, "min-max")
+    )
+    colour[0, 0, 2] = 0
+    np.testing.assert_allclose(unit_of(colour, "min-max"), colour / 65535)

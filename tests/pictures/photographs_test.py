@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from refusion_jax.pictures import photographs
+from refusion_jax.pictures.notes import PictureWarning
 from refusion_jax.pictures.photographs import (
     Photograph,
     from_unit,
@@ -171,7 +173,20 @@ def test_what_is_no_picture_is_told(tmp_path, content):
 FULL = Photograph(RGB, ALPHA, SRGB, b"first")
 
 
-@pytest.mark.parametrize("name", ["alpha", "exif"])
+def test_a_result_is_as_transparent_as_its_most_transparent_source():
+    """The layers of an aligned stack: each lacks another border."""
+    unit = np.float32(RGB) / 255
+    layers = [Photograph(RGB, np.full((3, 4), 255, np.uint8)) for _ in range(2)]
+    layers[0].alpha[:, 0], layers[1].alpha[:, -1] = 0, 9
+    for sources in (layers, [*layers, Photograph(GREY)]):
+        made = from_unit(unit, sources).alpha
+        np.testing.assert_array_equal(made, [[0, 255, 255, 9]] * 3)
+    deep = layers[1]._replace(alpha=np.full((3, 4), 1000, np.uint16))
+    made = from_unit(unit, [layers[0], deep]).alpha
+    np.testing.assert_array_equal(made, [[0, 1000, 1000, 1000]] * 3)
+
+
+@pytest.mark.parametrize("name", ["exif"])
 def test_each_thing_comes_from_the_first_source_that_has_it(name):
     unit = np.float32(RGB) / 255
     second = Photograph(RGB, ALPHA // 2, SRGB + b"2", b"second")
@@ -218,9 +233,20 @@ def test_a_grey_result_is_as_deep_as_its_deepest_source():
     colour = from_unit(np.float32(RGB) / 255, [Photograph(RGB), Photograph(DEEP)])
     np.testing.assert_array_equal(colour.pixels, RGB)
     assert colour.pixels.dtype == np.uint8
+    # Colour is as deep as the pictures that lend it.
+    deep_rgb = Photograph(np.dstack([DEEP, DEEP // 2, DEEP // 3]))
+    colour = from_unit(np.float32(RGB) / 255, [Photograph(RGB), deep_rgb])
+    np.testing.assert_array_equal(colour.pixels, RGB * np.uint16(257))
 
 
 # What a format keeps
+
+
+def warned(message=None):
+    """Expects a warning about a picture, or none."""
+    if message is None:
+        return contextlib.nullcontext()
+    return pytest.warns(PictureWarning, match=message)
 
 
 def written(folder, ending, photograph):
@@ -245,7 +271,8 @@ EXIF_BLOCK = some_exif().tobytes()
     ],
 )
 def test_a_format_keeps_what_it_has_a_place_for(tmp_path, ending, alpha, profile, exif):
-    read = written(tmp_path, ending, Photograph(RGB, ALPHA, SRGB, EXIF_BLOCK))
+    with warned() if alpha else warned("does not keep the transparency"):
+        read = written(tmp_path, ending, Photograph(RGB, ALPHA, SRGB, EXIF_BLOCK))
     if ending.lower() not in ("jpg", "jpeg"):
         visible = np.ones_like(ALPHA, bool)
         if ending == "webp":  # libwebp forgets the colour of what nobody sees
@@ -276,19 +303,64 @@ def test_16_bits_are_written_where_the_format_has_them(tmp_path, ending):
     assert tags_of(read.exif)[0x010F] == "a maker"
 
 
-@pytest.mark.parametrize(("ending", "alpha"), [("bmp", None), ("png", ALPHA)])
-def test_8_bits_are_written_elsewhere_and_with_transparency(tmp_path, ending, alpha):
-    read = written(tmp_path, ending, Photograph(DEEP, alpha))
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("has_alpha", [False, True])
+@pytest.mark.parametrize("shape", [(70, 5), (70, 5, 3)], ids=["grey", "colour"])
+def test_16_bits_of_colour_and_alpha_are_kept(tmp_path, ending, has_alpha, shape):
+    """Read back by tifffile and FFmpeg, which had no part in writing."""
+    if ending == "tif":
+        pytest.importorskip("tifffile")
+    pixels = RNG.integers(0, 65536, shape, np.uint16)
+    pixels[20:40] //= 3  # rows for several of PNG's filters
+    pixels[:9] = np.sort(pixels[:9], axis=0)
+    alpha = RNG.integers(0, 65536, (70, 5), np.uint16) if has_alpha else None
+    photograph = Photograph(pixels, alpha, icc_profile=SRGB)
+    read = written(tmp_path, ending, photograph)
+    np.testing.assert_array_equal(read.pixels, pixels)
+    assert read.icc_profile == SRGB
+    if has_alpha:
+        np.testing.assert_array_equal(read.alpha, alpha)
+    else:
+        assert read.alpha is None
+    samples = pixels if alpha is None else np.dstack([pixels, alpha])
+    if ending == "tif":
+        other = pytest.importorskip("tifffile").imread(tmp_path / "x.tif")
+    else:
+        av = pytest.importorskip("av")
+        kinds = {1: "gray16le", 2: "ya16le", 3: "rgb48le", 4: "rgba64le"}
+        kind = kinds[np.atleast_3d(samples).shape[-1]]
+        with av.open(str(tmp_path / "x.png")) as file:
+            frame = next(file.decode(video=0))
+        if kind == "ya16le":
+            return  # which PyAV does not hand out as an array
+        other = frame.to_ndarray(format=kind)
+    np.testing.assert_array_equal(np.squeeze(other), np.squeeze(samples))
+
+
+def test_8_bits_are_written_elsewhere_and_it_is_said(tmp_path):
+    with warned(r"x\.bmp does not keep 8 of 16 bits; .* by \.png and \.tif"):
+        read = written(tmp_path, "bmp", Photograph(DEEP))
     np.testing.assert_array_equal(read.pixels, np.rint(DEEP / 257))
     assert read.pixels.dtype == np.uint8
-    np.testing.assert_array_equal(read.alpha, alpha)
+
+
+def test_without_tifffile_a_tiff_of_deep_colour_has_8_bits_and_it_is_said(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(photographs, "find_spec", lambda name: None)
+    deep = np.dstack([DEEP] * 3)
+    deep[0, 0] = 1, 2, 3
+    with warned(r"8 of 16 bits \(pip install 'refusion-jax\[tiff\]' keeps them\)"):
+        read = written(tmp_path, "tif", Photograph(deep))
+    np.testing.assert_array_equal(read.pixels, np.rint(deep / 257))
 
 
 def test_exif_that_is_too_long_for_jpeg_is_left_out(tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "long" * 20_000
     block = exif.tobytes()
-    assert written(tmp_path, "jpg", Photograph(RGB, exif=block)).exif is None
+    with warned("does not keep EXIF above 64 kB"):
+        assert written(tmp_path, "jpg", Photograph(RGB, exif=block)).exif is None
     assert written(tmp_path, "png", Photograph(RGB, exif=block)).exif is not None
 
 

@@ -1,0 +1,1 @@
+"""What Pillow alone reads or writes wrongly: depth, tags of TIFF, thermal pictures."""
