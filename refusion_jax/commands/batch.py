@@ -17,6 +17,7 @@ from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.loss_maps import write_maps
 from refusion_jax.pictures.photographs import (
     Photograph,
+    count_pages,
     read_photograph,
     write_photograph,
 )
@@ -61,6 +62,9 @@ class _Stages:
     def load(self, job: Job) -> list[Photograph] | None:
         if self.resume and is_finished(job):
             return None
+        if len(job.sources) == 1:
+            pages = range(count_pages(job.sources[0]))
+            return [read_photograph(job.sources[0], page=page) for page in pages]
         return [read_photograph(source) for source in job.sources]
 
     def work(self, photographs: list[Photograph] | None) -> _Made | None:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.commands.pipes import spooled
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.weights.pretrained import (
@@ -60,21 +62,24 @@ def add_parser(commands: Commands) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that name sources, output and weights."""
     parser.add_argument(
-        "a", type=Path, metavar="A", help="infrared, functional, near or under-exposed"
+        "a",
+        metavar="A",
+        help="infrared, functional, near or under-exposed; alone: a folder or a file "
+        "of several pages, fused as a stack; - reads standard input",
     )
     parser.add_argument(
-        "b", type=Path, metavar="B", help="visible, MRI, far or over-exposed"
-    )
-    parser.add_argument(
-        "more", type=Path, metavar="C", nargs="*", help="more of a stack, in order"
+        "more",
+        metavar="B [C ...]",
+        nargs="*",
+        help="visible, MRI, far or over-exposed; more of a stack, in order",
     )
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
         required=True,
         metavar="OUT",
-        help="picture or video to write, or folder to write <name>.png to",
+        help="picture or video to write, or folder to write <name>.png to; a name with "
+        "a slash at its end is a folder that is made",
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
@@ -115,6 +120,14 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
 
 def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say how many pictures are processed, and which."""
+    parser.add_argument(
+        "--pair",
+        default="name",
+        metavar="RULE",
+        help="which pictures of folders belong together: those of one name (name, the "
+        "default; also names that differ by a constant part), by their order (order), "
+        "or by a pattern for each folder, as in '{}_ir,{}_vi'",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -157,18 +170,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"expected --jobs of 1 or more, got {arguments.jobs}; raise it."
         )
-    sources = [arguments.a, arguments.b, *arguments.more]
-    if any(is_video(source) for source in sources):
-        return _fuse_videos(arguments, sources)
-    with _limit_of_pixels(arguments.max_pixels):
-        return _fuse_pictures(arguments, sources)
+    with spooled([arguments.a, *arguments.more]) as sources:
+        if any(is_video(source) for source in sources):
+            return _fuse_videos(arguments, sources)
+        with _limit_of_pixels(arguments.max_pixels):
+            return _fuse_pictures(arguments, sources)
 
 
 def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     from refusion_jax.commands.batch import fuse_batch
-    from refusion_jax.commands.jobs import plan_jobs
+    from refusion_jax.commands.jobs import Output, plan_jobs
 
-    jobs = plan_jobs(sources, arguments.output)
+    is_folder = arguments.output.endswith(("/", os.sep))
+    output = Path(arguments.output)
+    jobs = plan_jobs(sources, Output(output, is_folder), pair=arguments.pair)
     weights = _weights(arguments, sources, jobs)
     set_up_jax(arguments)
     fuser = _fuser(arguments, weights, arguments.output_range or "stretch")
@@ -179,9 +194,9 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
         )
     if arguments.maps:
         fuser.require_maps()  # now, because it must fail before anything is written
-    is_batch = arguments.a.is_dir()
-    if is_batch:
-        arguments.output.mkdir(parents=True, exist_ok=True)
+    is_batch = len(sources) > 1 and sources[0].is_dir()
+    if is_batch or is_folder:
+        output.mkdir(parents=True, exist_ok=True)
     return fuse_batch(
         fuser,
         jobs,
@@ -225,6 +240,9 @@ def _weights(
     # The first, the middle and the last scene are looked at.
     looked_at = sorted({0, len(jobs) // 2, len(jobs) - 1}) if jobs else []
     samples = [jobs[place].sources for place in looked_at]
+    samples = [sample for sample in samples if len(sample) > 1]
+    if len(sources) == 1 and sources[0].is_dir():
+        sources = jobs[0].sources
     choice = choose(sources, samples, levels=arguments.levels)
     if choice is None:
         raise ValueError(
@@ -270,21 +288,31 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
             "and --resume."
         )
     check_exist(sources)
-    check_video_output(arguments.output)
-    if arguments.output.resolve() in {source.resolve() for source in sources}:
+    output = Path(arguments.output)
+    if len(sources) < 2:
         raise ValueError(
-            f"expected an output apart from the sources, got {arguments.output}; name "
+            f"expected two or more videos, got {sources[0]} only; name the other too."
+        )
+    check_video_output(output)
+    if not output.parent.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder to write {output.name} to, got no folder at "
+            f"{output.parent}; create it first."
+        )
+    if output.resolve() in {source.resolve() for source in sources}:
+        raise ValueError(
+            f"expected an output apart from the sources, got {output}; name "
             "another file."
         )
     weights = _weights(arguments, sources, [])
     set_up_jax(arguments)
     fuser = _fuser(arguments, weights, output_range)
     try:
-        made = fuse_videos(fuser, sources, arguments.output)
+        made = fuse_videos(fuser, sources, output)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         complain(error)
         return 1
-    say(f"{arguments.output} {made.width}x{made.height}, {made.frame_count} frames")
+    say(f"{output} {made.width}x{made.height}, {made.frame_count} frames")
     if made.is_cut:
         complain(f"the videos differ in length; {made.frame_count} frames are common.")
     return 0

@@ -1,12 +1,14 @@
 """Plans which pictures a command fuses, and which files it writes."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from refusion_jax.data.pairs import find_groups
-from refusion_jax.pictures.codecs import check_writable, read_picture
+from refusion_jax.data.pairs import find_groups, pictures_by_stem
+from refusion_jax.files.pairing import natural_order
+from refusion_jax.pictures.codecs import WRITERS, check_writable, read_picture
+from refusion_jax.pictures.notes import note
+from refusion_jax.pictures.photographs import count_pages
 
 
 class Job(NamedTuple):
@@ -14,7 +16,7 @@ class Job(NamedTuple):
 
     Attributes:
       stem: name of the job in messages.
-      sources: two or more files.
+      sources: two or more files, or one whose pages are fused.
       output: the file to write.
     """
 
@@ -23,27 +25,48 @@ class Job(NamedTuple):
     output: Path
 
 
-def plan_jobs(sources: Sequence[Path], output: Path) -> list[Job]:
+class Output(NamedTuple):
+    """Where to write.
+
+    Attributes:
+      path: a file or a folder.
+      is_folder: whether it was named as a folder, by a slash at its end.
+    """
+
+    path: Path
+    is_folder: bool = False
+
+
+def plan_jobs(
+    sources: Sequence[Path], output: Path | Output, *, pair: str = "name"
+) -> list[Job]:
     """Pairs the sources and plans one job per picture.
 
     Problems of the sources as a whole, such as a missing partner, are raised here;
     problems of a single picture come up when it is read.
 
     Args:
-      sources: files, or folders whose pictures are paired by stem.
-      output: for files, a file or an existing folder; for folders, a folder. In a
+      sources: files, or folders whose pictures are paired by name. One folder, or one
+        file of several pages, is a stack.
+      output: for files and stacks, a file or a folder; for folders, a folder. In a
         folder, a picture is named STEM.png after its first source.
+      pair: how names are paired, see `files.pairing`.
 
     Returns:
-      The jobs, with numbers in names ordered as numbers: 2 before 10. For folders they
-      write to the folder `output`, which need not exist yet.
+      The jobs, with numbers in names ordered as numbers: 2 before 10. Folders to write
+      to need not exist yet.
 
     Raises:
-      FileNotFoundError: if a source is missing.
+      FileNotFoundError: if a source or the folder of an output file is missing.
       FileExistsError: if the sources are folders and the output is a file.
       ValueError: if files and folders are mixed, if the sources do not pair, or if an
         output cannot be written or is a source.
+
+    Warns:
+      PictureWarning: if files of two folders are fused into one picture.
     """
+    if not isinstance(output, Output):
+        output = Output(output)
     check_exist(sources)
     folders = [source for source in sources if source.is_dir()]
     if folders and len(folders) < len(sources):
@@ -52,21 +75,13 @@ def plan_jobs(sources: Sequence[Path], output: Path) -> list[Job]:
             f"expected files only or folders only, got {folders[0]} and {file}; name "
             "sources of one kind."
         )
-    if folders and output.is_file():
-        raise FileExistsError(
-            f"expected a folder to write to, got the file {output}, which exists; name "
-            "a folder."
-        )
-    if folders:
-        jobs = [
-            Job(stem, paths, output / f"{stem}.png")
-            for stem, paths in find_groups(sources)
-        ]
-        jobs.sort(key=lambda job: _natural(job.stem))
+    if len(sources) == 1:
+        jobs = [_stack(sources[0], output)]
+    elif folders:
+        jobs = _jobs_of_folders(sources, output, pair)
     else:
-        stem = sources[0].stem
-        target = output / f"{stem}.png" if output.is_dir() else output
-        jobs = [Job(stem, tuple(sources), target)]
+        _check_repeated_stems(sources, output)
+        jobs = [Job(sources[0].stem, tuple(sources), _file(output, sources[0].stem))]
     for job in jobs:
         check_writable(job.output)
         if job.output.resolve() in {source.resolve() for source in job.sources}:
@@ -75,6 +90,75 @@ def plan_jobs(sources: Sequence[Path], output: Path) -> list[Job]:
                 "another."
             )
     return jobs
+
+
+def _jobs_of_folders(folders: Sequence[Path], output: Output, pair: str) -> list[Job]:
+    if output.path.is_file():
+        raise FileExistsError(
+            f"expected a folder to write to, got the file {output.path}, which exists; "
+            "name a folder."
+        )
+    is_named_as_picture = output.path.suffix.lower() in WRITERS
+    if is_named_as_picture and not (output.is_folder or output.path.is_dir()):
+        raise ValueError(
+            f"expected a folder to write the pictures of folders to, got "
+            f"{output.path}, the name of a picture; name a folder, or one folder of "
+            "sources to fuse as a stack."
+        )
+    jobs = [
+        Job(stem, paths, output.path / f"{stem}.png")
+        for stem, paths in find_groups(folders, pair=pair)
+    ]
+    return sorted(jobs, key=lambda job: natural_order(job.stem))
+
+
+def _stack(source: Path, output: Output) -> Job:
+    """Plans a stack: the pictures of a folder, or the pages of a file."""
+    if not source.is_dir():
+        count = count_pages(source)
+        if count < 2:
+            raise ValueError(
+                f"expected two or more sources, got {source}, which has one page; "
+                "name the other source too."
+            )
+        return Job(source.stem, (source,), _file(output, source.stem))
+    pictures = pictures_by_stem(source)
+    if len(pictures) < 2:
+        raise ValueError(
+            f"expected two or more pictures of a stack in {source}, got "
+            f"{len(pictures)}; name the other source too."
+        )
+    stems = sorted(pictures, key=natural_order)
+    name = source.resolve().name
+    return Job(name, tuple(pictures[x] for x in stems), _file(output, name))
+
+
+def _check_repeated_stems(sources: Sequence[Path], output: Output) -> None:
+    """Tells pairs named by a pattern of the shell from a stack."""
+    stems = [source.stem for source in sources]
+    if len(sources) < 3 or len(set(stems)) == len(stems):
+        return
+    homes = list(dict.fromkeys(str(source.parent) for source in sources))
+    pairs = f"name folders to make pairs: {' '.join(homes[:2])} -o FOLDER"
+    if output.is_folder or output.path.is_dir():
+        raise ValueError(
+            f"expected the sources of one picture, got {len(sources)} files with only "
+            f"{len(set(stems))} names; {pairs}."
+        )
+    note(f"{len(sources)} pictures are fused into one, as a stack; {pairs}.")
+
+
+def _file(output: Output, stem: str) -> Path:
+    """Returns the file to write, whose folder exists or may be made."""
+    if output.is_folder or output.path.is_dir():
+        return output.path / f"{stem}.png"
+    folder = output.path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder to write {output.path.name} to, got no folder at "
+            f"{folder}; create it first."
+        )
+    return output.path
 
 
 def check_exist(sources: Sequence[Path]) -> None:
@@ -110,14 +194,3 @@ def is_finished(job: Job) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _natural(stem: str) -> list[tuple[int, str]]:
-    """Returns a sorting key that compares text as text and digits as numbers.
-
-    Examples:
-      >>> sorted(["scene 10", "scene 9", "x"], key=_natural)
-      ['scene 9', 'scene 10', 'x']
-    """
-    parts = re.split(r"([0-9]+)", stem)
-    return [(int(x), "") if i % 2 else (-1, x) for i, x in enumerate(parts)]

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refusion_jax.data.sources import Luminances
+from refusion_jax.files.pairing import matched
 from refusion_jax.pictures.alignment import align_pair
 from refusion_jax.pictures.codecs import read_picture, to_luminance
-from refusion_jax.pictures.names import PICTURE_ENDINGS
+from refusion_jax.pictures.names import PICTURE_ENDINGS, UNREADABLE_ENDINGS
+from refusion_jax.pictures.notes import note
 
 
 class Pair(NamedTuple):
     """Two pictures of one scene.
 
     Attributes:
-      stem: the file name that both share, without its ending.
+      stem: the file name of the first, without its ending.
       path_a, path_b: the files of source a and source b.
     """
 
@@ -29,7 +31,7 @@ class Group(NamedTuple):
     """Pictures of one scene, two or more.
 
     Attributes:
-      stem: the file name that all share, without its ending.
+      stem: the file name of the first, without its ending.
       paths: the files, in the order of the sources.
     """
 
@@ -38,18 +40,22 @@ class Group(NamedTuple):
 
 
 def find_pairs(
-    folder_a: str | os.PathLike[str], folder_b: str | os.PathLike[str]
+    folder_a: str | os.PathLike[str],
+    folder_b: str | os.PathLike[str],
+    *,
+    pair: str = "name",
 ) -> list[Pair]:
     """Pairs the pictures of two folders by file stem; endings may differ.
 
     Hidden files, subfolders, and files whose ending is not that of a picture (such as
     Thumbs.db or notes.txt) are ignored; any other file must have its partner. The stem
-    is everything before the last dot, and case matters: `a.b.png` pairs with
-    `a.b.jpg`. Names are equal whether an accented letter is one character or two (as
-    macOS writes it).
+    is everything before the last dot: `a.b.png` pairs with `a.b.jpg`. Names are equal
+    whether an accented letter is one character or two (as macOS writes it). Stems that
+    differ in one way only are paired too, see `files.pairing`, and it is said.
 
     Args:
       folder_a, folder_b: folders of source a and source b.
+      pair: how names are paired, see `files.pairing`.
 
     Returns:
       Pairs in the order of their stems; at least one.
@@ -59,14 +65,18 @@ def find_pairs(
       ValueError: if a folder is a file or holds no pictures, if a picture has no
         partner, or if two pictures of one folder share a stem.
     """
-    return [Pair(stem, *paths) for stem, paths in find_groups([folder_a, folder_b])]
+    groups = find_groups([folder_a, folder_b], pair=pair)
+    return [Pair(stem, *paths) for stem, paths in groups]
 
 
-def find_groups(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
+def find_groups(
+    folders: Sequence[str | os.PathLike[str]], *, pair: str = "name"
+) -> list[Group]:
     """Groups the pictures of any number of folders, as `find_pairs` does of two.
 
     Args:
       folders: one per source.
+      pair: how names are paired, see `files.pairing`.
 
     Returns:
       Groups in the order of their stems; at least one.
@@ -74,7 +84,9 @@ def find_groups(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
     Raises:
       FileNotFoundError, ValueError: as `find_pairs` does.
     """
-    tables = [pictures_by_stem(folder) for folder in folders]
+    tables, remark, hint = matched([pictures_by_stem(x) for x in folders], pair)
+    if remark is not None:
+        note(remark)
     stems = sorted(set().union(*tables))
     partial_stems = [stem for stem in stems if any(stem not in t for t in tables)]
     if partial_stems:
@@ -88,13 +100,17 @@ def find_groups(folders: Sequence[str | os.PathLike[str]]) -> list[Group]:
         raise ValueError(
             f"expected a partner for every picture, got {len(partial_stems)} without "
             f"one, the first {present}, whose partner {stem}.* is missing in {absent}; "
-            "add the partners or remove the pictures."
+            f"{hint or 'add the partners or remove the pictures'}."
         )
     return [Group(stem, tuple(table[stem] for table in tables)) for stem in stems]
 
 
 def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """Returns the picture files of a folder, which `find_pairs` defines.
+
+    Pictures of kinds that are not read, such as camera raw files, are among them, so
+    that they are reported when they are read; unless a picture that is read has their
+    stem, as a JPEG beside its raw file does.
 
     Args:
       folder: a folder with at least one picture.
@@ -124,23 +140,29 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
             "change its access rights."
         ) from error
     pictures: dict[str, Path] = {}
+    unread: dict[str, Path] = {}
     for path in paths:
-        is_picture = path.suffix.lower() in PICTURE_ENDINGS
-        if path.name.startswith(".") or not is_picture or path.is_dir():
+        ending = path.suffix.lower()
+        if path.name.startswith(".") or path.is_dir():
             continue
         stem = unicodedata.normalize("NFC", path.stem)
+        if ending not in PICTURE_ENDINGS:
+            if ending in UNREADABLE_ENDINGS:
+                unread.setdefault(stem, path)
+            continue
         if stem in pictures:
             raise ValueError(
                 f"expected one picture per stem in {folder}, got "
                 f"{pictures[stem].name} and {path.name}; rename or remove one."
             )
         pictures[stem] = path
-    if not pictures:
+    if not pictures and not unread:
         raise ValueError(
             f"expected pictures ({', '.join(sorted(PICTURE_ENDINGS))}) in {folder}, "
             "got none; name the folder that holds them."
         )
-    return pictures
+    together = {**unread, **pictures}
+    return dict(sorted(together.items(), key=lambda item: item[1].name))
 
 
 def read_pairs(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from refusion_jax.pictures.photographs import Photograph, read_photograph
-from refusion_jax.pictures.rasters import Opened, raster_of
+from refusion_jax.pictures.rasters import Opened, as_deep_as_it_is, raster_of
 
 # Beside these, anything with `__array__` or `__array_interface__`.
 Source = str | os.PathLike[str] | np.ndarray | jax.Array | Image.Image
@@ -79,7 +79,7 @@ def _pixels_of(array: np.ndarray) -> np.ndarray:
         array = array[..., 0]
     kind = array.dtype
     if kind.newbyteorder("=") in (np.uint8, np.uint16):
-        return array.astype(kind.newbyteorder("="), copy=False)
+        return as_deep_as_it_is(array.astype(kind.newbyteorder("="), copy=False))
     if not np.issubdtype(kind, np.floating):
         cure = {
             "b": "convert it by array.astype(float)",

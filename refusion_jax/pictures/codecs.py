@@ -39,6 +39,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 # What else a file may be, by its first bytes or bytes at a place.
 _OTHERS = (
     (128, b"DICM", "a DICOM file; the extra medical reads volumes of them"),
+    (4, b"ftyp", "an HEIF or video file that cannot be decoded"),
     (0, b"\x1f\x8b", "a compressed file"),
     (0, b"\xff\x0a", "a JPEG XL file"),
     (0, b"\0\0\0\x0cJXL ", "a JPEG XL file"),

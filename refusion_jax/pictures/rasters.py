@@ -49,10 +49,22 @@ def raster_of(opened: Opened) -> Raster:
         raise ValueError("it has no pixels")
     if alpha is not None and (alpha == np.iinfo(alpha.dtype).max).all():
         alpha = None
-    # Colour of 8 bits that was stored in 16 is that of its 8-bit twin.
+    return Raster(as_deep_as_it_is(pixels), alpha, icc_profile)
+
+
+def as_deep_as_it_is(pixels: np.ndarray) -> np.ndarray:
+    """Returns colour of 8 bits that is stored in 16 in 8: it equals its 8-bit twin.
+
+    Args:
+      pixels: of any type; all but colour of 16 bits is returned unchanged.
+
+    Examples:
+      >>> as_deep_as_it_is(np.array([[[257, 0, 514]]], np.uint16))
+      array([[[1, 0, 2]]], dtype=uint8)
+    """
     if pixels.dtype == np.uint16 and pixels.ndim == 3 and not (pixels % 257).any():
-        pixels = (pixels // 257).astype(np.uint8)
-    return Raster(pixels, alpha, icc_profile)
+        return (pixels // 257).astype(np.uint8)
+    return pixels
 
 
 def page_count(opened: Opened) -> int:

@@ -1,3 +1,9 @@
+import io
+import os
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -299,3 +305,80 @@ def test_weights_that_are_not_shipped_are_told(run, shipped, capsys):
     assert fuse_shipped("a", "b", "-o", "out") == 2
     assert "expected --weights, got none, and none come with" in capsys.readouterr().err
     assert not (run / "out").exists()
+
+
+def test_pages_of_one_file_and_pictures_of_one_folder_are_fused_as_a_stack(run, params):
+    (run / "stack").mkdir()
+    pages = [A, A.T.reshape(6, 8), A // 2]
+    images = [Image.fromarray(page) for page in pages]
+    images[0].save("pages.tif", save_all=True, append_images=images[1:])
+    for number, image in enumerate(images):
+        image.save(f"stack/{number + 8}.png")
+    expected = inference.fuse(*pages, weights=params)
+    for source in ("pages.tif", "stack"):
+        assert fuse(source, "-o", "fused.png") == 0
+        np.testing.assert_array_equal(read_picture("fused.png"), expected)
+
+
+def test_what_is_left_out_is_said_and_the_picture_is_written(run, capsys):
+    images = [Image.fromarray(A)] * 2
+    images[0].save("two.tif", save_all=True, append_images=images[1:])
+    assert fuse("two.tif", "b/1.png", "-o", "fused.png") == 0
+    out, err = capsys.readouterr()
+    assert out == "fused.png 8x6\n"
+    assert err.startswith("refusion: two.tif has 2 pages; the first is fused")
+
+
+def test_a_series_of_narrow_range_is_reported_once_and_counted(run, capsys):
+    for stem, shift in (("1", 0), ("2", 9), ("3", 18)):
+        levels = np.uint16(7000) + A.astype(np.uint16) + np.uint16(shift)
+        Image.fromarray(levels).save(f"a/{stem}.png")
+        Image.fromarray(B).save(f"b/{stem}.png")
+    assert fuse("a", "b", "-o", "out") == 0
+    err = capsys.readouterr().err.splitlines()
+    assert "uses the levels 7" in err[0]
+    assert "3 of 3 written" in err[1]
+    assert (
+        err[2]
+        == "refusion: 3 pictures use little of their scale; only the first is named."
+    )
+
+
+def test_a_pipe_and_standard_input_are_read_once(run, params, monkeypatch):
+    os.mkfifo("pipe")
+    content = (run / "a" / "1.png").read_bytes()
+    writer = threading.Thread(target=(run / "pipe").write_bytes, args=(content,))
+    writer.start()
+    assert fuse("pipe", "b/1.png", "-o", "piped.png") == 0
+    writer.join()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert fuse("-", "b/1.png", "-o", "typed.png") == 0
+    expected = inference.fuse(A, B, weights=params)
+    for name in ("piped.png", "typed.png"):
+        np.testing.assert_array_equal(read_picture(name), expected)
+
+
+def test_a_name_that_the_terminal_cannot_show_does_not_end_the_batch(run, monkeypatch):
+    for folder in ("a", "b"):
+        (run / folder / "1.png").rename(run / folder / "\u591c.png")
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", narrow)
+    assert fuse("a", "b", "-o", "out") == 0
+    printed = narrow.buffer.getvalue().decode("cp1252")
+    assert printed.splitlines() == ["out/2.png 8x6", r"out/\u591c.png 8x6"]
+
+
+def test_a_reader_that_goes_away_does_not_end_the_batch(run):
+    code = (
+        "import sys; from refusion_jax.commands.messages import say\n"
+        "for _ in range(20000): say('a line of some length')\n"
+        "print('done', file=sys.stderr)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr.read() == b"done\n"
+    child.stderr.close()
+    assert child.wait() == 0

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.commands.jobs import Job, is_finished, plan_jobs
+from refusion_jax.commands.jobs import Job, Output, is_finished, plan_jobs
+from refusion_jax.pictures.notes import PictureWarning
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
@@ -20,8 +21,9 @@ def folders(tmp_path):
 
 def test_files_are_one_job(folders):
     a, b, c = (folder / "x.png" for folder in folders)
-    out = Path("nowhere/out.tif")
-    assert plan_jobs([a, b, c], out) == [Job("x", (a, b, c), out)]
+    out = folders[0] / "out.tif"
+    with pytest.warns(PictureWarning, match="3 pictures are fused into one"):
+        assert plan_jobs([a, b, c], out) == [Job("x", (a, b, c), out)]
     assert plan_jobs([a, b], folders[2].parent)[0].output == a.parent.parent / "x.png"
 
 
@@ -55,3 +57,48 @@ def test_only_what_is_whole_is_finished(tmp_path, content):
         whole = job.output.read_bytes()
         job.output.write_bytes(whole[:900] if content == "cut off" else content)
     assert not is_finished(job)
+
+
+def test_one_folder_is_a_stack_in_natural_order(folders, tmp_path):
+    (job,) = plan_jobs(folders[:1], tmp_path / "out.tif")
+    assert [x.stem for x in job.sources] == ["scene 9", "scene 10", "x"]
+    (job,) = plan_jobs(folders[:1], Output(tmp_path / "new", is_folder=True))
+    assert job.output == tmp_path / "new" / "a.png"
+
+
+def test_one_file_of_several_pages_is_a_stack_and_one_of_one_page_is_not(tmp_path):
+    pages = [Image.fromarray(PICTURE), Image.fromarray(PICTURE)]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    (job,) = plan_jobs([tmp_path / "x.tif"], tmp_path / "out.png")
+    assert job.sources == (tmp_path / "x.tif",)
+    pages[0].save(tmp_path / "y.tif")
+    with pytest.raises(ValueError, match=r"got .*y\.tif, which has one page; name the"):
+        plan_jobs([tmp_path / "y.tif"], tmp_path / "out.png")
+
+
+def test_pairs_named_by_a_pattern_of_the_shell_are_no_stack(folders, tmp_path):
+    sources = [f / f"{x}.png" for f in folders[:2] for x in ("x", "scene 9")]
+    with pytest.raises(
+        ValueError, match=r"got 4 files with only 2 names; name folders"
+    ):
+        plan_jobs(sources, Output(tmp_path / "new", is_folder=True))
+    with pytest.warns(PictureWarning, match="4 pictures are fused into one"):
+        plan_jobs(sources, tmp_path / "out.png")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(folders):
+    a, b = (folder / "x.png" for folder in folders[:2])
+    with pytest.raises(FileNotFoundError, match=r"no folder at nowhere; create it"):
+        plan_jobs([a, b], Path("nowhere/out.png"))
+    with pytest.raises(ValueError, match=r"got st\.png, the name of a picture"):
+        plan_jobs(folders, Path("st.png"))
+
+
+def test_unread_kinds_are_jobs_unless_a_picture_has_their_name(folders):
+    for folder in folders:
+        (folder / "x.CR2").write_bytes(b"raw")
+        (folder / "y.heic").write_bytes(b"phone")
+        (folder / "Thumbs.db").write_bytes(b"system")
+        (folder / "z.cr2").write_bytes(b"raw")
+    jobs = plan_jobs(folders, Path("out"))
+    assert [job.sources[0].name for job in jobs][2:] == ["x.png", "y.heic", "z.cr2"]

@@ -8,7 +8,7 @@ from refusion_jax.pictures.arrays import as_photograph
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)
-DEEP = GREY.astype(np.uint16) * 257
+DEEP = GREY.astype(np.uint16) * np.uint16(257)
 
 
 class Foreign:
@@ -33,7 +33,8 @@ class OnAnotherDevice:
         (GREY[::-1][::-1], GREY),
         (np.asfortranarray(RGB), RGB),
         (DEEP.astype(">u2"), DEEP),
-        (np.dstack([DEEP] * 3), np.dstack([DEEP] * 3)),
+        (np.dstack([DEEP + 1] * 3), np.dstack([DEEP + 1] * 3)),
+        (np.dstack([DEEP] * 3), np.dstack([GREY] * 3)),
         ((GREY / 255).astype(">f4"), np.float32(GREY / 255)),
         ((GREY / 220).astype(np.float16), np.float32(np.float16(GREY / 220))),
         (np.ma.array(GREY, mask=np.zeros_like(GREY)), GREY),
