@@ -261,6 +261,8 @@ def _fuser(arguments: argparse.Namespace, weights: Path, output_range: str) -> "
         weights,
         output_range=output_range,
         align=arguments.align,
+        motion=arguments.motion,
+        border=arguments.border,
         levels=arguments.levels,
         precision=arguments.precision,
     )

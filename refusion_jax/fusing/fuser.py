@@ -50,19 +50,22 @@ class Fuser:
         align: str = "none",
         levels: str = "full",
         precision: str = "float32",
+        motion: str = "auto",
+        border: str = "crop",
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
         """Loads the weights onto the device.
 
         Args:
-          weights, output_range, align, levels, precision: as for `inference.fuse`.
+          weights, output_range, align, levels, precision, motion, border: as for
+            `inference.fuse`.
           cache: a folder for compiled programs, see `devices.compilation_cache`. It is
             a setting of the whole process; None leaves it alone.
 
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
         """
-        self._rules = Rules(output_range, align, levels, precision)
+        self._rules = Rules(output_range, align, motion, border, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)
         self._model = as_model(weights)
@@ -81,6 +84,11 @@ class Fuser:
             card is damaged, or as `Fuser` does.
         """
         return cls(pretrained_file(name), **rules)
+
+    @property
+    def model(self) -> FusionModel:
+        """The model that fuses, for another `Fuser` with other rules."""
+        return self._model
 
     def warm_up(self, height: int, width: int) -> None:
         """Compiles the network for one size of picture, which takes seconds.

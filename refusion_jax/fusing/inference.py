@@ -14,6 +14,7 @@ the last would weigh as much as all before it. Inside the tree the network sees 
 raw output; the range rule is applied once, at the end.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Params
+from refusion_jax.fusing.registering import registered
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.alignment import common_size, fit
@@ -53,6 +55,8 @@ def fuse(
     align: str = "none",
     levels: str = "full",
     precision: str = "float32",
+    motion: str = "auto",
+    border: str = "crop",
 ) -> np.ndarray:
     """Fuses two or more pictures of one scene.
 
@@ -76,10 +80,11 @@ def fuse(
         of the two.
       output_range: "stretch", "none" or "source", see `pictures.ranges`.
       align: how sources of different sizes are aligned, see `pictures.alignment`;
-        "none" refuses them.
+        "none" refuses them, "register" finds how they lie on the first.
       levels: range rule of 16-bit grey, see `pictures.levels`.
       precision: of the network, "float32", "tf32" or "bfloat16", see
         `methods.precision`.
+      motion, border: of align="register", see `registering.registered`.
 
     Returns:
       (height, width) if all sources are grey, else (height, width, 3). uint8, 0..255;
@@ -87,9 +92,14 @@ def fuse(
 
     Raises:
       FileNotFoundError: if a file is missing.
-      ValueError: if a source, a rule or the weights cannot be used, or sizes differ.
+      ImportError: for align="register" without SimpleITK.
+      ValueError: if a source, a rule or the weights cannot be used, sizes differ, or
+        sources cannot be registered.
+
+    Warns:
+      PictureWarning: if something of a source is left out, or a rule has no effect.
     """
-    rules = Rules(output_range, align, levels, precision)
+    rules = Rules(output_range, align, motion, border, levels, precision)
     photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
     return fuse_photographs(chosen_model(weights, task), photographs, rules).pixels
 
@@ -111,6 +121,7 @@ def fuse_photographs(
       ValueError: as `fuse` does.
     """
     report_idle_levels(photographs, rules.levels)
+    photographs, rules = on_each_other(photographs, rules)
     fused = _fuse(model, aligned_pictures(photographs, rules), rules)
     size = (fused.shape[0], fused.shape[1])
     sources = [
@@ -118,6 +129,27 @@ def fuse_photographs(
         for x in photographs
     ]
     return from_unit(fused, sources)
+
+
+def on_each_other(
+    photographs: Sequence[Photograph], rules: Rules
+) -> tuple[Sequence[Photograph], Rules]:
+    """Registers the photographs if the rules ask for it.
+
+    Args:
+      photographs: of one scene.
+      rules: how.
+
+    Returns:
+      The photographs, and the rules for what is left to do.
+
+    Raises:
+      ImportError, ValueError: as `registering.registered` does.
+    """
+    if rules.align != "register":
+        return photographs, rules
+    aligned = dataclasses.replace(rules, align="none")
+    return registered(photographs, rules), aligned
 
 
 def aligned_pictures(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.fusing.inference import aligned_pictures, luminance_of
+from refusion_jax.fusing.inference import aligned_pictures, luminance_of, on_each_other
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.codecs import write_picture
@@ -41,7 +41,7 @@ def maps_of(
             f"expected two sources for the maps, got {len(photographs)}; choose two, "
             "which the maps weigh against each other."
         )
-    pictures = aligned_pictures(photographs, rules)
+    pictures = aligned_pictures(*on_each_other(photographs, rules))
     a, b = (luminance_of(make()) for make in pictures)
     return model.maps(a, b)
 

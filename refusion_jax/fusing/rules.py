@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from refusion_jax.methods.setting import PRECISIONS, check, setting
-from refusion_jax.pictures.names import ALIGNMENTS, RANGES
+from refusion_jax.pictures.names import ALIGNMENTS, BORDERS, MOTIONS, RANGES
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,22 @@ class Rules:
         "none",
         "sources of different sizes: reject them (none, the default), cut the central "
         "area of the common size (crop), scale to the first (resize) or to the one "
-        "with the most pixels (resize-largest)",
+        "with the most pixels (resize-largest), or find how they lie on the first and "
+        "bring them there (register)",
         choices=ALIGNMENTS,
+    )
+    motion: str = setting(
+        "auto",
+        "what align=register looks for: shifts (translation), also turns (rigid), also "
+        "one scale (similarity), or any affine map; by default rigid for pictures on "
+        "black, else similarity",
+        choices=MOTIONS,
+    )
+    border: str = setting(
+        "crop",
+        "after align=register: cut the result to what all sources show (crop, the "
+        "default), or let the first stand in where another shows nothing (fill)",
+        choices=BORDERS,
     )
     levels: str = setting(
         "full",

@@ -1,6 +1,7 @@
 """Brings all pictures of a scene to one size.
 
-Only the sizes are made equal; the contents are not registered.
+Only the sizes are made equal, except by "register", which also brings the contents onto
+each other, see `pictures.registration`.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from PIL import Image
 
 from refusion_jax.pictures.names import ALIGNMENTS
 from refusion_jax.pictures.notes import note
+from refusion_jax.pictures.registration import find_motion, largest_rectangle, moved
 
 
 def align_pair(
@@ -25,9 +27,10 @@ def align_pair(
       names: names of the two pictures for error messages.
 
     Returns:
-      The pair; the same arrays if the sizes are already equal.
+      The pair; the same arrays if the sizes are already equal and not registered.
 
     Raises:
+      ImportError: for "register" without SimpleITK.
       ValueError: if the sizes differ under "none", naming both pictures and their
         sizes; or if `align` is unknown, listing the choices.
 
@@ -36,8 +39,20 @@ def align_pair(
       >>> [x.shape for x in align_pair(wide, tall, "crop", ("wide", "tall"))]
       [(4, 5), (4, 5)]
     """
+    if align == "register":
+        return _registered(picture_a, picture_b, names)
     size = common_size([picture_a.shape, picture_b.shape], align, names)
     return fit(picture_a, size, align), fit(picture_b, size, align)
+
+
+def _registered(
+    picture_a: np.ndarray, picture_b: np.ndarray, names: tuple[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns both pictures, b on a, cut to what b shows."""
+    luminances = [x if x.ndim == 2 else x.mean(axis=-1) for x in (picture_a, picture_b)]
+    other, is_known = moved(picture_b, find_motion(*luminances, names=names))
+    shown = largest_rectangle(is_known)
+    return picture_a[shown], other[shown]
 
 
 def common_size(

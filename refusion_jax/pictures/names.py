@@ -1,7 +1,15 @@
 """Names that users choose from or that files have, in a file without slow imports."""
 
 RANGES = ("stretch", "none", "source")  # see `pictures.ranges`
-ALIGNMENTS = ("none", "crop", "resize", "resize-largest")  # see `pictures.alignment`
+ALIGNMENTS = (
+    "none",
+    "crop",
+    "resize",
+    "resize-largest",
+    "register",
+)  # see `pictures.alignment`
+MOTIONS = ("auto", "translation", "rigid", "similarity", "affine")
+BORDERS = ("crop", "fill")  # see `pictures.registration`
 
 # Endings, in lower case, of the pictures that are read. AVIF and HEIC take a Pillow
 # with AVIF, and the extra `heic`.

@@ -1,9 +1,12 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from refusion_jax.cli import main
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.video import fuse_videos, is_video
+from refusion_jax.pictures.notes import PictureWarning
 
 av = pytest.importorskip(
     "av", reason="PyAV is absent; pip install 'refusion-jax[video]'"
@@ -138,7 +141,7 @@ def test_videos_that_do_not_belong_together_are_told(tmp_path, fuser):
     out = tmp_path / "out.mp4"
     for other, message in (
         (fast, r"one frame rate, got 10 in .*a\.mkv and 25 in .*fast\.mkv"),
-        (narrow, "source 1 of 48x32 and source 2 of 32x32"),
+        (narrow, r"a\.mkv of 48x32 and .*narrow\.mkv of 32x32"),
         (tmp_path / "broken.mkv", r"readable videos, got .*broken\.mkv"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -212,3 +215,105 @@ def test_what_cannot_be_done_with_videos_is_told(videos, capsys, arguments, mess
     assert fuse(*arguments) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
+
+
+def turned(path, matrix, pictures, aspect=None):
+    """A video with a display matrix (a, b, c, d), which PyAV does not write itself.
+
+    The matrix of MP4's track header is patched: nine numbers, of 16.16 and 2.30 bits.
+    """
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=RATE, options={"crf": "0"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv444p"
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="gray")
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    content = path.read_bytes()
+    one = (1 << 16).to_bytes(4)
+    identity = one + bytes(12) + one + bytes(12) + (1 << 30).to_bytes(4)
+    place = content.rindex(identity)  # that of the track follows that of the movie
+    a, b, c, d = (((x << 16) & 0xFFFFFFFF).to_bytes(4) for x in matrix)
+    made = a + b + bytes(4) + c + d + bytes(12) + (1 << 30).to_bytes(4)
+    path.write_bytes(content[:place] + made + content[place + len(made) :])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("matrix", "as_shown"),
+    [  # x' = a x + c y, y' = b x + d y
+        ((1, 0, 0, 1), lambda x: x),
+        ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),  # clockwise, as y points down
+        ((0, -1, 1, 0), lambda x: np.rot90(x)),
+        ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+        ((1, 0, 0, -1), lambda x: x[::-1]),
+    ],
+)
+def test_videos_are_fused_as_they_are_shown(tmp_path, fuser, matrix, as_shown):
+    picture = np.add.outer(np.arange(HEIGHT) * 3, np.arange(WIDTH)) + 40
+    a = turned(tmp_path / "a.mp4", matrix, [picture] * 2)
+    b = write(tmp_path / "b.mkv", [as_shown(picture)] * 2)
+    made = fuse_videos(fuser, [a, b], tmp_path / "out.mp4")
+    expected = as_shown(picture)
+    assert (made.height, made.width) == expected.shape
+    _, pictures = read(tmp_path / "out.mp4")
+    assert np.abs(pictures[0] - expected[..., None]).mean() < 3
+
+
+def test_the_shape_of_pixels_is_kept_and_turned(tmp_path, fuser):
+    for matrix, expected in (((1, 0, 0, 1), (4, 3)), ((0, 1, -1, 0), (3, 4))):
+        a = turned(tmp_path / "a.mp4", matrix, scene(2), Fraction(4, 3))
+        fuse_videos(fuser, [a, a], tmp_path / "out.mp4")
+        with av.open(str(tmp_path / "out.mp4")) as video:
+            ratio = video.streams.video[0].sample_aspect_ratio
+        assert (ratio.numerator, ratio.denominator) == expected
+
+
+def test_pixels_of_two_shapes_are_reported(tmp_path, fuser):
+    a = turned(tmp_path / "a.mp4", (1, 0, 0, 1), scene(2), Fraction(4, 3))
+    b = write(tmp_path / "b.mkv", scene(2))
+    with pytest.warns(PictureWarning, match=r"4/3 as wide as high in .*, but 1 in"):
+        fuse_videos(fuser, [a, b], tmp_path / "out.mp4")
+
+
+def test_times_that_are_not_constant_are_kept_and_other_times_reported(tmp_path, fuser):
+    paths = []
+    for name, times in (("a", (0, 1, 5, 6)), ("b", (0, 1, 2, 6))):
+        paths.append(tmp_path / f"{name}.mkv")
+        with av.open(str(paths[-1]), "w") as target:
+            stream = target.add_stream("ffv1", rate=RATE)
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "gray"
+            for picture, time in zip(scene(4), times, strict=True):
+                levels = picture.astype(np.uint8)
+                frame = av.VideoFrame.from_ndarray(levels, format="gray")
+                frame.pts, frame.time_base = time, Fraction(1, RATE)
+                target.mux(stream.encode(frame))
+            target.mux(stream.encode(None))
+    with pytest.warns(PictureWarning, match=r"up to 0\.3 s apart"):
+        fuse_videos(fuser, paths, tmp_path / "out.mp4")
+    np.testing.assert_allclose(
+        read(tmp_path / "out.mp4")[0], [0, 0.1, 0.5, 0.6], atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("kind", ["gray16le", "rgb48le"])
+def test_16_bits_go_through_the_rule_of_levels(tmp_path, hand_model, kind):
+    levels = np.rint(28000 + RAMP * 20).astype(np.uint16)  # 28800 to 32000
+    a = tmp_path / "a.mkv"
+    with av.open(str(a), "w") as target:
+        stream = target.add_stream("ffv1", rate=RATE)
+        stream.height, stream.width = HEIGHT, WIDTH
+        stream.pix_fmt = kind if kind == "gray16le" else "gbrp16le"
+        pixels = levels if kind == "gray16le" else np.dstack([levels] * 3)
+        for _ in range(2):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format=kind)))
+        target.mux(stream.encode(None))
+    fuser = Fuser(hand_model(), output_range="none", levels="28000:33000")
+    fuse_videos(fuser, [a, a], tmp_path / "out.mp4")
+    _, pictures = read(tmp_path / "out.mp4")
+    expected = (levels - 28000.0) / 5000 * 255
+    assert np.abs(pictures[0] - expected[..., None]).mean() < 2

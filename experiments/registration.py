@@ -1,0 +1,188 @@
+"""Measures align=register: pairs moved by known amounts are to be moved back.
+
+    python experiments/registration.py --data=DIR \\
+        --out=experiments/results/registration.md
+
+Each second source is turned by up to 2 degrees, scaled by up to 2 % and shifted by up
+to 3 % of its longer side, at random from a fixed seed, by Pillow; both are cut to their
+middle, so that no border tells the motion. An error is the mean distance of the corners
+from where they belong, in pixels. What a data set's own alignment leaves counts too.
+"""
+
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import flags
+from launch import launch
+from PIL import Image
+from tqdm import tqdm
+
+from refusion_jax import metrics
+from refusion_jax.data.pairs import Pair, find_pairs
+from refusion_jax.files.atomic import replace_file
+from refusion_jax.fusing.fuser import Fuser
+from refusion_jax.fusing.registering import motion_of
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.photographs import Photograph
+
+_DATA = flags.DEFINE_string("data", None, "Folder of the data sets.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Markdown file to write.", required=True)
+_FUSE = flags.DEFINE_bool("fuse", True, "Also fuse, and score the results.")
+_MOTION = flags.DEFINE_string("motion", "auto", "As for `refusion fuse`.")
+
+# Title, folders of a and b, pairs, weights of the package.
+SETS = (
+    ("RoadScene", "ivif/roadscene/test/{infrared,visible}", 25, "ivif"),
+    ("Lytro", "mfif/lytro/test/{near,far}", 20, "mfif"),
+    ("Harvard PET", "mif/harvard_pet/test/{pet,mri}", 20, "mif"),
+)
+TURN, SCALE, SHIFT, MARGIN = 2.0, 0.02, 0.03, 0.06  # degrees, shares of the size
+KEYS = ("qabf", "viff", "ssim_refusion")
+
+
+class Result(NamedTuple):
+    """What became of one pair; errors in pixels, None if the motion was refused.
+
+    Attributes:
+      before, after: errors before and after.
+      scores: of the results from the pair unmoved, moved and registered, by `KEYS`.
+    """
+
+    before: float
+    after: float | None
+    scores: list[list[float]]
+
+
+def moved_by(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Returns the picture whose pixel x is the given one's at matrix @ (x, 1)."""
+    turned = matrix[:, :2]
+    # Pillow counts from the corners of pixels, not from their middles.
+    offset = matrix[:, 2] + 0.5 - turned @ (0.5, 0.5)
+    coefficients = np.column_stack([turned, offset]).ravel().tolist()
+    image = Image.fromarray(picture)
+    made = image.transform(
+        image.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
+    )
+    return np.asarray(made)
+
+
+def random_motion(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Returns a similarity about the middle of a picture of height and width `size`."""
+    turn, scale = np.radians(rng.uniform(-TURN, TURN)), 1 + rng.uniform(-SCALE, SCALE)
+    shift = rng.uniform(-SHIFT, SHIFT, 2) * max(size)
+    cosine, sine = scale * np.cos(turn), scale * np.sin(turn)
+    turned = np.array([[cosine, -sine], [sine, cosine]])
+    middle = (np.array(size[::-1]) - 1) / 2
+    return np.column_stack([turned, middle + shift - turned @ middle])
+
+
+def measure(pair: Pair, seed: int, rules: Rules, fuser: Fuser | None) -> Result:
+    """Moves the second source of a pair, registers it, and compares.
+
+    Args:
+      pair: two files of one size, aligned.
+      seed: of the motion.
+      rules: of the registration.
+      fuser: fuses, where results are to be scored.
+    """
+    a, b = read_picture(pair.path_a), read_picture(pair.path_b)
+    matrix = random_motion(np.random.default_rng(seed), (a.shape[0], a.shape[1]))
+    top, left = (round(MARGIN * side) for side in a.shape[:2])
+    inner = np.s_[top:-top, left:-left]
+    cut_a, cut_b, other = a[inner], b[inner], moved_by(b, matrix)[inner]
+    height, width = cut_a.shape[:2]
+    origin = np.array([left, top])
+    corners = origin + np.array(list(product((0, width - 1), (0, height - 1))))
+
+    def error(places: np.ndarray) -> float:
+        """Mean distance, of corners looked up at places of the moved picture."""
+        found = places @ matrix[:, :2].T + matrix[:, 2]
+        return float(np.linalg.norm(found - corners, axis=1).mean())
+
+    photographs = [Photograph(x) for x in (cut_a, other)]
+    after = None
+    try:
+        found = motion_of(photographs[0], photographs[1], rules)
+        after = error(np.array([found.at(*c) for c in corners - origin]) + origin)
+    except ValueError:  # not credible
+        pass
+    scores = []
+    if fuser is not None and after is not None:
+        registering = Fuser(fuser.model, align="register", border="fill")
+        sources = [to_luminance(x) for x in (cut_a, cut_b)]
+        for fused in (
+            fuser.fuse(cut_a, cut_b),
+            fuser.fuse(cut_a, other),
+            registering.fuse(cut_a, other),
+        ):
+            values = metrics.compute(
+                sources[0], sources[1], to_luminance(fused), keys=KEYS
+            )
+            scores.append([float(values[key]) for key in KEYS])
+    return Result(error(corners.astype(np.float64)), after, scores)
+
+
+def main() -> int:
+    """Measures all sets and writes the table."""
+    rules = Rules(align="register", motion=_MOTION.value)
+    lines = [
+        "# Registration",
+        "",
+        "Pairs moved by a known similarity: turned by up to 2 degrees, scaled by up to "
+        "2 %, shifted by up to 3 % of the longer side, and cut to their middle. Errors "
+        "are mean distances of the corners in pixels.",
+        "",
+        "    python experiments/registration.py --data=DIR "
+        "--out=experiments/results/registration.md",
+        "",
+        "| set | pairs | refused | before, mean | after, mean | after, median | "
+        "within 1 pixel |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    tables = []
+    for title, pattern, count, weights in SETS:
+        head, _, kinds = pattern.partition("{")
+        first, second = kinds.rstrip("}").split(",")
+        folder = Path(_DATA.value) / head
+        pairs = find_pairs(folder / first, folder / second)[:count]
+        fuser = Fuser.from_pretrained(weights) if _FUSE.value else None
+        results = [
+            measure(pair, seed, rules, fuser)
+            for seed, pair in enumerate(tqdm(pairs, desc=title))
+        ]
+        errors = np.array([x.after for x in results if x.after is not None])
+        refused = len(results) - len(errors)
+        within = (errors <= 1).sum()
+        lines.append(
+            f"| {title} | {len(results)} | {refused} | "
+            f"{np.mean([x.before for x in results]):.2f} | {errors.mean():.2f} | "
+            f"{np.median(errors):.2f} | {within} of {len(results)} |"
+        )
+        if fuser is not None:
+            means = np.mean([x.scores for x in results if x.scores], axis=0)
+            tables += [
+                f"| {title}, {name} | {' | '.join(f'{x:.4f}' for x in row)} |"
+                for name, row in zip(
+                    ("unmoved", "moved", "registered"), means, strict=True
+                )
+            ]
+    if tables:
+        lines += [
+            "",
+            "Fused pictures, scored against the unmoved sources (with "
+            "`--border=fill`, by the weights of the package; means over the pairs that "
+            "were not refused):",
+            "",
+            f"| pairs | {' | '.join(f'`{key}`' for key in KEYS)} |",
+            "| --- | " + " | ".join(["---:"] * len(KEYS)) + " |",
+            *tables,
+        ]
+    replace_file(Path(_OUT.value), ("\n".join(lines) + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    launch(main, ImportError)

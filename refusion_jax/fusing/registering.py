@@ -1,0 +1,124 @@
+"""Brings the sources of a fusion onto the first one, and says what it found."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from refusion_jax.fusing.choice import look_of, view_of
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.pictures.codecs import to_luminance
+from refusion_jax.pictures.notes import note
+from refusion_jax.pictures.photographs import Photograph, to_unit
+from refusion_jax.pictures.registration import (
+    Motion,
+    find_motion,
+    largest_rectangle,
+    moved,
+)
+
+# Looks of one kind of picture: equal things are equally bright, up to the exposure.
+_SAME_KIND = ("sharpness", "brightness")
+
+
+def registered(photographs: Sequence[Photograph], rules: Rules) -> list[Photograph]:
+    """Brings all sources onto the first.
+
+    What "auto" takes for the motion depends on the looks: rigid for pictures on black,
+    where the scanner's scale is known, else a similarity, since focus breathes and two
+    cameras differ in focal length.
+
+    Args:
+      photographs: two or more, of any sizes.
+      rules: `levels`, `motion` and `border` are read.
+
+    Returns:
+      The sources, of one size. With the border "crop" it is the largest area that all
+      of them show; with "fill" that of the first, which stands in where another source
+      shows nothing.
+
+    Raises:
+      ImportError: without SimpleITK.
+      ValueError: if a motion is not credible, see `pictures.registration`.
+
+    Warns:
+      PictureWarning: with the motion of each source.
+    """
+    named = [
+        x if x.name else x._replace(name=f"source {place}")
+        for place, x in enumerate(photographs, start=1)
+    ]
+    first = named[0]
+    made, known = [first], np.ones(first.pixels.shape[:2], bool)
+    for photograph in named[1:]:
+        motion = motion_of(first, photograph, rules)
+        note(f"{photograph.name} lies on {first.name} {motion}.")
+        other, is_known = _moved(photograph, motion)
+        if rules.border == "fill":
+            other = _filled(other, is_known, _luminance(first, rules))
+        made.append(other)
+        known &= is_known
+    return made if rules.border == "fill" else [_cropped(x, known) for x in made]
+
+
+def motion_of(first: Photograph, other: Photograph, rules: Rules) -> Motion:
+    """Finds how a source lies on the first, by the rules and their looks.
+
+    Args:
+      first, other: of one scene.
+      rules: `levels` and `motion` are read.
+
+    Raises:
+      ImportError, ValueError: as `registered` does.
+    """
+    luminances = [_luminance(x, rules) for x in (first, other)]
+    views = [view_of(np.rint(x * 255).astype(np.uint8)) for x in luminances]
+    look = look_of(views)
+    by_look = "rigid" if look == "black surround" else "similarity"
+    return find_motion(
+        luminances[0],
+        luminances[1],
+        motion=by_look if rules.motion == "auto" else rules.motion,
+        same_kind=look in _SAME_KIND,
+        names=(first.name or "the first source", other.name or "the other"),
+    )
+
+
+def _luminance(photograph: Photograph, rules: Rules) -> np.ndarray:
+    unit = to_unit(photograph, rules.levels)
+    if unit.ndim == 2:
+        return unit
+    return to_luminance(np.rint(unit * 255).astype(np.uint8)) / np.float32(255)
+
+
+def _moved(photograph: Photograph, motion: Motion) -> tuple[Photograph, np.ndarray]:
+    pixels, is_known = moved(photograph.pixels, motion)
+    alpha = photograph.alpha
+    if alpha is not None:
+        alpha, _ = moved(alpha, motion)
+    return photograph._replace(pixels=pixels, alpha=alpha), is_known
+
+
+def _filled(
+    photograph: Photograph, is_known: np.ndarray, first: np.ndarray
+) -> Photograph:
+    """Lets the first picture stand in, at the levels that this one's type has."""
+    pixels = photograph.pixels.copy()
+    scale = np.ptp(pixels) if pixels.dtype == np.float64 else 1
+    if np.issubdtype(pixels.dtype, np.integer):
+        scale = np.iinfo(pixels.dtype).max
+    offset = pixels.min() if pixels.dtype == np.float64 else 0
+    values = (first[~is_known] * scale + offset).astype(pixels.dtype)
+    pixels[~is_known] = values if pixels.ndim == 2 else values[:, None]
+    alpha = photograph.alpha
+    if alpha is not None:
+        alpha = np.where(is_known, alpha, np.iinfo(alpha.dtype).max)
+    return photograph._replace(pixels=pixels, alpha=alpha)
+
+
+def _cropped(photograph: Photograph, known: np.ndarray) -> Photograph:
+    rows, columns = largest_rectangle(known)
+    alpha = photograph.alpha
+    return photograph._replace(
+        pixels=photograph.pixels[rows, columns],
+        alpha=None if alpha is None else alpha[rows, columns],
+    )
