@@ -13,6 +13,12 @@ from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.pipes import spooled
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
+from refusion_jax.commands.volumes import (
+    add_volume_options,
+    check_volumes,
+    fuse_volumes,
+    refuse_volume_options,
+)
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.weights.pretrained import (
     pretrained_file,
@@ -56,6 +62,7 @@ def add_parser(commands: Commands) -> None:
     _add_files(parser)
     _add_rules(parser)
     _add_batch_options(parser)
+    add_volume_options(parser)
     add_cache_option(parser)
 
 
@@ -164,6 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
     # argument should wait for it.
     from refusion_jax.fusing.video import is_video
     from refusion_jax.pictures.levels import check_rule
+    from refusion_jax.pictures.volumes import is_volume
 
     check_rule(arguments.levels)
     if arguments.jobs < 1:
@@ -171,6 +179,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"expected --jobs of 1 or more, got {arguments.jobs}; raise it."
         )
     with spooled([arguments.a, *arguments.more]) as sources:
+        if any(is_volume(source) for source in sources):
+            check_volumes(arguments, sources)
+            weights = _weights(arguments, sources, [])
+            set_up_jax(arguments)
+            return fuse_volumes(arguments, sources, weights)
+        refuse_volume_options(arguments)
         if any(is_video(source) for source in sources):
             return _fuse_videos(arguments, sources)
         with _limit_of_pixels(arguments.max_pixels):

@@ -16,8 +16,12 @@ from refusion_jax.pictures.registration import (
     moved,
 )
 
-# Looks of one kind of picture: equal things are equally bright, up to the exposure.
-_SAME_KIND = ("sharpness", "brightness")
+# What to compare where sources look alike in this way; of all others, the edges.
+_BY_LOOK = {
+    "sharpness": "brightness",
+    "brightness": "brightness",
+    "black surround": "levels",
+}
 
 
 def registered(photographs: Sequence[Photograph], rules: Rules) -> list[Photograph]:
@@ -78,7 +82,7 @@ def motion_of(first: Photograph, other: Photograph, rules: Rules) -> Motion:
         luminances[0],
         luminances[1],
         motion=by_look if rules.motion == "auto" else rules.motion,
-        same_kind=look in _SAME_KIND,
+        by=_BY_LOOK.get(look or "", "edges"),
         names=(first.name or "the first source", other.name or "the other"),
     )
 

@@ -181,11 +181,27 @@ def _report_little(pixels: np.ndarray, name: str) -> None:
         )
 
 
+def numbers_of(rule: str) -> tuple[float, float] | None:
+    """Returns the two numbers of a rule such as LOW:HIGH; None if it is no such rule.
+
+    Args:
+      rule: as a user typed it.
+
+    Examples:
+      >>> numbers_of("-20:45.5")
+      (-20.0, 45.5)
+    """
+    match = _BOUNDS.fullmatch(rule)
+    if match is None:
+        return None
+    first, second = float(match[1]), float(match[2])
+    return (first, second) if math.isfinite(first) and math.isfinite(second) else None
+
+
 def _explicit_bounds(rule: str) -> tuple[float, float]:
-    if match := _BOUNDS.fullmatch(rule):
-        low, high = float(match[1]), float(match[2])
-        if low < high and math.isfinite(high - low):
-            return low, high
+    numbers = numbers_of(rule)
+    if numbers is not None and numbers[0] < numbers[1]:
+        return numbers
     raise ValueError(
         f"expected a range rule ({', '.join(RULES)}, or LOW:HIGH with LOW < HIGH), got "
         f"{rule!r}; choose one of these."

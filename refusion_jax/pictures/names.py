@@ -1,15 +1,13 @@
 """Names that users choose from or that files have, in a file without slow imports."""
 
-RANGES = ("stretch", "none", "source")  # see `pictures.ranges`
-ALIGNMENTS = (
-    "none",
-    "crop",
-    "resize",
-    "resize-largest",
-    "register",
-)  # see `pictures.alignment`
+# See `pictures.ranges`, `pictures.alignment` and `pictures.registration`.
+RANGES = ("stretch", "none", "source")
+ALIGNMENTS = ("none", "crop", "resize", "resize-largest", "register")
 MOTIONS = ("auto", "translation", "rigid", "similarity", "affine")
-BORDERS = ("crop", "fill")  # see `pictures.registration`
+BORDERS = ("crop", "fill")
+# See `pictures.palettes` and `pictures.volumes`.
+PALETTES = ("grey", "hot", "spectrum")
+AXES = ("axial", "coronal", "sagittal")
 
 # Endings, in lower case, of the pictures that are read. AVIF and HEIC take a Pillow
 # with AVIF, and the extra `heic`.

@@ -1,8 +1,10 @@
 """Finds how one picture lies on another, and brings it there, by SimpleITK.
 
-The motion is estimated from coarse to fine: by Mattes' mutual information, which needs
-no equal brightness, between kinds of pictures; by correlation within one kind. Pictures
-of two sizes are taken to show the same field of view. A motion that is not credible is
+The motion is estimated from coarse to fine: by correlation within one kind of picture;
+between kinds by Mattes' mutual information, which needs no equal brightness, of how
+steep the pictures are, since edges are what a thermal and a visible picture share; of
+pictures on black, where the outline is what they share, of the levels. Pictures of two
+sizes are taken to show the same field of view. A motion that is not credible is
 refused: whoever fuses pictures that do not lie on each other gets ghosts.
 """
 
@@ -19,7 +21,8 @@ FARTHEST = 0.1  # of the longer side, that a corner may move
 _LEVELS = ((8, 4.0), (4, 2.0), (2, 1.0), (1, 0.0))  # shrink factor, blur in pixels
 _SMALLEST_SIDE = 32  # pixels, at the coarsest level
 _BINS, _SAMPLES, _SEED = 32, 40_000, 7
-_STEPS, _SMALLEST_STEP = 200, 1e-4
+_STEPS, _FIRST_STEP, _SMALLEST_STEP = 300, 1.0, 1e-4
+_EDGE_BLUR = 2.0  # pixels
 # Elsewhere the pictures must fit worse: this far away, as a share of the longer side.
 _ELSEWHERE = 0.04
 
@@ -70,7 +73,7 @@ def find_motion(
     moving: np.ndarray,
     *,
     motion: str = "similarity",
-    same_kind: bool = False,
+    by: str = "edges",
     names: tuple[str, str] = ("the first", "the other"),
 ) -> Motion:
     """Finds how a picture lies on the first one.
@@ -79,7 +82,8 @@ def find_motion(
       fixed, moving: luminances, (height, width), of any range and of any two sizes.
       motion: "translation", "rigid" (with turns), "similarity" (with scale) or
         "affine".
-      same_kind: whether equal things are equally bright in both, up to gain and offset.
+      by: what is compared: "edges" or "levels", by mutual information; or "brightness",
+        equal up to gain and offset, by correlation.
       names: of the two, for the error.
 
     Returns:
@@ -100,7 +104,12 @@ def find_motion(
     height, width = fixed.shape
     fixed_image = _image(sitk, fixed, fixed.shape)
     moving_image = _image(sitk, moving, fixed.shape)
-    method = _method(sitk, fixed.shape, same_kind)
+    if by == "edges":
+        fixed_image, moving_image = (
+            sitk.GradientMagnitudeRecursiveGaussian(image, _EDGE_BLUR)
+            for image in (fixed_image, moving_image)
+        )
+    method = _method(sitk, fixed.shape, by)
     start = _transform(sitk, motion, fixed.shape)
     method.SetInitialTransform(start, inPlace=False)
     try:
@@ -220,9 +229,9 @@ def _transform(sitk: Any, motion: str, size: Sequence[int]) -> Any:
     return transform
 
 
-def _method(sitk: Any, size: Sequence[int], same_kind: bool) -> Any:
+def _method(sitk: Any, size: Sequence[int], by: str) -> Any:
     method = sitk.ImageRegistrationMethod()
-    if same_kind:
+    if by == "brightness":
         method.SetMetricAsCorrelation()
     else:
         method.SetMetricAsMattesMutualInformation(_BINS)
@@ -232,7 +241,7 @@ def _method(sitk: Any, size: Sequence[int], same_kind: bool) -> Any:
         method.SetMetricSamplingPercentage(share, _SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0,
+        learningRate=_FIRST_STEP,
         minStep=_SMALLEST_STEP,
         numberOfIterations=_STEPS,
         relaxationFactor=0.6,

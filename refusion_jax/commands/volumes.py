@@ -1,0 +1,125 @@
+"""The part of `refusion fuse` for medical volumes."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from refusion_jax.commands.messages import complain, say
+from refusion_jax.pictures.names import AXES, PALETTES
+
+
+def add_volume_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that only volumes have.
+
+    Args:
+      parser: of `refusion fuse`.
+    """
+    parser.add_argument(
+        "--window",
+        metavar="RULE",
+        help="of volumes: values that become black and white, CENTRE:WIDTH, min-max, "
+        "percentile, or auto (the DICOM's own, else percentile; the default); two with "
+        "a comma between, one for each source",
+    )
+    parser.add_argument(
+        "--axis", choices=AXES, help="of volumes: how slices are cut (default axial)"
+    )
+    parser.add_argument(
+        "--palette",
+        choices=PALETTES,
+        help="of volumes: colours of the first source (default grey)",
+    )
+
+
+def refuse_volume_options(arguments: argparse.Namespace) -> None:
+    """Raises if an option of volumes is given with other sources.
+
+    Args:
+      arguments: of `refusion fuse`.
+
+    Raises:
+      ValueError: naming the option.
+    """
+    for name in ("window", "axis", "palette"):
+        if getattr(arguments, name) is not None:
+            raise ValueError(
+                f"expected volumes with --{name}, got other sources; leave it out."
+            )
+
+
+def fuse_volumes(
+    arguments: argparse.Namespace, sources: Sequence[Path], weights: Path
+) -> int:
+    """Fuses two volumes.
+
+    Args:
+      arguments: of `refusion fuse`.
+      sources: two volumes.
+      weights: what fuses them.
+
+    Returns:
+      0 if the volume is written, 1 if it failed.
+
+    Raises:
+      OSError, ValueError: if the arguments cannot be used.
+    """
+    from refusion_jax.fusing import volumes
+    from refusion_jax.weights.store import as_model
+
+    windows = (arguments.window or "auto").split(",")
+    if len(windows) > 2:
+        raise ValueError(
+            f"expected one window or two, got {arguments.window}; leave some out."
+        )
+    output = Path(arguments.output)
+    model = as_model(weights)
+    try:
+        made = volumes.fuse_volumes(
+            model,
+            sources,
+            output,
+            windows=(windows[0], windows[-1]),
+            axis=arguments.axis or AXES[0],
+            palette=arguments.palette or PALETTES[0],
+        )
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        complain(error)
+        return 1
+    say(f"{output} {'x'.join(map(str, made.size))}, {made.fused} slices fused")
+    if made.kept:
+        complain(
+            f"{made.kept} slices are left as they are in {sources[1]}, because "
+            f"{sources[0]} does not show them."
+        )
+    return 0
+
+
+def check_volumes(arguments: argparse.Namespace, sources: Sequence[Path]) -> None:
+    """Raises unless two volumes can be fused into the output.
+
+    Args:
+      arguments: of `refusion fuse`.
+      sources: as named.
+
+    Raises:
+      OSError, ValueError: naming what is wrong, before anything is read.
+    """
+    from refusion_jax.pictures.volumes import check_volume_output, is_volume
+
+    others = [source for source in sources if not is_volume(source)]
+    if others or len(sources) != 2:
+        raise ValueError(
+            f"expected two volumes, got {len(sources) - len(others)} among "
+            f"{', '.join(map(str, sources))}; name one functional or CT volume and one "
+            "of MRI."
+        )
+    check_volume_output(Path(arguments.output))
+    if Path(arguments.output).resolve() in {source.resolve() for source in sources}:
+        raise ValueError(
+            f"expected an output apart from the sources, got {arguments.output}; name "
+            "another file."
+        )
+    if arguments.maps or arguments.resume:
+        raise ValueError(
+            "expected pictures with --maps or --resume, got volumes; leave both out."
+        )

@@ -1,0 +1,279 @@
+"""Medical volumes: NIfTI, NRRD, MetaImage and DICOM series, by SimpleITK.
+
+A volume is a grid in the patient's space: origin, spacing and direction say where each
+voxel is, and only they say which way is left. Volumes are brought to one orientation
+(left, posterior, superior), worked on there, and written back on the grid they had.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refusion_jax.extras import require
+from refusion_jax.pictures.levels import numbers_of
+
+READ_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+WRITE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
+WINDOWS = ("auto", "min-max", "percentile")
+# Array axis that slices are cut along, in a volume of the orientation LPS.
+AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
+_ORIENTATION = "LPS"
+_MOST_VOXELS, _MOST_EXPANSION = 300_000_000, 1100
+_CENTRE, _WIDTH = "0028|1050", "0028|1051"
+
+
+class Volume(NamedTuple):
+    """A volume in the patient's space.
+
+    Attributes:
+      image: of SimpleITK, one value a voxel, in any orientation.
+      window: lowest and highest value to show, as its DICOM header says; or None.
+      name: for messages.
+    """
+
+    image: Any
+    window: tuple[float, float] | None
+    name: str
+
+
+def is_volume(path: Path) -> bool:
+    """Returns whether a path is a volume: a file by its ending, or a DICOM series.
+
+    Args:
+      path: a file or a folder.
+    """
+    if path.is_dir():
+        return any(_is_dicom(file) for file in sorted(path.iterdir())[:3])
+    return path.name.lower().endswith(READ_ENDINGS)
+
+
+def check_volume_output(path: Path) -> None:
+    """Raises unless a volume can be written to a path.
+
+    Args:
+      path: the file to write.
+
+    Raises:
+      FileNotFoundError: if its folder is missing.
+      ValueError: if its ending is another, listing those that are known.
+    """
+    if not path.name.lower().endswith(WRITE_ENDINGS):
+        raise ValueError(
+            f"expected a volume's name ending in one of {', '.join(WRITE_ENDINGS)}, "
+            f"got {path}; rename it."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder to write {path.name} to, got no folder at "
+            f"{path.parent}; create it first."
+        )
+
+
+def read_volume(path: Path) -> Volume:
+    """Reads a volume.
+
+    Args:
+      path: a file, or a folder with one DICOM series.
+
+    Returns:
+      The volume, as its header places it.
+
+    Raises:
+      FileNotFoundError: if there is nothing.
+      ImportError: without SimpleITK, with the name of the extra.
+      ValueError: if it cannot be read, has not three dimensions, or more than one value
+        a voxel.
+    """
+    sitk = _simpleitk()
+    if not path.exists():
+        raise FileNotFoundError(
+            f"expected a volume, got nothing at {path}; check the path."
+        )
+    with _one_sentence(path):
+        if path.is_dir():
+            return _read_series(sitk, path)
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        _check_extent(reader, path)
+        image = reader.Execute()
+        if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+            image = image[:, :, :, 0]
+        return Volume(_checked(sitk, image), None, str(path))
+
+
+def window_of(volume: Volume, rule: str) -> tuple[float, float]:
+    """Returns the values that become black and white.
+
+    Args:
+      volume: the volume.
+      rule: "auto", the DICOM's own window or else percentiles; "min-max";
+        "percentile", the 1st and the 99th of what is not background; or CENTRE:WIDTH.
+
+    Returns:
+      The lowest and the highest value.
+
+    Raises:
+      ValueError: if there is no such rule.
+    """
+    if rule == "auto" and volume.window is not None:
+        return volume.window
+    values = _simpleitk().GetArrayViewFromImage(volume.image)
+    if rule == "min-max":
+        return float(values.min()), float(values.max())
+    if rule in ("auto", "percentile"):
+        shown = values[values > values.min()]
+        if not shown.size:
+            return float(values.min()), float(values.min())
+        low, high = np.percentile(shown, (1, 99))
+        return float(min(low, high)), float(high)
+    bounds = numbers_of(rule)
+    if bounds is None or bounds[1] <= 0:
+        raise ValueError(
+            f"expected a window ({', '.join(WINDOWS)}, or CENTRE:WIDTH), got {rule!r}; "
+            "choose one of these."
+        )
+    centre, width = bounds
+    return centre - width / 2, centre + width / 2
+
+
+def on_grid_of(
+    moving: Volume, fixed: Volume
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Resamples one volume onto another's grid by their headers alone.
+
+    Args:
+      moving, fixed: of one patient, in one space.
+
+    Returns:
+      Values of moving and of fixed, float32, and where moving is known, bool; each
+      (slices, rows, columns) in the orientation LPS.
+
+    Raises:
+      ValueError: if the two do not overlap.
+    """
+    sitk = _simpleitk()
+    reference = sitk.DICOMOrient(fixed.image, _ORIENTATION)
+    image = sitk.Cast(moving.image, sitk.sitkFloat32)
+    ones = sitk.Image(image.GetSize(), sitk.sitkFloat32) + 1
+    ones.CopyInformation(image)
+    arguments = (reference, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear)
+    values = sitk.GetArrayFromImage(sitk.Resample(image, *arguments, 0.0))
+    known = sitk.GetArrayFromImage(sitk.Resample(ones, *arguments, 0.0)) > 1 - 1e-3
+    if not known.any():
+        raise ValueError(
+            f"expected volumes of one space, got {moving.name} and {fixed.name}, which "
+            "do not overlap by their headers; register them first."
+        )
+    own = sitk.GetArrayFromImage(sitk.Cast(reference, sitk.sitkFloat32))
+    return values, own, known
+
+
+def write_volume(path: Path, voxels: np.ndarray, like: Volume) -> None:
+    """Writes a volume on another's grid; the file appears whole or not at all.
+
+    Args:
+      path: ends in one of `WRITE_ENDINGS`.
+      voxels: uint16 (slices, rows, columns), or uint8 with a last axis of RGB, in the
+        orientation LPS.
+      like: whose origin, spacing, direction and order of axes the file gets.
+
+    Raises:
+      FileNotFoundError, ValueError: as `check_volume_output` does.
+    """
+    sitk = _simpleitk()
+    check_volume_output(path)
+    image = sitk.GetImageFromArray(voxels, isVector=voxels.ndim == 4)
+    image.CopyInformation(sitk.DICOMOrient(like.image, _ORIENTATION))
+    orient = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines
+    image = sitk.DICOMOrient(image, orient(like.image.GetDirection()))
+    # The orientation is exact, but origins are sums of products.
+    image.CopyInformation(like.image)
+    ending = next(x for x in WRITE_ENDINGS[::-1] if path.name.lower().endswith(x))
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        temporary = Path(folder) / f"volume{ending}"
+        sitk.WriteImage(image, str(temporary), useCompression=ending != ".nii")
+        os.replace(temporary, path)
+
+
+def _simpleitk() -> Any:
+    sitk = require("SimpleITK", extra="medical", why="to read and write volumes")
+    # Its warnings go to the terminal in several lines each.
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    return sitk
+
+
+@contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # of many lines, the last of which is the reason
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1].rpartition("): ")[2].rstrip(".") if lines else "unknown"
+        raise ValueError(
+            f"expected a readable volume, got {path} ({reason}); replace it or convert "
+            "it to NIfTI."
+        ) from error
+
+
+def _check_extent(reader: Any, path: Path) -> None:
+    voxels = int(np.prod([float(x) for x in reader.GetSize()]))
+    length = path.stat().st_size
+    is_apart = path.name.lower().endswith((".mhd", ".nhdr"))  # values in another file
+    if voxels > _MOST_VOXELS or (not is_apart and voxels > _MOST_EXPANSION * length):
+        raise ValueError(
+            f"expected a volume of moderate size, got {path} of "
+            f"{'x'.join(map(str, reader.GetSize()))} voxels; crop it or replace it."
+        )
+
+
+def _checked(sitk: Any, image: Any) -> Any:
+    """Returns an image with three dimensions and finite values; else RuntimeError."""
+    if image.GetDimension() != 3:
+        raise RuntimeError(f"it has {image.GetDimension()} dimensions, not three")
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise RuntimeError("it has more than one value a voxel")
+    if not np.isfinite(sitk.GetArrayViewFromImage(image)).all():
+        raise RuntimeError("it holds NaN or infinite values")
+    return image
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _read_series(sitk: Any, folder: Path) -> Volume:
+    reader = sitk.ImageSeriesReader()
+    series = reader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise ValueError(
+            f"expected one DICOM series in {folder}, got {len(series)}; give each a "
+            "folder of its own."
+        )
+    files = reader.GetGDCMSeriesFileNames(str(folder), series[0])
+    reader.SetFileNames(files)
+    image = _checked(sitk, reader.Execute())
+    header = sitk.ImageFileReader()
+    header.SetFileName(files[0])
+    header.ReadImageInformation()
+    return Volume(image, _dicom_window(header), str(folder))
+
+
+def _dicom_window(header: Any) -> tuple[float, float] | None:
+    if not (header.HasMetaDataKey(_CENTRE) and header.HasMetaDataKey(_WIDTH)):
+        return None
+    try:  # of several windows, the first
+        centre, width = (
+            float(header.GetMetaData(key).split("\\")[0]) for key in (_CENTRE, _WIDTH)
+        )
+    except ValueError:
+        return None
+    return (centre - width / 2, centre + width / 2) if width > 0 else None

@@ -1,0 +1,266 @@
+"""An asymmetric phantom in every orientation: only headers say which way is left."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from refusion_jax.cli import main
+from refusion_jax.fusing.volumes import fuse_volumes
+from refusion_jax.pictures import volumes
+from refusion_jax.pictures.volumes import is_volume, read_volume, window_of
+
+sitk = pytest.importorskip(
+    "SimpleITK", reason="SimpleITK is absent; pip install 'refusion-jax[medical]'"
+)
+
+SIZE = (9, 8, 7)  # x, y, z
+SPACING, ORIGIN = (2.0, 3.0, 4.0), (-7.0, 5.0, 11.0)
+# A corner block, a line and a dot: no turn or mirror of it is the same.
+PHANTOM = np.zeros(SIZE[::-1], np.float32)
+PHANTOM[1:3, 1:3, 1:4] = 100
+PHANTOM[5, 2:7, 6] = 60
+PHANTOM[3, 5, 2] = 30
+PHANTOM += np.arange(SIZE[2], dtype=np.float32)[:, None, None]
+SECOND = np.flip(PHANTOM, 1) * 0.5
+
+
+def volume(values, orientation="LPS"):
+    """The same voxels in the same places of the patient, stored in another order."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values))
+    image.SetSpacing(SPACING)
+    image.SetOrigin(ORIGIN)
+    return sitk.DICOMOrient(image, orientation)
+
+
+def written(path, values, orientation="LPS"):
+    sitk.WriteImage(volume(values, orientation), str(path))
+    return path
+
+
+def in_patient(path):
+    """Voxels in the order left, posterior, superior."""
+    image = sitk.ReadImage(str(path))
+    return sitk.GetArrayFromImage(sitk.DICOMOrient(image, "LPS")), image
+
+
+def shown(values, window):
+    return np.clip((values - window[0]) / (window[1] - window[0]), 0, 1)
+
+
+ORIENTATIONS = [
+    "".join(letters)
+    for axes in itertools.permutations(("LR", "PA", "SI"))
+    for letters in itertools.product(*axes)
+]
+
+
+@pytest.fixture
+def mean(hand_model):
+    return hand_model()
+
+
+WINDOWS = ("50:100", "25:50")  # 0 to 100, 0 to 50
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_orientation_is_that_of_the_headers(tmp_path, mean, orientation):
+    """All 48 for one source, against the other, stored as LPS; and back."""
+    for kinds in ((orientation, "LPS"), ("LPS", orientation)):
+        a = written(tmp_path / "a.nii.gz", PHANTOM, kinds[0])
+        b = written(tmp_path / "b.nrrd", SECOND, kinds[1])
+        made = fuse_volumes(mean, [a, b], tmp_path / "f.nii.gz", windows=WINDOWS)
+        assert (made.fused, made.kept) == (SIZE[2], 0)
+        fused, image = in_patient(tmp_path / "f.nii.gz")
+        expected = (shown(PHANTOM, (0, 100)) + shown(SECOND, (0, 50))) / 2
+        # Slices without an eighth of the scale are a mixture with their mean.
+        rich = [i for i in range(SIZE[2]) if np.ptp(shown(PHANTOM[i], (0, 100))) > 0.2]
+        assert len(rich) >= 3
+        low, high = expected[rich].min(), expected[rich].max()
+        expected = (expected - low) / (high - low)
+        np.testing.assert_allclose(fused[rich] / 65535, expected[rich], atol=1e-4)
+        like = sitk.ReadImage(str(b))
+        np.testing.assert_allclose(image.GetOrigin(), like.GetOrigin(), atol=1e-4)
+        np.testing.assert_allclose(image.GetSpacing(), like.GetSpacing(), atol=1e-4)
+        np.testing.assert_allclose(image.GetDirection(), like.GetDirection(), atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_the_axis_of_the_slices_is_the_patients(tmp_path, hand_model, axis):
+    sizes = set()
+
+    def fuse(a, b):
+        sizes.add(a.shape[:2])
+        return (a + b) / 2
+
+    a = written(tmp_path / "a.nii", PHANTOM, "SAR")
+    b = written(tmp_path / "b.nii", SECOND, "IPR")
+    fuse_volumes(hand_model(fuse), [a, b], tmp_path / "f.nii", axis=axis)
+    x, y, z = SIZE
+    assert sizes == {{"axial": (y, x), "coronal": (z, x), "sagittal": (z, y)}[axis]}
+
+
+def test_a_coarse_source_is_resampled_and_slices_it_lacks_are_kept(tmp_path, mean):
+    """A ramp in the patient's space is the same ramp on any grid."""
+    fine = sitk.Image(10, 10, 12, sitk.sitkFloat32)
+    fine.SetSpacing((1, 1, 1))
+    coarse = sitk.Image(5, 5, 3, sitk.sitkFloat32)
+    coarse.SetSpacing((2.25, 2.25, 2))
+    coarse.SetOrigin((0, 0, 3))
+    for image in (fine, coarse):
+        x = [
+            image.TransformIndexToPhysicalPoint((i, 0, 0))[0]
+            for i in range(image.GetSize()[0])
+        ]
+        shape = image.GetSize()[::-1]
+        filled = sitk.GetImageFromArray(np.broadcast_to(np.float32(x), shape).copy())
+        filled.CopyInformation(image)
+        name = "fine" if image is fine else "coarse"
+        sitk.WriteImage(filled, str(tmp_path / f"{name}.mha"))
+    sources = [tmp_path / "coarse.mha", tmp_path / "fine.mha"]
+    windows = ("4.5:9", "4.5:9")
+    made = fuse_volumes(mean, sources, tmp_path / "f.mha", windows=windows)
+    assert (made.fused, made.kept) == (6, 6)  # voxels around 3, 5 and 7 are 2 high
+    fused, _ = in_patient(tmp_path / "f.mha")
+    ramp = np.broadcast_to(np.arange(10) / 9, (12, 10, 10))
+    np.testing.assert_allclose(fused / 65535, ramp, atol=1e-4)
+
+
+def test_volumes_of_two_places_are_refused(tmp_path, mean):
+    a = written(tmp_path / "a.nii", PHANTOM)
+    far = volume(SECOND)
+    far.SetOrigin((900.0, 0.0, 0.0))
+    sitk.WriteImage(far, str(tmp_path / "b.nii"))
+    with pytest.raises(ValueError, match=r"a\.nii and .*b\.nii, which do not overlap"):
+        fuse_volumes(mean, [a, tmp_path / "b.nii"], tmp_path / "f.nii")
+    assert not (tmp_path / "f.nii").exists()
+
+
+def test_empty_slices_stay_empty_and_the_range_is_that_of_the_volume(
+    tmp_path, hand_model
+):
+    def edges(a, b):
+        return (a + b) / 4 + (0.2 if a.max() < 0.1 else 0.1)
+
+    values = np.zeros((3, 6, 5), np.float32)
+    values[1, 2, 2], values[2, 3, 3] = 50, 100
+    a, b = (written(tmp_path / f"{x}.nii", values) for x in "ab")
+    options = {"windows": ("50:100", "50:100")}
+    fuse_volumes(hand_model(edges), [a, b], tmp_path / "f.nii", **options)
+    fused, _ = in_patient(tmp_path / "f.nii")
+    assert not fused[0].any()
+    assert fused[1].max() == pytest.approx(65535 / 2, abs=1)
+    assert fused[2].max() == 65535
+
+
+def test_a_palette_colours_the_first_source(tmp_path, mean):
+    a = written(tmp_path / "a.nii", PHANTOM, "RAI")
+    b = written(tmp_path / "b.nii", SECOND, "SPL")
+    fuse_volumes(mean, [a, b], tmp_path / "f.nii", windows=WINDOWS, palette="hot")
+    image = sitk.ReadImage(str(tmp_path / "f.nii"))
+    assert image.GetNumberOfComponentsPerPixel() == 3
+    red, green, blue = (
+        sitk.GetArrayFromImage(
+            sitk.DICOMOrient(sitk.VectorIndexSelectionCast(image, i), "LPS")
+        ).astype(int)
+        for i in range(3)
+    )
+    dot = np.s_[3, 5, 2]  # a third of the scale, which is red
+    assert red[dot] > max(green[dot], blue[dot]) + 50
+    assert np.abs(red - blue)[0, 0, 0] <= 2  # black has no colour
+
+
+def series(folder, values, window=None):
+    """A DICOM series, slice by slice, last one first."""
+    folder.mkdir()
+    image = sitk.Cast(volume(values), sitk.sitkInt16)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    direction = "\\".join(f"{x:g}" for x in image.GetDirection()[:6])
+    for number in range(image.GetSize()[2])[::-1]:
+        part = image[:, :, number]
+        place = image.TransformIndexToPhysicalPoint((0, 0, number))
+        tags = {
+            "0020|000e": "1.2.3.4",
+            "0008|0018": f"1.2.3.4.{number}",
+            "0020|0013": str(number),
+            "0020|0037": direction,
+            "0020|0032": "\\".join(f"{x:g}" for x in place),
+            "0008|0060": "MR",
+        }
+        if window is not None:
+            tags |= {"0028|1050": str(window[0]), "0028|1051": str(window[1])}
+        for key, value in tags.items():
+            part.SetMetaData(key, value)
+        writer.SetFileName(str(folder / f"{9 - number}.dcm"))
+        writer.Execute(part)
+    return folder
+
+
+def test_a_dicom_series_lies_where_its_headers_say_and_has_its_window(tmp_path):
+    folder = series(tmp_path / "scan", PHANTOM, window=(40, 80))
+    assert is_volume(folder)
+    read = read_volume(folder)
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(sitk.DICOMOrient(read.image, "LPS")), PHANTOM
+    )
+    np.testing.assert_allclose(read.image.GetOrigin(), ORIGIN)
+    np.testing.assert_allclose(read.image.GetSpacing(), SPACING)
+    assert window_of(read, "auto") == (0, 80)
+    assert window_of(read, "10:4") == (8, 12)
+    assert window_of(read, "min-max") == (PHANTOM.min(), PHANTOM.max())
+
+
+@pytest.mark.parametrize("rule", ["wide", "5:0", "5:-1", "1:2:3"])
+def test_an_unknown_window_lists_the_windows(tmp_path, rule):
+    read = read_volume(written(tmp_path / "a.nii", PHANTOM))
+    with pytest.raises(ValueError, match=r"auto, min-max, percentile, or CENTRE:WIDTH"):
+        window_of(read, rule)
+
+
+def test_what_is_no_volume_is_one_sentence(tmp_path):
+    (tmp_path / "x.nii").write_bytes(b"no volume" * 60)
+    flat = sitk.GetImageFromArray(np.zeros((4, 5), np.float32))
+    sitk.WriteImage(flat, str(tmp_path / "flat.nrrd"))
+    colours = sitk.GetImageFromArray(np.zeros((2, 4, 5, 3), np.uint8), isVector=True)
+    sitk.WriteImage(colours, str(tmp_path / "rgb.mha"))
+    hole = PHANTOM.copy()
+    hole[0, 0, 0] = np.nan
+    written(tmp_path / "nan.mha", hole)
+    for name, reason in (
+        ("x.nii", r"x\.nii \("),
+        ("flat.nrrd", "2 dimensions"),
+        ("rgb.mha", "more than one value"),
+        ("nan.mha", "NaN"),
+    ):
+        with pytest.raises(ValueError, match=reason) as error:
+            read_volume(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+def test_the_command_fuses_volumes_and_names_the_extra(
+    tmp_path, params, capsys, monkeypatch
+):
+    from refusion_jax.methods.refusion import forward
+    from refusion_jax.weights.store import save_weights
+
+    def half(params, a, b, **_):
+        return (a + b) / 2
+
+    monkeypatch.setattr(forward, "fuse_luminance", half)
+    monkeypatch.chdir(tmp_path)
+    save_weights(tmp_path / "w.safetensors", {"fusion": params})
+    written(tmp_path / "a.nii.gz", PHANTOM)
+    written(tmp_path / "b.nii.gz", SECOND)
+    command = ["fuse", "a.nii.gz", "b.nii.gz", "--weights", "w.safetensors", "-o"]
+    assert main([*command, "f.nii.gz"]) == 0
+    assert capsys.readouterr().out == "f.nii.gz 9x8x7, 7 slices fused\n"
+    assert main([*command, "f.png"]) == 2
+    assert "a volume's name ending in one of .nii" in capsys.readouterr().err
+
+    def missing(*_, **__):
+        raise ImportError("expected it; install it by pip install 'x[medical]'.")
+
+    monkeypatch.setattr(volumes, "require", missing)
+    assert main([*command, "g.nii.gz"]) == 2
+    assert "x[medical]" in capsys.readouterr().err
