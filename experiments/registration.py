@@ -31,7 +31,9 @@ from refusion_jax.pictures.photographs import Photograph
 
 _DATA = flags.DEFINE_string("data", None, "Folder of the data sets.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Markdown file to write.", required=True)
-_FUSE = flags.DEFINE_bool("fuse", True, "Also fuse, and score the results.")
+_FUSED = flags.DEFINE_integer(
+    "fused", 3, "Pairs of each set to fuse as well, and to score; 0: none."
+)
 _MOTION = flags.DEFINE_string("motion", "auto", "As for `refusion fuse`.")
 
 # Title, folders of a and b, pairs, weights of the package, largest change of scale:
@@ -144,8 +146,8 @@ def main() -> int:
         "",
         "Pairs moved by a known motion: turned by up to 2 degrees, shifted by up to "
         "3 % of the longer side, photographs also scaled by up to 2 %; and cut to "
-        "their middle. Errors are mean distances of the corners in pixels; what a data set's "
-        "own alignment leaves is part of them.",
+        "their middle. Errors are mean distances of the corners in pixels; what a data "
+        "set's own alignment leaves is part of them.",
         "",
         "    python experiments/registration.py --data=DIR "
         "--out=experiments/results/registration.md",
@@ -160,9 +162,11 @@ def main() -> int:
         first, second = kinds.rstrip("}").split(",")
         folder = Path(_DATA.value) / head
         pairs = find_pairs(folder / first, folder / second)[:count]
-        fuser = Fuser.from_pretrained(weights) if _FUSE.value else None
+        fuser = Fuser.from_pretrained(weights) if _FUSED.value else None
         results = [
-            measure(pair, seed, most_scale, rules, fuser)
+            measure(
+                pair, seed, most_scale, rules, fuser if seed < _FUSED.value else None
+            )
             for seed, pair in enumerate(tqdm(pairs, desc=title))
         ]
         errors = np.array([x.after for x in results if x.after is not None])
@@ -185,8 +189,8 @@ def main() -> int:
         lines += [
             "",
             "Fused pictures, scored against the unmoved sources (with "
-            "`--border=fill`, by the weights of the package; means over the pairs that "
-            "were not refused):",
+            "`--border=fill`, by the weights of the package; means over the first "
+            f"{_FUSED.value} pairs of each set, less those that were refused):",
             "",
             f"| pairs | {' | '.join(f'`{key}`' for key in KEYS)} |",
             "| --- | " + " | ".join(["---:"] * len(KEYS)) + " |",
