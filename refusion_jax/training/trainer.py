@@ -18,7 +18,7 @@ from refusion_jax.training.checkpoint import Checkpointer
 from refusion_jax.training.config import Config
 from refusion_jax.training.program import Program, make_learner
 from refusion_jax.training.scalars import ScalarLog
-from refusion_jax.training.schedule import Dispatch, schedule
+from refusion_jax.training.schedule import Dispatch, schedule, step_count
 from refusion_jax.training.signals import Interrupted, SignalWatch
 from refusion_jax.training.workdir import Workdir
 
@@ -98,7 +98,6 @@ class _Run:
         self._config, self._learner, self._program = config, learner, program
         self._workdir, self._saver, self._log = workdir, saver, log
         self._shown = _batch_of_one(shown)
-        self._steps_per_epoch = sum(stage.steps for stage in learner.stages)
 
     def complete(
         self, state: TrainState, watch: SignalWatch, *, progress: bool
@@ -110,7 +109,7 @@ class _Run:
             self._log.write(0, "validation", self._program.validate(state.params))
             self._draw_panel(state, epoch=0)
         with tqdm(
-            total=run.epochs * self._steps_per_epoch,
+            total=step_count(self._learner.stages, run.epochs),
             initial=first_step,
             unit="step",
             disable=not progress,
@@ -126,7 +125,7 @@ class _Run:
                 state, means = self._dispatch(state, dispatch)
                 bar.update(dispatch.length)
                 bar.set_postfix_str(self._summary(dispatch, means))
-                if step % self._steps_per_epoch == 0:
+                if dispatch.ends_epoch:
                     self._end_epoch(state, dispatch)
                     saved_step = step
                 elif watch.received or step - saved_step >= run.save_every:
