@@ -127,6 +127,7 @@ class ReFusionLearner:
         rates = Rates(
             inner=settings.inner_learning_rate * decay,
             proposal=settings.proposal_learning_rate * decay,
+            imitation=settings.imitation_learning_rate * decay,
             fusion=settings.learning_rate * decay,
             alpha_fusion=settings.alpha_fusion * ramp,
             trust=float(learning_epoch >= 0) if settings.warm_up_epochs else None,
@@ -170,7 +171,7 @@ class ReFusionLearner:
             )
         if stage == META:
             return outer_update(
-                state,
+                self._with_fresh_moments(state),
                 pairs[INNER.name],
                 pairs[OUTER.name],
                 objectives=self._objectives,
@@ -186,6 +187,24 @@ class ReFusionLearner:
             optimizers=self._optimizers,
             rates=rates,
         )
+
+    def _with_fresh_moments(self, state: TrainState) -> TrainState:
+        """Clears P's optimiser state before the first outer update after imitation.
+
+        The gradients of imitation are much larger than meta-gradients; Adam would
+        divide by them for a thousand updates.
+        """
+        settings = self._settings
+        if not settings.imitation_steps:
+            return state
+        per_epoch = settings.imitation_steps + settings.fusion_steps
+        is_first = state.step == settings.warm_up_epochs * per_epoch
+        moments = jax.tree.map(
+            lambda fresh, old: jnp.where(is_first, fresh, old),
+            self._optimizers.proposal.init(state.params.proposal),
+            state.opt_states.proposal,
+        )
+        return state._replace(opt_states=state.opt_states._replace(proposal=moments))
 
     def validate(self, params: NetsParams, batch: Batch) -> Scalars:
         """Returns the losses, with alpha_1 at its final value, and what was learned.

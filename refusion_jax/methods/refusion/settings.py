@@ -112,6 +112,9 @@ class Settings:
     proposal_learning_rate: float = setting(
         1e-4, "eta_P, the step size of P.", is_positive=True
     )
+    imitation_learning_rate: float = setting(
+        2e-3, "Step size of P while it imitates a rule.", is_positive=True
+    )
     proposal_optimizer: str = setting(
         "adam",
         "P's optimiser: adam on the meta-gradient / eta, or max_norm, the gradient "

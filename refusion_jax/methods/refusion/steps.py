@@ -184,7 +184,7 @@ def imitation_update(
       rule: `propose` makes the maps to imitate.
       imitator: `propose` runs P.
       optimizers: `optimizers.proposal` is used.
-      rates: `proposal` is used.
+      rates: `imitation` is used.
 
     Returns:
       The new state and scalars: C in bits of w and of v, the relative update of P.
@@ -205,7 +205,7 @@ def imitation_update(
         grads,
         state.opt_states.proposal,
         state.params.proposal,
-        rates.proposal,
+        rates.imitation,
     )
     scalars = {
         "intensity_imitation_error": parts[0],
