@@ -53,17 +53,17 @@ class Rates(NamedTuple):
     Attributes:
       inner: eta_F' = eta_R', step size of the inner update (Eqs. 7, 8).
       proposal: eta_P, step size of the outer update (Eq. 9).
-      imitation: step size of P while it imitates a rule.
       fusion: step size of Eqs. 11 and 12.
       alpha_fusion: alpha_1, weight of L_f's gradient term.
+      imitation: step size of P while it imitates a rule.
       trust: how far F's loss follows the weight maps, 0 is equal weights; None follows.
     """
 
     inner: float | Array
     proposal: float | Array
-    imitation: float | Array
     fusion: float | Array
     alpha_fusion: float | Array
+    imitation: float | Array = 0.0
     trust: float | Array | None = None
 
 
