@@ -38,7 +38,7 @@ def main() -> int:
     recipe = RECIPES[_TASK.value]
     source_a, source_b = folders(recipe, Path(_DATA.value))
     config = with_fields(
-        preset("default"),
+        preset("paper"),
         {**COMMON, **recipe.settings, "seed": _SEED.value}
         | {"source_a": source_a, "source_b": source_b},
     )
