@@ -3,9 +3,10 @@
     python experiments/compare.py --data=DATA --official=DIR --task=all
 
 DATA holds the sets, as `configs/comparison.py` lists them, DIR the authors' released
-weights. Writes a page per set, its scores as JSON, and an overview. What was measured
-before stays unless its weights, its library or its pictures are others now: repeating
-the command resumes a stopped run, and after new weights it measures only theirs.
+weights. Writes a page per set, its scores as JSON, and an overview; with --cards also
+the scores on the cards of the weights. What was measured before stays unless its
+weights, its library or its pictures are others now: repeating the command resumes a
+stopped run, and after new weights it measures only theirs.
 """
 
 import hashlib
@@ -14,12 +15,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from absl import flags
+from comparison.cards import update_card
 from comparison.pages import OURS, write_pages
 from comparison.records import Measured, Record, read_record, write_record
 from configs.comparison import AUTHORS, BASELINES, TEST_SETS, TestSet
 from launch import launch
 
 from refusion_jax.data.pairs import Pair, pictures_by_stem
+from refusion_jax.devices.compilation_cache import (
+    default_cache_folder,
+    use_compilation_cache,
+)
 from refusion_jax.devices.cores import use_all_cores
 from refusion_jax.evaluation.candidates import (
     CLASSICAL,
@@ -30,7 +36,7 @@ from refusion_jax.evaluation.candidates import (
 from refusion_jax.evaluation.scoring import check_pictures, columns, score
 from refusion_jax.extras import version_of
 from refusion_jax.files.checksums import sha256_of
-from refusion_jax.weights.pretrained import pretrained_file
+from refusion_jax.weights.pretrained import find_pretrained, pretrained_file
 
 TASKS = tuple(dict.fromkeys(test_set.task for test_set in TEST_SETS.values()))
 
@@ -40,6 +46,9 @@ _OFFICIAL = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string(
     "out", "experiments/results/comparison", "Folder to write to."
+)
+_CARDS = flags.DEFINE_bool(
+    "cards", False, "Also write the scores to the cards of the shipped weights."
 )
 _TASK = flags.DEFINE_enum("task", "all", ["all", *TASKS], "Sets of which task.")
 
@@ -65,6 +74,10 @@ def main() -> int:
       0 when all is written.
     """
     use_all_cores()
+    # Metrics are compiled for each size of picture: after new weights not again.
+    cache = default_cache_folder()
+    if cache is not None:
+        use_compilation_cache(cache)
     out = Path(_OUT.value)
     official = Path(_OFFICIAL.value) if _OFFICIAL.value else None
     out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +92,11 @@ def main() -> int:
                 methods,
             )
     found = {name: read_record(out / f"{name}.json") for name in TEST_SETS}
-    write_pages(out, {name: x for name, x in found.items() if x is not None})
+    records = {name: record for name, record in found.items() if record is not None}
+    write_pages(out, records)
+    if _CARDS.value:
+        for task in dict.fromkeys(TEST_SETS[name].task for name in records):
+            update_card(find_pretrained(task).card, task, records)
     print(f"The tables are in {out.resolve()}")
     return 0
 

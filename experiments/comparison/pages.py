@@ -43,6 +43,17 @@ def write_pages(out: Path, records: Mapping[str, Record]) -> None:
     replace_file(out / "README.md", _overview(by_set).encode())
 
 
+def mean_ranks(name: str, record: Record) -> dict[str, float]:
+    """Returns the mean rank of each method over the columns of the set's table.
+
+    Args:
+      name: of the set.
+      record: of the set, with two methods or more.
+    """
+    rows = summary(_by_task(name, record)).rows
+    return {row.name: float(row.cells[-1].text) for row in rows}
+
+
 def _by_task(name: str, record: Record) -> dict[str, Scores]:
     """Returns the scores of the methods that have the columns of the paper."""
     keys = columns("paper", TEST_SETS[name].task)

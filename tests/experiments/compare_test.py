@@ -5,7 +5,7 @@ import math
 import compare
 import numpy as np
 import pytest
-from comparison import pages
+from comparison import cards, pages
 from comparison.records import Measured, Record, read_record, write_record
 from configs.comparison import TEST_SETS
 from PIL import Image
@@ -146,6 +146,29 @@ def test_methods_are_those_of_the_task():
     rest = ["ours, not stretched", "near alone", "far alone"]
     assert list(nyud) == ["ours", *classical, *rest]
     assert [name for name, x in nyud.items() if x.truth_only] == rest
+
+
+def test_a_card_says_what_was_measured_and_keeps_the_rest(tmp_path):
+    methods = {
+        "ours": Measured("o", scores([2] * 6, [2] * 6)),
+        "average": Measured("a", scores([1] * 6, [1] * 6)),
+        "guided": Measured("g", scores([3, 1, 1, 1, 1, 1], [3, 1, 1, 1, 1, 1])),
+    }
+    records = {"lytro": Record("", methods), "mefb": Record("", methods)}
+    card = tmp_path / "mfif.card.md"
+    card.write_text(
+        "---\na: b\n---\n\n# Title\n\n**Scores**: none.\n\n**Limits.** Few.\n"
+    )
+    for _ in range(2):  # the second time nothing changes
+        cards.update_card(card, "mfif", records)
+        head, text, limits = card.read_text().split("\n\n")[1:]
+        assert (head, limits) == ("# Title", "**Limits.** Few.\n")
+        assert text.startswith("**Scores** on test sets")
+        last = "- Lytro, 2 pairs: 1.17 of 3 methods; guided 2.25"
+        assert text.splitlines()[1:] == [last]
+    card.write_text("# Title\n")
+    with pytest.raises(ValueError, match=r"\*\*Scores\*\* in .*mfif.card.md, got 0"):
+        cards.update_card(card, "mfif", records)
 
 
 def test_every_set_names_sources_and_columns():
