@@ -82,30 +82,71 @@ def test_mertens_weighs_contrast_and_exposedness():
     assert fused.mean() == pytest.approx(expected, abs=1)
 
 
-def test_guided_filter_averages_the_ridge_regressions_of_all_windows():
-    rng = np.random.default_rng(2)
-    picture, guide = rng.uniform(size=(2, 7, 9))
-    radius, smoothness = 2, 0.01
-    predictions = [[[] for _ in range(9)] for _ in range(7)]
-    for i, j in np.ndindex(7, 9):
-        window = (
+def ridge_filter(picture, guide, radius, smoothness):
+    """The guided filter by its definition: a ridge regression in each window."""
+
+    def window(i, j):
+        return (
             slice(max(i - radius, 0), i + radius + 1),
             slice(max(j - radius, 0), j + radius + 1),
         )
-        x, y = guide[window].ravel(), picture[window].ravel()
-        # Ridge regression by least squares: one more equation, sqrt(n eps) slope = 0.
+
+    lines = np.empty((2, *picture.shape))
+    for place in np.ndindex(picture.shape):
+        x, y = guide[window(*place)].ravel(), picture[window(*place)].ravel()
+        # By least squares: one more equation, sqrt(n eps) slope = 0.
         equations = np.vstack(
             [np.c_[x, np.ones_like(x)], [np.sqrt(x.size * smoothness), 0]]
         )
-        line = np.linalg.lstsq(equations, np.r_[y, 0.0])[0]
-        for k, m in np.ndindex(7, 9):
-            if abs(k - i) <= radius and abs(m - j) <= radius:
-                predictions[k][m].append(line @ [guide[k, m], 1])
-    expected = [[np.mean(values) for values in row] for row in predictions]
-    filtered = classical.guided_filter(
-        picture, guide, radius=radius, smoothness=smoothness
+        lines[:, *place] = np.linalg.lstsq(equations, np.r_[y, 0.0])[0]
+    filtered = np.empty(picture.shape)
+    for place in np.ndindex(picture.shape):
+        slope, offset = lines[:, *window(*place)].mean(axis=(1, 2))
+        filtered[place] = slope * guide[place] + offset
+    return filtered
+
+
+def test_guided_filter_averages_the_ridge_regressions_of_all_windows():
+    picture, guide = np.random.default_rng(2).uniform(size=(2, 7, 9))
+    np.testing.assert_allclose(
+        classical.guided_filter(picture, guide, radius=2, smoothness=0.01),
+        ridge_filter(picture, guide, 2, 0.01),
+        rtol=1e-9,
     )
-    np.testing.assert_allclose(filtered, expected, rtol=1e-9)
+
+
+def test_guided_follows_the_paper_step_by_step():
+    rng = np.random.default_rng(3)
+    levels = [rng.integers(low, low + 90, (14, 18), np.uint8) for low in (20, 120)]
+    sources = [x / 255 for x in levels]
+
+    def filtered(picture, kernel):
+        margin = len(kernel) // 2
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(picture, margin, mode="edge"), kernel.shape
+        )
+        return (windows * kernel).sum(axis=(2, 3))
+
+    bases = [filtered(x, np.full((31, 31), 1 / 31**2)) for x in sources]
+    bell = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 5**2))
+    gaussian = np.outer(bell, bell) / bell.sum() ** 2
+    cross = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+    saliencies = [filtered(np.abs(filtered(x, cross)), gaussian) for x in sources]
+    wins = saliencies[0] >= saliencies[1]
+    expected = 0
+    for radius, smoothness, layers in (
+        (45, 0.3, bases),
+        (7, 1e-6, [x - base for x, base in zip(sources, bases, strict=True)]),
+    ):
+        weights = [
+            np.clip(ridge_filter(mask.astype(float), x, radius, smoothness), 0, 1)
+            for mask, x in zip((wins, ~wins), sources, strict=True)
+        ]
+        expected = expected + (weights[0] * layers[0] + weights[1] * layers[1]) / sum(
+            weights
+        )
+    fused = classical.guided(*levels)
+    np.testing.assert_array_equal(fused, np.floor(255 * expected + 0.5))
 
 
 def test_guided_keeps_detail_where_it_is_and_base_between(scene):
