@@ -53,6 +53,9 @@ META_CURVES = {
 }
 
 
+AVERAGE, RUN = "the average of the sources", "this run"
+
+
 class Scene(NamedTuple):
     """A test pair, and what was made of it.
 
@@ -114,7 +117,7 @@ def _fused_by_shipped_weights(pair: Pair, workdir: Path) -> Scene:
         kind,
         read_picture(pair.path_a.parent.parent / "truth" / f"{pair.stem}.png"),
         {
-            "the average of the sources": average(*read_luminances(pair)),
+            AVERAGE: average(read_picture(pair.path_a), read_picture(pair.path_b)),
             "the shipped weights": fused,
         },
         _maps(NetsParams(**trees), pair, "the shipped weights"),
@@ -126,8 +129,8 @@ def _fused_by_this_run(scene: Scene, state: TrainState, workdir: Path) -> Scene:
     fused = fuse(pair.path_a, pair.path_b, weights=state.params.fusion)
     write_picture(workdir / f"{pair.stem}.png", fused)
     return scene._replace(
-        fused=scene.fused | {"this run": fused},
-        maps=scene.maps | _maps(state.params, pair, "this run"),
+        fused=scene.fused | {RUN: fused},
+        maps=scene.maps | _maps(state.params, pair, RUN),
     )
 
 
@@ -210,11 +213,21 @@ def _learning(workdir: Path, scenes: list[Scene]) -> Section:
 
 def _verdict(scene: Scene) -> str:
     psnrs = _psnrs(scene)
-    run = psnrs.pop("this run")
+    run = psnrs.pop(RUN)
     differences = ", ".join(
         f"{run - value:+.1f} dB against {name}" for name, value in psnrs.items()
     )
-    return f"PSNR of this run on {scene.pair.stem}: {run:.1f} dB; {differences}."
+    # The average chooses nothing: who does not beat it has not learned to choose.
+    standing = (
+        "It is ahead of the average of the sources, which chooses nothing."
+        if run > psnrs[AVERAGE]
+        else "So short a run has not learned which source is sharp: the average of the "
+        "sources, which chooses nothing, is not beaten."
+    )
+    return (
+        f"PSNR of this run on {scene.pair.stem}: {run:.1f} dB; {differences}. "
+        f"{standing}"
+    )
 
 
 if __name__ == "__main__":

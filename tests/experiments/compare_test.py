@@ -1,6 +1,7 @@
 """The comparison's records and pages, and what it measures again."""
 
 import math
+from pathlib import Path
 
 import compare
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 
 from refusion_jax.evaluation.candidates import Baseline
 from refusion_jax.evaluation.scores import Scores
+from refusion_jax.weights.pretrained import find_pretrained
 
 KEYS = ("en", "sd", "sf", "viff", "qcb", "qncie")
+RESULTS = Path(__file__).parents[2] / "experiments/results/comparison"
 RNG = np.random.default_rng(0)
 
 
@@ -175,3 +178,13 @@ def test_every_set_names_sources_and_columns():
     for name, test_set in TEST_SETS.items():
         assert test_set.folder.endswith("/test"), name
         assert test_set.folder.startswith(test_set.task)
+
+
+@pytest.mark.parametrize("name", TEST_SETS)
+def test_the_tables_are_those_of_the_weights_that_ship(name):
+    """After new weights: python experiments/compare.py --cards (experiments/README)."""
+    record = read_record(RESULTS / f"{name}.json")
+    shipped = find_pretrained(TEST_SETS[name].task)
+    assert record.methods["ours"].origin == (
+        f"the shipped weights {shipped.name}, SHA-256 {shipped.sha256}"
+    )

@@ -20,7 +20,7 @@ def scene(tmp_path):
     for side, level in (("a", 10), ("b", 100)):
         Image.fromarray(flat(level)).save(tmp_path / f"{side}.png")
     pair = Pair("cup_focus", tmp_path / "a.png", tmp_path / "b.png")
-    fused = {"the shipped weights": flat(1), "this run": flat(5)}
+    fused = {demo.AVERAGE: flat(3), "the shipped weights": flat(1), "this run": flat(5)}
     return demo.Scene(pair, "focus", flat(0), fused, {"map": flat(7)})
 
 
@@ -33,7 +33,14 @@ def test_the_verdict_compares_this_run_with_all_others(scene):
     """PSNR falls by 20 dB where the error is ten times as large."""
     assert demo._verdict(scene) == (
         "PSNR of this run on cup_focus: 34.2 dB; +6.0 dB against source a, "
-        "+26.0 dB against source b, -14.0 dB against the shipped weights."
+        "+26.0 dB against source b, -4.4 dB against the average of the sources, "
+        "-14.0 dB against the shipped weights. So short a run has not learned which "
+        "source is sharp: the average of the sources, which chooses nothing, is not "
+        "beaten."
+    )
+    scene.fused["this run"][:] = 2
+    assert demo._verdict(scene).endswith(
+        "It is ahead of the average of the sources, which chooses nothing."
     )
 
 
@@ -43,17 +50,19 @@ def test_a_scene_shows_sources_all_that_was_fused_and_the_photograph(scene):
     assert "--task=mfif" in section.paragraphs[0]
     assert section.paragraphs[1] == (
         "PSNR of the luminance to the photograph: source a 28.1 dB, source b 8.1 dB, "
-        "the shipped weights 48.1 dB, this run 34.2 dB."
+        "the average of the sources 38.6 dB, the shipped weights 48.1 dB, this run "
+        "34.2 dB."
     )
     assert list(section.pictures) == [
         "Source a, near",
         "Source b, far",
+        "Fused: the average of the sources",
         "Fused: the shipped weights",
         "Fused: this run",
         "The photograph that both were made from",
         "map",
     ]
-    assert [int(x[0, 0]) for x in section.pictures.values()] == [10, 100, 1, 5, 0, 7]
+    assert [int(x[0, 0]) for x in section.pictures.values()] == [10, 100, 3, 1, 5, 0, 7]
 
 
 def test_exposures_have_no_figures(scene):
