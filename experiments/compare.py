@@ -92,7 +92,8 @@ def main() -> int:
                 methods,
             )
     found = {name: read_record(out / f"{name}.json") for name in TEST_SETS}
-    records = {name: record for name, record in found.items() if record is not None}
+    # A stopped run may have left a record with one method: nothing to compare yet.
+    records = {name: x for name, x in found.items() if x and len(x.methods) > 1}
     write_pages(out, records)
     if _CARDS.value:
         for task in dict.fromkeys(TEST_SETS[name].task for name in records):

@@ -34,7 +34,7 @@ def write_pages(out: Path, records: Mapping[str, Record]) -> None:
 
     Args:
       out: an existing folder.
-      records: by the names of their sets; all have a method `ours`.
+      records: by the names of their sets; all have a method `ours` and another.
     """
     by_set = {name: _by_task(name, record) for name, record in records.items()}
     for name, record in records.items():
@@ -100,19 +100,11 @@ def _page(test_set: TestSet, record: Record, scores: Mapping[str, Scores]) -> st
 def _overview(by_set: Mapping[str, Mapping[str, Scores]]) -> str:
     """Returns the page of mean ranks and of decided columns, set by set."""
     methods = tuple(dict.fromkeys(name for x in by_set.values() for name in x))
-    ranks, decided = {}, {}
-    for name, scores in by_set.items():
-        rows = summary(scores).rows
-        cells = [row.cells[-1] for row in rows] if len(scores) > 1 else []
-        ranks[name] = dict(zip(scores, cells, strict=False))
-        decided[name] = (
-            {
-                row.name: row.cells[-1]
-                for row in intervals(compare(scores, OURS), OURS).rows
-            }
-            if len(scores) > 1
-            else {}
-        )
+    ranks = [_last_cells(summary(scores)) for scores in by_set.values()]
+    decided = [
+        _last_cells(intervals(compare(scores, OURS), OURS))
+        for scores in by_set.values()
+    ]
     titles = [
         f"{TEST_SETS[name].title} ({len(scores[OURS].stems)})"
         for name, scores in by_set.items()
@@ -121,7 +113,7 @@ def _overview(by_set: Mapping[str, Mapping[str, Scores]]) -> str:
         "Mean rank (pairs)",
         methods,
         titles,
-        list(ranks.values()),
+        ranks,
         -1,
         "Mean rank over the columns of the task's table in the paper; 1 is the best. "
         "Sets differ in their methods, so ranks compare within a column only.",
@@ -130,7 +122,7 @@ def _overview(by_set: Mapping[str, Mapping[str, Scores]]) -> str:
         f"Columns against {OURS}",
         [name for name in methods if name != OURS],
         titles,
-        list(decided.values()),
+        decided,
         0,
         "Better : worse : open, counted over the columns of the set's table: by the "
         f"95% interval of the paired bootstrap, how often the method beats {OURS}, is "
@@ -148,6 +140,10 @@ def _overview(by_set: Mapping[str, Mapping[str, Scores]]) -> str:
             to_markdown(decided_table),
         ]
     )
+
+
+def _last_cells(table: Table) -> dict[str, Cell]:
+    return {row.name: row.cells[-1] for row in table.rows}
 
 
 def _grid(
