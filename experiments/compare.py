@@ -36,7 +36,11 @@ from refusion_jax.evaluation.candidates import (
 from refusion_jax.evaluation.scoring import check_pictures, columns, score
 from refusion_jax.extras import version_of
 from refusion_jax.files.checksums import sha256_of
-from refusion_jax.weights.pretrained import find_pretrained, pretrained_file
+from refusion_jax.weights.pretrained import (
+    find_pretrained,
+    pretrained_file,
+    suitable_range,
+)
 
 TASKS = tuple(dict.fromkeys(test_set.task for test_set in TEST_SETS.values()))
 
@@ -165,9 +169,10 @@ def methods_for(test_set: TestSet, official: Path | None) -> dict[str, Method]:
     for name in BASELINES:
         methods[name] = _baseline(name, opencv if name in CLASSICAL else "")
     if test_set.truth:
-        methods[f"{OURS}, not stretched"] = _weights(
-            ours, f"the shipped weights {task}", output_range="none"
-        )
+        other = "none" if suitable_range(ours) == "stretch" else "stretch"
+        methods[f"{OURS}, --range={other}"] = _weights(
+            ours, f"the shipped weights {task}", other
+        )._replace(truth_only=True)
         for source, name in zip(
             test_set.sources, ("source_a", "source_b"), strict=True
         ):
@@ -180,17 +185,17 @@ def _baseline(name: str, version: str = "") -> Method:
     return Method(candidate.origin + version, lambda: candidate)
 
 
-def _weights(path: Path, what: str, *, output_range: str = "stretch") -> Method:
+def _weights(path: Path, what: str, output_range: str | None = None) -> Method:
     if not path.is_file():
         raise FileNotFoundError(
             f"expected {what} at {path}, got no such file; correct --official or "
             "leave it out."
         )
-    how = "" if output_range == "stretch" else f", --range={output_range}"
+    rule = output_range or suitable_range(path)
+    how = "" if rule == "stretch" else f", --range={rule}"
     return Method(
         f"{what}, SHA-256 {sha256_of(path)}{how}",
-        lambda: FromWeights(path, output_range=output_range),
-        truth_only=output_range != "stretch",
+        lambda: FromWeights(path, output_range=rule),
     )
 
 

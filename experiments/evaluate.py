@@ -80,7 +80,7 @@ _ROUNDING = flags.DEFINE_enum(
     "pictures, rounded by floor(x + 0.499999999).",
 )
 _RANGE = flags.DEFINE_enum(
-    "range", "stretch", RANGES, "With --weights: as --range of `refusion fuse`."
+    "range", None, RANGES, "With --weights: as --range of `refusion fuse`."
 )
 _REPORT_IMAGES = flags.DEFINE_integer(
     "report_images", REPORT_IMAGES, "Pairs shown in the report.", lower_bound=0

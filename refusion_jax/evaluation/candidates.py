@@ -22,6 +22,7 @@ from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import to_8_bit
+from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import as_model
 
 Fused = UInt8[np.ndarray, "height width *channels"]
@@ -90,14 +91,15 @@ class FromWeights:
         weights: str | os.PathLike[str] | FusionModel,
         *,
         rounding: str = "refusion",
-        output_range: str = "stretch",
+        output_range: str | None = None,
     ) -> None:
         """Loads the model.
 
         Args:
           weights: a weight file, a run folder or a model, see `weights.store.as_model`.
           rounding: "refusion" or "authors".
-          output_range: "stretch", "none" or "source", see `pictures.ranges`.
+          output_range: "stretch", "none" or "source", see `pictures.ranges`. None: what
+            the card of shipped weights tells, else "stretch".
 
         Raises:
           FileNotFoundError, ValueError: if the weights cannot be used or there is no
@@ -108,7 +110,8 @@ class FromWeights:
                 f"expected rounding to be one of {', '.join(ROUNDINGS)}, got "
                 f"{rounding!r}; choose one of these."
             )
-        self.rules = Rules(output_range)
+        suitable = suitable_range(weights)
+        self.rules = Rules(output_range or suitable)
         self.model = as_model(weights)
         self.rounding = rounding
         how = {
@@ -120,7 +123,8 @@ class FromWeights:
             if isinstance(weights, str | os.PathLike)
             else weights.method
         )
-        how += "" if output_range == "stretch" else f", with --range={output_range}"
+        if output_range not in (None, suitable):
+            how += f", with --range={output_range}"
         self.origin = f"fused with {name}, {how}"
 
     def __call__(self, pair: Pair) -> Fused:

@@ -146,7 +146,7 @@ def test_methods_are_those_of_the_task():
     classical = ["average", "maximum", "laplacian", "mertens", "guided"]
     assert list(compare.methods_for(TEST_SETS["mefb"], None)) == ["ours", *classical]
     nyud = compare.methods_for(TEST_SETS["nyud"], None)
-    rest = ["ours, not stretched", "near alone", "far alone"]
+    rest = ["ours, --range=stretch", "near alone", "far alone"]
     assert list(nyud) == ["ours", *classical, *rest]
     assert [name for name, x in nyud.items() if x.truth_only] == rest
 
