@@ -181,6 +181,7 @@ class ReFusionLearner:
                 rates=rates,
                 mode=settings.meta_gradient,
                 inner_steps=settings.inner_steps,
+                direct_term=settings.direct_term,
             )
         return fusion_update(
             state,

@@ -95,6 +95,11 @@ class Settings:
     inner_steps: int = setting(
         1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
     )
+    direct_term: bool = setting(
+        False,
+        "Whether dL_f / dtheta_P is added to the meta-gradient, see "
+        "methods.refusion.steps.outer_update; not part of the method.",
+    )
     inner_learning_rate: float = setting(
         1e-4, "eta_F' = eta_R', the step size of the inner update.", is_positive=True
     )
@@ -174,6 +179,17 @@ class Settings:
         )
 
 
+# The habits of the authors' code, as far as known (see the table in README).
+AUTHORS: Mapping[str, Any] = MappingProxyType(
+    {
+        "swap": True,
+        "weight_power": 2,
+        "alpha_ramp": True,
+        "accumulate": 2,
+        "proposal_optimizer": "max_norm",
+        "decay_every": 10,
+    }
+)
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # What learns: minutes on two CPU cores, three seeds on each of four tasks
@@ -199,14 +215,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
         "paper": {},
-        # The habits of the authors' code, as far as known (see the table in README).
-        "authors": {
-            "swap": True,
-            "weight_power": 2,
-            "alpha_ramp": True,
-            "accumulate": 2,
-            "proposal_optimizer": "max_norm",
-            "decay_every": 10,
-        },
+        "authors": AUTHORS,
+        # A third party's script that derives from theirs leaves a term in P's gradient.
+        "authors_script": {**AUTHORS, "direct_term": True},
     }
 )

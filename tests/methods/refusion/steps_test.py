@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from refusion_jax.array_types import Batch
@@ -175,3 +176,27 @@ def test_entropy_is_one_bit_for_indifference_and_zero_for_a_hard_choice():
     quarter = jnp.stack([jnp.full((1, 1, 1), 0.25), jnp.full((1, 1, 1), 0.75)], -1)
     expected = -0.25 * np.log2(0.25) - 0.75 * np.log2(0.75)
     np.testing.assert_allclose(binary_entropy(quarter), expected, rtol=1e-6)
+
+
+def test_the_direct_term_is_the_slope_of_the_fusion_loss():
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    optimizers = optimizers._replace(proposal=optax.identity())
+    a, b = jax.random.uniform(jax.random.key(5), (2, 2, SIZE, SIZE, 1))
+    batch = pairs_of(Batch(a, b))
+    moved = {
+        direct: outer_update(
+            toy_state(optimizers),
+            batch,
+            batch,
+            objectives=TOY,
+            optimizers=optimizers,
+            rates=Rates(inner=0.5, proposal=0.1, fusion=0.1, alpha_fusion=0.0),
+            direct_term=direct,
+        )[0].params.proposal
+        for direct in (False, True)
+    }
+    # L_f = mean(p (a - theta)^2 + (1 - p) (b - theta)^2) with theta = 0.4.
+    slope = np.mean(np.square(a - 0.4) - np.square(b - 0.4))
+    expected = moved[False] - 0.1 / 0.5 * slope
+    np.testing.assert_allclose(moved[True], expected, rtol=1e-5)
+    assert abs(slope) > 1e-3
