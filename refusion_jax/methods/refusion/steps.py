@@ -57,7 +57,9 @@ def outer_update(
 
     Returns:
       The new state and scalars: both losses with their terms, the norm of the
-      meta-gradient, the relative update of P, the entropies of w and v in bits.
+      meta-gradient, the relative update of P, the entropies of w and v in bits; under
+      Adam, the cosine of the meta-gradient with the mean of those before it, which come
+      from other batches: about 0 where it is noise.
     """
     result = meta_gradient(
         state.params,
@@ -89,6 +91,7 @@ def outer_update(
         **_named("fusion_loss", result.fusion_loss),
         **_named("reconstruction_loss", result.reconstruction_loss),
         "meta_grads_norm": optax.tree.norm(result.meta_grads),
+        **_agreement(result.meta_grads, state.opt_states.proposal),
         "proposal_relative_update": update_norm
         / optax.tree.norm(state.params.proposal),
         "intensity_weights_entropy": binary_entropy(result.weights.intensity),
@@ -234,6 +237,16 @@ def imitation_update(
         ),
         scalars,
     )
+
+
+def _agreement(meta_grads: Params, opt_state: optax.OptState) -> Scalars:
+    """Returns the cosine of a meta-gradient with the mean that Adam keeps, if any."""
+    mean = optax.tree_utils.tree_get(opt_state, "mu")
+    if mean is None:
+        return {}
+    product = optax.tree.norm(meta_grads) * optax.tree.norm(mean)
+    cosine = optax.tree.vdot(meta_grads, mean) / jnp.where(product > 0, product, 1)
+    return {"meta_grads_agreement": cosine}
 
 
 def _proposed_fusion_loss(

@@ -84,7 +84,10 @@ def test_outer_update_moves_p_and_nothing_else(after_outer):
 
 
 def test_outer_update_reports_every_number_that_training_is_judged_by(after_outer):
-    *_, scalars = after_outer
+    _, after, scalars = after_outer
+    keeps_a_mean = (
+        optax.tree_utils.tree_get(after.opt_states.proposal, "mu") is not None
+    )
     assert set(scalars) == {
         "fusion_loss",
         "fusion_loss_intensity",
@@ -96,7 +99,7 @@ def test_outer_update_reports_every_number_that_training_is_judged_by(after_oute
         "proposal_relative_update",
         "intensity_weights_entropy",
         "gradient_weights_entropy",
-    }
+    } | ({"meta_grads_agreement"} if keeps_a_mean else set())
     assert 0 < scalars["meta_grads_norm"] < 1e-3
 
 
@@ -200,3 +203,24 @@ def test_the_direct_term_is_the_slope_of_the_fusion_loss():
     expected = moved[False] - 0.1 / 0.5 * slope
     np.testing.assert_allclose(moved[True], expected, rtol=1e-5)
     assert abs(slope) > 1e-3
+
+
+def test_agreement_is_the_cosine_with_the_mean_of_earlier_meta_gradients():
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    batch = random_batch(6)
+    state = toy_state(optimizers)
+    seen = []
+    for sign in (0.0, 1.0, -1.0):
+        adam = state.opt_states.proposal
+        state = state._replace(
+            opt_states=state.opt_states._replace(
+                proposal=adam._replace(mu=sign * jnp.ones_like(adam.mu))
+            )
+        )
+        _, scalars = outer_update(
+            state, batch, batch, objectives=TOY, optimizers=optimizers, rates=RATES
+        )
+        seen.append(float(scalars["meta_grads_agreement"]))
+    # One parameter: the meta-gradient points the same way as the mean, or the other.
+    assert seen[0] == 0
+    assert sorted(seen[1:]) == pytest.approx([-1, 1])
