@@ -19,7 +19,7 @@ from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.codecs import check_writable
 from refusion_jax.pictures.photographs import Photograph, write_photograph
-from refusion_jax.weights.pretrained import pretrained_file
+from refusion_jax.weights.pretrained import pretrained_file, suitable_range
 from refusion_jax.weights.store import as_model
 
 JOBS = 2
@@ -46,7 +46,7 @@ class Fuser:
         self,
         weights: str | os.PathLike[str] | FusionModel | Params,
         *,
-        output_range: str = "stretch",
+        output_range: str | None = None,
         align: str = "none",
         levels: str = "full",
         precision: str = "float32",
@@ -65,6 +65,7 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
         """
+        output_range = output_range or suitable_range(weights)
         self._rules = Rules(output_range, align, motion, border, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)

@@ -39,6 +39,12 @@ class Settings:
         1.0, "Share of the epochs after which the ramp ends.", is_positive=True
     )
     alpha_reconstruction: float = setting(1.0, "alpha_2 of Eq. 4.", at_least=0)
+    reconstruction_noise: float = setting(
+        0.0,
+        "Standard deviation of noise added to the fused picture before R reads it, so "
+        "that what F does not emphasise is lost to R.",
+        at_least=0,
+    )
     weight_power: int = setting(
         1,
         "Power of the weights in L_f: 1 as in Eqs. 2 and 3, 2 as in the authors' code.",
@@ -57,8 +63,28 @@ class Settings:
     )
     rule: str = setting(
         "brighter",
-        "With loss_weights of rule: see methods.refusion.hand_made.",
+        "With loss_weights of rule, and what imitation_steps imitate: see "
+        "methods.refusion.hand_made.",
         choices=tuple(RULES),
+    )
+
+    balanced: bool = setting(
+        False,
+        "Whether P treats its sources alike and learns only where each is preferred, "
+        "see methods.refusion.nets.proposal.",
+    )
+    warm_up_share: float = setting(
+        0.0,
+        "Share of the epochs at the beginning in which F learns under equal weights "
+        "without gradients (alpha_1 = 0), R as ever, and P rests.",
+        at_least=0,
+    )
+
+    imitation_steps: int = setting(
+        0,
+        "Updates per epoch of the warm-up in which P imitates the rule, with learned "
+        "loss_weights; 0 starts at random.",
+        at_least=0,
     )
 
     meta_gradient: str = setting(
@@ -68,6 +94,11 @@ class Settings:
     )
     inner_steps: int = setting(
         1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
+    )
+    direct_term: bool = setting(
+        False,
+        "Whether dL_f / dtheta_P is added to the meta-gradient, see "
+        "methods.refusion.steps.outer_update; not part of the method.",
     )
     inner_learning_rate: float = setting(
         1e-4, "eta_F' = eta_R', the step size of the inner update.", is_positive=True
@@ -85,6 +116,9 @@ class Settings:
     )
     proposal_learning_rate: float = setting(
         1e-4, "eta_P, the step size of P.", is_positive=True
+    )
+    imitation_learning_rate: float = setting(
+        2e-3, "Step size of P while it imitates a rule.", is_positive=True
     )
     proposal_optimizer: str = setting(
         "adam",
@@ -130,6 +164,14 @@ class Settings:
             self.meta_steps,
         )
         require(
+            self.imitation_steps == 0
+            or (self.loss_weights == "learned" and self.warm_up_share > 0),
+            "imitation_steps",
+            "0 without learned loss_weights and a warm_up_share",
+            self.imitation_steps,
+        )
+        require(self.warm_up_share < 1, "warm_up_share", "below 1", self.warm_up_share)
+        require(
             self.meta_steps + self.fusion_steps > 0,
             "fusion_steps",
             "above 0 with meta_steps of 0",
@@ -137,20 +179,44 @@ class Settings:
         )
 
 
+# The habits of the authors' code, as far as known (see the table in README).
+AUTHORS: Mapping[str, Any] = MappingProxyType(
+    {
+        "swap": True,
+        "weight_power": 2,
+        "alpha_ramp": True,
+        "accumulate": 2,
+        "proposal_optimizer": "max_norm",
+        "decay_every": 10,
+    }
+)
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Where paper and code differ, what measured better (experiments/README.md).
-        "default": {"swap": True, "weight_power": 2},
-        # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
-        "paper": {},
-        # The habits of the authors' code, as far as known (see the table in README).
-        "authors": {
+        # What learns: minutes on two CPU cores, three seeds on each of four tasks
+        # (experiments/results/recipes). More epochs for more data.
+        "default": {
             "swap": True,
             "weight_power": 2,
+            "balanced": True,
+            "reconstruction_noise": 0.1,
+            "alpha_reconstruction": 0.1,
             "alpha_ramp": True,
-            "accumulate": 2,
-            "proposal_optimizer": "max_norm",
-            "decay_every": 10,
+            "ramp_share": 1 / 3,
+            "warm_up_share": 1 / 3,
+            "imitation_steps": 60,
+            "inner_learning_rate": 1e-3,
+            "learning_rate": 1e-3,
+            "proposal_learning_rate": 2e-4,
+            "schedule": "cosine",
+            "meta_steps": 12,
+            "fusion_steps": 60,
+            "epochs": 9,
+            "crop_size": 48,
         },
+        # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
+        "paper": {},
+        "authors": AUTHORS,
+        # A third party's script that derives from theirs leaves a term in P's gradient.
+        "authors_script": {**AUTHORS, "direct_term": True},
     }
 )
