@@ -5,6 +5,7 @@ from pathlib import Path
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.pictures.names import ALIGNMENTS
 
 EXAMPLES = """\
 examples:
@@ -61,6 +62,18 @@ def add_parser(commands: Commands) -> None:
         "mertens, guided",
     )
     parser.add_argument(
+        "--levels",
+        default="full",
+        metavar="RULE",
+        help="black and white of grey sources of more than 8 bits, as for fuse",
+    )
+    parser.add_argument(
+        "--align",
+        default="none",
+        choices=[choice for choice in ALIGNMENTS if choice != "register"],
+        help="how sources of different sizes were aligned, as for fuse",
+    )
+    parser.add_argument(
         "--ground-truth",
         type=Path,
         metavar="DIR",
@@ -97,12 +110,16 @@ def run(arguments: argparse.Namespace) -> int:
     from refusion_jax.evaluation.results import ReportOptions, write_evaluation
     from refusion_jax.evaluation.scoring import InputError, columns
     from refusion_jax.evaluation.table_formats import to_markdown
+    from refusion_jax.pictures.levels import check_rule
 
     keys = columns(arguments.columns, arguments.task)
     options = ReportOptions(
         published_rows(task=arguments.task, dataset=None),
         ground_truth=arguments.ground_truth,
+        levels=arguments.levels,
+        align=arguments.align,
     )
+    check_rule(arguments.levels)
     name = arguments.fused.resolve().name or "fused"
     rest = baselines(arguments.baselines.split(",") if arguments.baselines else ())
     if name in rest:

@@ -20,11 +20,15 @@ class Pair(NamedTuple):
     Attributes:
       stem: the file name of the first, without its ending.
       path_a, path_b: the files of source a and source b.
+      levels, align: how they are read where they are scored, see `pictures.levels` and
+        `pictures.alignment`.
     """
 
     stem: str
     path_a: Path
     path_b: Path
+    levels: str = "full"
+    align: str = "none"
 
 
 class Group(NamedTuple):
@@ -66,7 +70,7 @@ def find_pairs(
         partner, or if two pictures of one folder share a stem.
     """
     groups = find_groups([folder_a, folder_b], pair=pair)
-    return [Pair(stem, *paths) for stem, paths in groups]
+    return [Pair(stem, paths[0], paths[1]) for stem, paths in groups]
 
 
 def find_groups(

@@ -19,6 +19,7 @@ from refusion_jax.evaluation import classical
 from refusion_jax.fusing import inference
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
+from refusion_jax.pictures.alignment import align_pair, common_size, fit
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import to_8_bit
@@ -145,17 +146,24 @@ class FromWeights:
                 pair.path_b,
                 weights=self.model,
                 output_range=self.rules.output_range,
+                levels=pair.levels,
+                align=pair.align,
             )
             # From 16-bit sources it has 16 bits, but metrics take 8-bit pictures.
             return to_8_bit(fused, "full") if fused.dtype == np.uint16 else fused
-        luminances = (_exact_luminance(path) for path in (pair.path_a, pair.path_b))
+        luminances = [
+            _exact_luminance(path, pair.levels) for path in (pair.path_a, pair.path_b)
+        ]
+        names = (str(pair.path_a), str(pair.path_b))
+        size = common_size([x.shape for x in luminances], pair.align, names)
+        luminances = [fit(x, size, pair.align) for x in luminances]
         fused = inference.fuse_pictures(self.model, *luminances, rules=self.rules)
         return np.floor(255 * fused.astype(np.float64) + 0.499999999).astype(np.uint8)
 
 
-def _exact_luminance(path: Path) -> np.ndarray:
+def _exact_luminance(path: Path, levels: str) -> np.ndarray:
     """Returns the luminance in [0, 1] before any rounding."""
-    picture = read_picture(path).astype(np.float32) / 255
+    picture = read_picture(path, levels=levels).astype(np.float32) / 255
     if picture.ndim == 2:
         return picture
     return np.asarray(rgb_to_luminance(jnp.asarray(picture))[..., 0])
@@ -194,9 +202,11 @@ def read_luminances(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       The uint8 luminances of a and of b, (height, width).
     """
-    return (
-        to_luminance(read_picture(pair.path_a)),
-        to_luminance(read_picture(pair.path_b)),
+    return align_pair(
+        to_luminance(read_picture(pair.path_a, levels=pair.levels)),
+        to_luminance(read_picture(pair.path_b, levels=pair.levels)),
+        pair.align,
+        (str(pair.path_a), str(pair.path_b)),
     )
 
 

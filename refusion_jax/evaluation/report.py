@@ -175,8 +175,8 @@ def _strips(evaluation: Evaluation, images: int) -> list[str]:
 def _row(evaluation: Evaluation, pair: Pair) -> list[str]:
     """Returns a pair's figures: the sources, then each method and its difference."""
     figures = [
-        _figure("Source a", data_uri(read_picture(pair.path_a))),
-        _figure("Source b", data_uri(read_picture(pair.path_b))),
+        _figure("Source a", data_uri(read_picture(pair.path_a, levels=pair.levels))),
+        _figure("Source b", data_uri(read_picture(pair.path_b, levels=pair.levels))),
     ]
     fused = {name: method(pair) for name, method in evaluation.methods.items()}
     reference = to_luminance(fused[evaluation.reference])

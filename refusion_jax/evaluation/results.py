@@ -30,6 +30,7 @@ class ReportOptions:
       images: number of pairs whose pictures the report shows.
       resamples, seed: settings of the bootstrap, see `comparison.paired_bootstrap`.
       ground_truth: folder of true pictures to compare with; None if there are none.
+      levels, align: how sources are read, see `scoring.check_pictures`.
     """
 
     published: Sequence[PublishedRow] = ()
@@ -38,6 +39,8 @@ class ReportOptions:
     resamples: int = RESAMPLES
     seed: int = 0
     ground_truth: str | os.PathLike[str] | None = None
+    levels: str = "full"
+    align: str = "none"
 
 
 DEFAULTS = ReportOptions()
@@ -84,7 +87,13 @@ def write_evaluation(
     out.mkdir(parents=True, exist_ok=True)
     truth = options.ground_truth
     pairs = check_pictures(
-        source_a, source_b, methods, ground_truth=truth, progress=True
+        source_a,
+        source_b,
+        methods,
+        ground_truth=truth,
+        levels=options.levels,
+        align=options.align,
+        progress=True,
     )
     scores = {
         name: score(pairs, method, keys, ground_truth=truth, name=name, progress=True)

@@ -21,7 +21,10 @@ from refusion_jax.evaluation.candidates import (
     read_luminances,
 )
 from refusion_jax.evaluation.scores import Scores
+from refusion_jax.files.pairing import matched
+from refusion_jax.pictures.alignment import common_size
 from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.notes import note
 
 
 class InputError(ValueError):
@@ -53,6 +56,8 @@ def evaluate(
     weights: str | os.PathLike[str] | None = None,
     keys: Sequence[str] | None = None,
     ground_truth: str | os.PathLike[str] | None = None,
+    levels: str = "full",
+    align: str = "none",
     progress: bool = False,
 ) -> Scores:
     """Scores one method on folders of pictures, paired by stem.
@@ -66,6 +71,7 @@ def evaluate(
       keys: keys of `metrics.METRICS`; None for all of them.
       ground_truth: folder of the true pictures, for the scores of
         `metrics.TRUTH_METRICS` besides; None: without.
+      levels, align: how the sources are read, as for `refusion_jax.fuse`.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
@@ -94,6 +100,8 @@ def evaluate(
         source_b,
         {"fused": method},
         ground_truth=ground_truth,
+        levels=levels,
+        align=align,
         progress=progress,
     )
     return score(pairs, method, keys, ground_truth=ground_truth, progress=progress)
@@ -168,6 +176,8 @@ def check_pictures(
     methods: Mapping[str, Candidate],
     *,
     ground_truth: str | os.PathLike[str] | None = None,
+    levels: str = "full",
+    align: str = "none",
     progress: bool = False,
 ) -> list[Pair]:
     """Reads every picture once and raises one error with all problems.
@@ -177,6 +187,9 @@ def check_pictures(
       methods: candidates by name. A candidate from a folder must have a picture for
         every pair and no others.
       ground_truth: folder of the true pictures, one for every pair and no others.
+      levels: range rule of sources beyond 8 bits, see `pictures.levels`.
+      align: how sources of two sizes are aligned, see `pictures.alignment`; the fused
+        pictures have that size.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
@@ -196,6 +209,13 @@ def check_pictures(
     }
     if ground_truth is not None:
         folders[f"ground truth ({ground_truth})"] = pictures_by_stem(ground_truth)
+    found = matched(list(folders.values()))
+    if found.remark is not None:
+        note(found.remark)
+    folders = dict(zip(folders, found.tables, strict=True))
+    for name, method in methods.items():
+        if isinstance(method, FromFolder):
+            method.pictures = folders[f"{name} ({method.folder})"]
     problems = []
     for stem in tqdm(
         sorted(set().union(*folders.values())),
@@ -203,27 +223,38 @@ def check_pictures(
         unit="pair",
         disable=None if progress else True,
     ):
-        problems += _problems(stem, folders)
+        problems += _problems(stem, folders, levels, align)
     if problems:
         raise InputError(problems)
     pictures_a, pictures_b = list(folders.values())[:2]
     return [
-        Pair(stem, pictures_a[stem], pictures_b[stem]) for stem in sorted(pictures_a)
+        Pair(stem, pictures_a[stem], pictures_b[stem], levels, align)
+        for stem in sorted(pictures_a)
     ]
 
 
-def _problems(stem: str, folders: Mapping[str, Mapping[str, Path]]) -> list[str]:
+def _problems(
+    stem: str, folders: Mapping[str, Mapping[str, Path]], levels: str, align: str
+) -> list[str]:
     """Returns the problems with the pictures of one stem."""
-    problems, first = [], None
-    for name, pictures in folders.items():
+    problems, first, shapes = [], None, []
+    for place, (name, pictures) in enumerate(folders.items()):
         if stem not in pictures:
             problems.append(f"{stem}: no picture in {name}.")
             continue
         try:
-            height, width = read_picture(pictures[stem]).shape[:2]
+            rule = levels if place < 2 else "full"
+            shape = read_picture(pictures[stem], levels=rule).shape[:2]
         except (OSError, ValueError) as error:
             problems.append(f"{stem}: {error}")
             continue
+        if place < 2 and align != "none":
+            shapes.append(shape)
+            if len(shapes) == 2:
+                height, width = common_size(shapes, align, list(folders)[:2])
+                first = (width, height, f"the sources under align={align}")
+            continue
+        height, width = shape
         first = first or (width, height, name)
         if (width, height) != first[:2]:
             problems.append(

@@ -1,0 +1,131 @@
+"""1,000 damaged files over all readers: a picture or one sentence, soon and in bounds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COUNT = 1000
+MOST_SECONDS, MOST_BYTES = 10, 2 << 30
+# In a process of its own, whose memory can be bounded and measured.
+CHILD = r"""
+import io, json, resource, sys, time, warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from refusion_jax.pictures.codecs import read_picture
+from refusion_jax.pictures.photographs import count_pages, read_photograph
+from refusion_jax.pictures.volumes import is_volume, read_volume
+
+warnings.simplefilter("ignore")
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+rng = np.random.default_rng(11)
+grey = rng.integers(0, 256, (17, 23), np.uint8)
+rgb = rng.integers(0, 256, (17, 23, 3), np.uint8)
+deep, deep_rgb = grey.astype(np.uint16) * 250, rgb.astype(np.uint16) * 250
+seeds = {}
+
+def by_pillow(name, array, **options):
+    Image.fromarray(array).save(folder / name, **options)
+    seeds[name] = (folder / name).read_bytes()
+
+for ending in ("png", "jpg", "webp", "gif", "bmp", "jp2", "ppm", "avif"):
+    try:
+        by_pillow(f"rgb.{ending}", rgb)
+    except Exception:
+        pass  # a Pillow without it
+by_pillow("deep.png", deep)
+by_pillow("palette.tif", grey, compression="tiff_lzw")
+seeds["deep.pgm"] = b"P5 23 17 4095\n" + (deep // 16).astype(">u2").tobytes()
+seeds["plain.pgm"] = b"P2 23 17 4095\n" + " ".join(map(str, (deep // 16).ravel())).encode()
+segments = b"\xff\xe1" + (100).to_bytes(2) + b"FLIR\0\x01\0\0FFF\0" + bytes(86)
+jpeg = seeds["rgb.jpg"]
+seeds["flir.jpg"] = jpeg[:2] + segments + jpeg[2:]
+from refusion_jax.pictures.formats.png import encode_png
+seeds["rgb48.png"] = encode_png(deep_rgb)
+seeds["la32.png"] = encode_png(np.dstack([deep, deep]))
+try:
+    import tifffile
+    def tiff(name, array, **options):
+        tifffile.imwrite(folder / name, array, metadata=None, **options)
+        seeds[name] = (folder / name).read_bytes()
+    tiff("planes.tif", np.moveaxis(deep_rgb, -1, 0), photometric="rgb", planarconfig="separate")
+    tiff("rgb48.tif", deep_rgb, photometric="rgb", compression="zlib")
+    tiff("double.tif", deep / 7, photometric="minisblack")
+    tiff("tiles.tif", deep, photometric="miniswhite", tile=(16, 16), compression="zlib")
+    tiff("stack.tif", np.stack([deep] * 3), photometric="minisblack")
+    tiff("twelve.tif", deep // 16, photometric="minisblack", bitspersample=12)
+    tiff("lzw.tif", deep.astype(np.float32), compression="lzw", photometric="minisblack")
+except (ImportError, ValueError):
+    pass
+try:
+    import SimpleITK as sitk
+    image = sitk.GetImageFromArray(np.stack([deep] * 4))
+    for ending in ("nii", "nii.gz", "nrrd", "mha"):
+        sitk.WriteImage(image, str(folder / f"v.{ending}"))
+        seeds[f"v.{ending}"] = (folder / f"v.{ending}").read_bytes()
+except ImportError:
+    pass
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+names, slowest, bad, good = sorted(seeds), 0.0, [], 0
+for number in range(count):
+    name = names[number % len(names)]
+    content = bytearray(seeds[name])
+    head = min(len(content), 300)
+    for _ in range(int(rng.integers(1, 6))):
+        kind = rng.integers(4)
+        place = int(rng.integers(head if rng.random() < 0.7 else len(content)))
+        if kind == 0:
+            content[place] = int(rng.integers(256))
+        elif kind == 1:
+            content[place : place + 4] = bytes(rng.choice([0, 255, 127], 4).astype(np.uint8))
+        elif kind == 2 and len(content) > 40:
+            del content[int(rng.integers(20, len(content))) :]
+            head = min(len(content), 300)
+        else:
+            content[place:place] = bytes(rng.integers(0, 256, 3, np.uint8))
+    path = folder / f"fuzz{number}-{name}"
+    path.write_bytes(content)
+    start = time.monotonic()
+    try:
+        if is_volume(path):
+            read_volume(path)
+        else:
+            count_pages(path)
+            pixels = read_photograph(path).pixels
+            assert pixels.size and pixels.dtype in (np.uint8, np.uint16, np.float64)
+            read_picture(path, levels="auto")
+        good += 1
+    except (ValueError, OSError) as error:
+        if "\n" in str(error) or not str(error):
+            bad.append(f"{path.name}: {error!r}")
+    except BaseException as error:
+        bad.append(f"{path.name}: {type(error).__name__} {error}")
+    slowest = max(slowest, time.monotonic() - start)
+    path.unlink()
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"bad": bad, "slowest": slowest, "bytes": after - before, "good": good,
+                  "seeds": len(seeds)}))
+"""
+
+
+def test_damaged_files_give_a_picture_or_one_sentence(tmp_path):
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path), str(COUNT)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert child.returncode == 0, child.stderr[-2000:]
+    found = json.loads(child.stdout.splitlines()[-1])
+    assert found["bad"] == []
+    assert found["slowest"] < MOST_SECONDS
+    assert found["bytes"] < MOST_BYTES
+    # Some damage is harmless, and some is not: both were seen.
+    assert COUNT * 0.05 < found["good"] < COUNT * 0.95
+    assert found["seeds"] >= 12
