@@ -1,4 +1,4 @@
-"""1,000 damaged files over all readers: a picture or one sentence, soon and in bounds."""
+"""1,000 damaged files over all readers: a picture or one sentence, soon."""
 
 import json
 import os
@@ -40,7 +40,8 @@ for ending in ("png", "jpg", "webp", "gif", "bmp", "jp2", "ppm", "avif"):
 by_pillow("deep.png", deep)
 by_pillow("palette.tif", grey, compression="tiff_lzw")
 seeds["deep.pgm"] = b"P5 23 17 4095\n" + (deep // 16).astype(">u2").tobytes()
-seeds["plain.pgm"] = b"P2 23 17 4095\n" + " ".join(map(str, (deep // 16).ravel())).encode()
+text = " ".join(map(str, (deep // 16).ravel()))
+seeds["plain.pgm"] = b"P2 23 17 4095\n" + text.encode()
 segments = b"\xff\xe1" + (100).to_bytes(2) + b"FLIR\0\x01\0\0FFF\0" + bytes(86)
 jpeg = seeds["rgb.jpg"]
 seeds["flir.jpg"] = jpeg[:2] + segments + jpeg[2:]
@@ -52,13 +53,15 @@ try:
     def tiff(name, array, **options):
         tifffile.imwrite(folder / name, array, metadata=None, **options)
         seeds[name] = (folder / name).read_bytes()
-    tiff("planes.tif", np.moveaxis(deep_rgb, -1, 0), photometric="rgb", planarconfig="separate")
+    planes = np.moveaxis(deep_rgb, -1, 0)
+    tiff("planes.tif", planes, photometric="rgb", planarconfig="separate")
     tiff("rgb48.tif", deep_rgb, photometric="rgb", compression="zlib")
     tiff("double.tif", deep / 7, photometric="minisblack")
     tiff("tiles.tif", deep, photometric="miniswhite", tile=(16, 16), compression="zlib")
     tiff("stack.tif", np.stack([deep] * 3), photometric="minisblack")
     tiff("twelve.tif", deep // 16, photometric="minisblack", bitspersample=12)
-    tiff("lzw.tif", deep.astype(np.float32), compression="lzw", photometric="minisblack")
+    floats = deep.astype(np.float32)
+    tiff("lzw.tif", floats, compression="lzw", photometric="minisblack")
 except (ImportError, ValueError):
     pass
 try:
@@ -82,7 +85,8 @@ for number in range(count):
         if kind == 0:
             content[place] = int(rng.integers(256))
         elif kind == 1:
-            content[place : place + 4] = bytes(rng.choice([0, 255, 127], 4).astype(np.uint8))
+            extremes = rng.choice([0, 255, 127], 4).astype(np.uint8)
+            content[place : place + 4] = extremes.tobytes()
         elif kind == 2 and len(content) > 40:
             del content[int(rng.integers(20, len(content))) :]
             head = min(len(content), 300)
