@@ -48,7 +48,9 @@ def measure(settings: Settings) -> list[Table]:
     def train(stage: str) -> Callable[[], int]:
         def run() -> int:
             copy = jax.tree.map(jnp.copy, state)
-            dispatch = Dispatch(0, stages[stage], 0, TRAINING_STEPS, TRAINING_STEPS)
+            dispatch = Dispatch(
+                0, stages[stage], 0, TRAINING_STEPS, TRAINING_STEPS, True
+            )
             program.run(copy, dispatch)
             return TRAINING_STEPS
 

@@ -41,11 +41,20 @@ class Stage(NamedTuple):
       name: the stage's name in logs.
       steps: number of steps per epoch; may be 0.
       draws: the batches that each step needs.
+      start_epoch: the first epoch that has the stage, counted from 0.
+      end_epoch: the first epoch that no longer has it; None: the last one has it.
     """
 
     name: str
     steps: int
     draws: tuple[Draw, ...]
+    start_epoch: int = 0
+    end_epoch: int | None = None
+
+    def is_in(self, epoch: int) -> bool:
+        """Returns whether an epoch has the stage."""
+        is_over = self.end_epoch is not None and epoch >= self.end_epoch
+        return epoch >= self.start_epoch and not is_over
 
 
 class TrainState(NamedTuple):

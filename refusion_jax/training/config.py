@@ -74,6 +74,14 @@ class DataConfig:
         2, "Pairs withheld from training, for validation and pictures.", at_least=0
     )
 
+    judged_pairs: int = setting(
+        8,
+        "Most held-out pairs whose fused pictures are scored after each epoch; the "
+        "best mean rank marks the best checkpoint. 0 scores none.",
+        at_least=0,
+        may_change=True,
+    )
+
     def __post_init__(self) -> None:
         """Checks every field."""
         check(self)

@@ -15,6 +15,7 @@ class Dispatch(NamedTuple):
       start: the first step, counted within epoch and stage.
       length: number of steps.
       end_step: number of steps of the whole run up to the end of the dispatch.
+      ends_epoch: whether it is the epoch's last one.
     """
 
     epoch: int
@@ -22,6 +23,7 @@ class Dispatch(NamedTuple):
     start: int
     length: int
     end_step: int
+    ends_epoch: bool
 
 
 def schedule(
@@ -50,9 +52,30 @@ def schedule(
     """
     end_step = 0
     for epoch in range(epochs):
-        for stage in stages:
-            limit = min(steps_per_dispatch, stage.steps)
-            length = next((n for n in range(limit, 0, -1) if stage.steps % n == 0), 1)
-            for start in range(0, stage.steps, length):
-                end_step += length
-                yield Dispatch(epoch, stage, start, length, end_step)
+        parts = [
+            (stage, start, length)
+            for stage in stages
+            if stage.is_in(epoch)
+            for length in [_length(stage.steps, steps_per_dispatch)]
+            for start in range(0, stage.steps, length)
+        ]
+        for number, (stage, start, length) in enumerate(parts, 1):
+            end_step += length
+            yield Dispatch(epoch, stage, start, length, end_step, number == len(parts))
+
+
+def step_count(stages: Sequence[Stage], epochs: int) -> int:
+    """Returns the number of steps of a whole run.
+
+    Args:
+      stages: the stages of an epoch.
+      epochs: length of the run.
+    """
+    return sum(
+        stage.steps for epoch in range(epochs) for stage in stages if stage.is_in(epoch)
+    )
+
+
+def _length(steps: int, limit: int) -> int:
+    """Returns the largest divisor of `steps` up to a limit."""
+    return next((n for n in range(min(limit, steps), 0, -1) if steps % n == 0), 1)

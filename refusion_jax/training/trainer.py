@@ -17,12 +17,14 @@ from refusion_jax.methods.protocol import Learner, Stage, TrainState
 from refusion_jax.training.checkpoint import Checkpointer
 from refusion_jax.training.config import Config
 from refusion_jax.training.program import Program, make_learner
+from refusion_jax.training.quality import Judge
 from refusion_jax.training.scalars import ScalarLog
-from refusion_jax.training.schedule import Dispatch, schedule
+from refusion_jax.training.schedule import Dispatch, schedule, step_count
 from refusion_jax.training.signals import Interrupted, SignalWatch
 from refusion_jax.training.workdir import Workdir
 
 _LOG = logging.getLogger(__name__)
+RANK = "fused_rank"  # marks the best checkpoint where pictures are judged
 MAX_PANEL_SIDE = 512  # pixels; larger pictures show their centre only
 
 
@@ -77,7 +79,8 @@ def train(
         with ScalarLog(
             place.scalars, resume_step=int(state.step), tensorboard=tensorboard
         ) as log:
-            run = _Run(config, learner, program, place, saver, log, held_out[0])
+            judge = Judge(held_out, config.data.judged_pairs)
+            run = _Run(config, learner, program, judge, place, saver, log, held_out[0])
             state = run.complete(state, watch, progress=progress)
     return jax.device_put(state, jax.devices()[0])
 
@@ -90,15 +93,16 @@ class _Run:
         config: Config,
         learner: Learner,
         program: Program,
+        judge: Judge,
         workdir: Workdir,
         saver: Checkpointer,
         log: ScalarLog,
         shown: Luminances,
     ) -> None:
         self._config, self._learner, self._program = config, learner, program
+        self._judge = judge
         self._workdir, self._saver, self._log = workdir, saver, log
         self._shown = _batch_of_one(shown)
-        self._steps_per_epoch = sum(stage.steps for stage in learner.stages)
 
     def complete(
         self, state: TrainState, watch: SignalWatch, *, progress: bool
@@ -107,10 +111,10 @@ class _Run:
         run = self._config.run
         first_step = saved_step = int(state.step)
         if first_step == 0:
-            self._log.write(0, "validation", self._program.validate(state.params))
+            self._validate(state, 0)
             self._draw_panel(state, epoch=0)
         with tqdm(
-            total=run.epochs * self._steps_per_epoch,
+            total=step_count(self._learner.stages, run.epochs),
             initial=first_step,
             unit="step",
             disable=not progress,
@@ -126,7 +130,7 @@ class _Run:
                 state, means = self._dispatch(state, dispatch)
                 bar.update(dispatch.length)
                 bar.set_postfix_str(self._summary(dispatch, means))
-                if step % self._steps_per_epoch == 0:
+                if dispatch.ends_epoch:
                     self._end_epoch(state, dispatch)
                     saved_step = step
                 elif watch.received or step - saved_step >= run.save_every:
@@ -148,12 +152,20 @@ class _Run:
         return state, means
 
     def _end_epoch(self, state: TrainState, dispatch: Dispatch) -> None:
-        validation = self._program.validate(state.params)
-        self._log.write(dispatch.end_step, "validation", validation)
+        validation = self._validate(state, dispatch.end_step)
         if sentence := self._config.method.verdict(validation):
             _LOG.warning("After epoch %d: %s", dispatch.epoch + 1, sentence)
         self._draw_panel(state, epoch=dispatch.epoch + 1)
-        self._save(state, dispatch.end_step, validation[self._learner.best])
+        best = RANK if RANK in validation else self._learner.best
+        self._save(state, dispatch.end_step, validation[best])
+
+    def _validate(self, state: TrainState, step: int) -> dict[str, float]:
+        """Measures what has been learned on held-out pairs, and logs it."""
+        trees = jax.device_get(state.params)._asdict()
+        model = self._config.method.model(trees, str(self._workdir.folder))
+        scalars = self._program.validate(state.params) | self._judge.score(model)
+        self._log.write(step, "validation", scalars)
+        return scalars
 
     def _save(self, state: TrainState, step: int, validation: float | None) -> None:
         self._saver.save(state, record=self._workdir.record, validation=validation)

@@ -113,7 +113,15 @@ def verdict(scalars: Mapping[str, float]) -> str:
             f"{scalars['intensity_weights_spread']:.3f}), so it says nothing about "
             "where a source should be kept."
         )
-    return _verdict_on_fused(scalars)
+    if sentence := _verdict_on_fused(scalars):
+        return sentence
+    rank, of_average = (scalars.get(f"{x}_rank", 0.0) for x in ("fused", "average"))
+    if rank > of_average:
+        return (
+            "F is worse than the average of the sources: mean rank "
+            f"{rank:.2f} against {of_average:.2f} over the paper's columns."
+        )
+    return ""
 
 
 def _verdict_on_fused(scalars: Mapping[str, float]) -> str:

@@ -35,6 +35,7 @@ INNER = Draw("inner", stream=1, part="first_half")
 OUTER = Draw("outer", stream=2, part="second_half")
 ALL = Draw("batch", stream=3, part="all")
 IMITATED = Draw("batch", stream=1, part="all")
+NOISE = 5  # random stream of what disturbs R's view; see `methods.protocol.Draw`
 LOWEST_RATE = 0.02  # of a cosine schedule, as a share of its highest
 
 
@@ -63,22 +64,31 @@ class ReFusionLearner:
             proposal_optimizer=settings.proposal_optimizer,
             accumulate=settings.accumulate,
         )
-        # P itself, which imitates a rule while the rule takes its place in the loss.
+        # P imitates a rule: before it learns, or while the rule takes its place.
+        by_rule = nets._replace(propose=partial(weigh, rule=RULES[settings.rule]))
         self._imitator = self._objectives_in("float32", nets)
+        self._rule = self._objectives_in("float32", by_rule)
         if settings.loss_weights == "equal":
             nets = nets._replace(propose=_propose_equal)
         elif settings.loss_weights == "rule":
-            nets = nets._replace(propose=partial(weigh, rule=RULES[settings.rule]))
+            nets = by_rule
         # Meta-gradients are too small for anything but float32; see methods.precision.
         self._objectives = self._objectives_in("float32", nets)
         self._fusion_objectives = self._objectives_in(settings.fusion_precision, nets)
-        is_rule = settings.loss_weights == "rule"
-        self.stages = (
-            Stage(IMITATION, settings.meta_steps, (IMITATED,))
-            if is_rule
-            else Stage(META, settings.meta_steps, (INNER, OUTER)),
-            Stage(FUSION, settings.fusion_steps, (ALL,)),
-        )
+        fusion = Stage(FUSION, settings.fusion_steps, (ALL,))
+        self.stages = (*self._proposal_stages(), fusion)
+
+    def _proposal_stages(self) -> tuple[Stage, ...]:
+        """Returns the stages that move P."""
+        settings = self._settings
+        if settings.loss_weights == "rule":
+            return (Stage(IMITATION, settings.meta_steps, (IMITATED,)),)
+        end = settings.warm_up_epochs
+        meta = Stage(META, settings.meta_steps, (INNER, OUTER), start_epoch=end)
+        if not settings.imitation_steps:
+            return (meta,)
+        count = settings.imitation_steps
+        return Stage(IMITATION, count, (IMITATED,), end_epoch=end), meta
 
     def _objectives_in(self, precision: str, nets: Nets) -> Objectives:
         nets = Nets(*(in_precision(network, precision) for network in nets))
@@ -98,6 +108,7 @@ class ReFusionLearner:
             gating=self._settings.gating,
             reconstruction_width=self._settings.reconstruction_width,
             reconstruction_blocks=self._settings.reconstruction_blocks,
+            balanced=self._settings.balanced,
         )
         return init_state(params, self._optimizers, jax.random.fold_in(key, 1))
 
@@ -105,19 +116,23 @@ class ReFusionLearner:
         """Returns the step sizes and alpha_1 of an epoch, which counts from 0.
 
         Every `decay_every` epochs all step sizes are multiplied by `decay_factor`; with
-        `alpha_ramp`, alpha_1 is (epoch + 1) / epochs of its final value.
+        `alpha_ramp`, alpha_1 grows by equal parts after the warm-up, in which it is 0.
         """
         settings = self._settings
         decay = self._decay(epoch)
-        ramp_epochs = settings.ramp_share * self._epochs
-        ramp = min(1.0, (epoch + 1) / ramp_epochs) if settings.alpha_ramp else 1.0
+        learning_epoch = epoch - settings.warm_up_epochs
+        ramp_epochs = settings.ramp_share * (self._epochs - settings.warm_up_epochs)
+        ramp = (learning_epoch + 1) / ramp_epochs if settings.alpha_ramp else 1.0
+        ramp = min(1.0, ramp) if learning_epoch >= 0 else 0.0
         rates = Rates(
             inner=settings.inner_learning_rate * decay,
             proposal=settings.proposal_learning_rate * decay,
+            imitation=settings.imitation_learning_rate * decay,
             fusion=settings.learning_rate * decay,
             alpha_fusion=settings.alpha_fusion * ramp,
+            trust=float(learning_epoch >= 0) if settings.warm_up_epochs else None,
         )
-        return Rates(*(jnp.asarray(rate, jnp.float32) for rate in rates))
+        return jax.tree.map(lambda rate: jnp.asarray(rate, jnp.float32), rates)
 
     def _decay(self, epoch: int) -> float:
         settings = self._settings
@@ -135,21 +150,28 @@ class ReFusionLearner:
     ) -> tuple[TrainState, Scalars]:
         """Runs one outer update or one fusion update."""
         settings = self._settings
+        key = jax.random.fold_in(jax.random.fold_in(state.key, NOISE), state.step)
         pairs = {
-            name: pairs_of(batch, swap=settings.swap) for name, batch in batches.items()
+            name: pairs_of(
+                batch,
+                swap=settings.swap,
+                noise=settings.reconstruction_noise,
+                key=jax.random.fold_in(key, number),
+            )
+            for number, (name, batch) in enumerate(sorted(batches.items()))
         }
         if stage == IMITATION:
             return imitation_update(
                 state,
                 pairs[IMITATED.name],
-                rule=self._objectives,
+                rule=self._rule,
                 imitator=self._imitator,
                 optimizers=self._optimizers,
                 rates=rates,
             )
         if stage == META:
             return outer_update(
-                state,
+                self._with_fresh_moments(state),
                 pairs[INNER.name],
                 pairs[OUTER.name],
                 objectives=self._objectives,
@@ -165,6 +187,24 @@ class ReFusionLearner:
             optimizers=self._optimizers,
             rates=rates,
         )
+
+    def _with_fresh_moments(self, state: TrainState) -> TrainState:
+        """Clears P's optimiser state before the first outer update after imitation.
+
+        The gradients of imitation are much larger than meta-gradients; Adam would
+        divide by them for a thousand updates.
+        """
+        settings = self._settings
+        if not settings.imitation_steps:
+            return state
+        per_epoch = settings.imitation_steps + settings.fusion_steps
+        is_first = state.step == settings.warm_up_epochs * per_epoch
+        moments = jax.tree.map(
+            lambda fresh, old: jnp.where(is_first, fresh, old),
+            self._optimizers.proposal.init(state.params.proposal),
+            state.opt_states.proposal,
+        )
+        return state._replace(opt_states=state.opt_states._replace(proposal=moments))
 
     def validate(self, params: NetsParams, batch: Batch) -> Scalars:
         """Returns the losses, with alpha_1 at its final value, and what was learned.

@@ -59,6 +59,8 @@ class Objectives(NamedTuple):
         self, reconstruction_params: Params, fused: Image, batch: Pairs
     ) -> Loss:
         """Returns L_r as a function of theta_R, and of theta_F through `fused`."""
+        if batch.noise is not None:
+            fused = fused + batch.noise
         recon_a, recon_b = self.nets.reconstruct(reconstruction_params, fused)
         return reconstruction_loss(
             recon_a,

@@ -39,6 +39,12 @@ class Settings:
         1.0, "Share of the epochs after which the ramp ends.", is_positive=True
     )
     alpha_reconstruction: float = setting(1.0, "alpha_2 of Eq. 4.", at_least=0)
+    reconstruction_noise: float = setting(
+        0.0,
+        "Standard deviation of noise added to the fused picture before R reads it, so "
+        "that what F does not emphasise is lost to R.",
+        at_least=0,
+    )
     weight_power: int = setting(
         1,
         "Power of the weights in L_f: 1 as in Eqs. 2 and 3, 2 as in the authors' code.",
@@ -57,8 +63,28 @@ class Settings:
     )
     rule: str = setting(
         "brighter",
-        "With loss_weights of rule: see methods.refusion.hand_made.",
+        "With loss_weights of rule, and what imitation_steps imitate: see "
+        "methods.refusion.hand_made.",
         choices=tuple(RULES),
+    )
+
+    balanced: bool = setting(
+        False,
+        "Whether P treats its sources alike and learns only where each is preferred, "
+        "see methods.refusion.nets.proposal.",
+    )
+    warm_up_epochs: int = setting(
+        0,
+        "First epochs, in which F learns under equal weights without gradients "
+        "(alpha_1 = 0), R as ever, and P rests.",
+        at_least=0,
+    )
+
+    imitation_steps: int = setting(
+        0,
+        "Updates per epoch of the warm-up in which P imitates the rule, with learned "
+        "loss_weights; 0 starts at random.",
+        at_least=0,
     )
 
     meta_gradient: str = setting(
@@ -85,6 +111,9 @@ class Settings:
     )
     proposal_learning_rate: float = setting(
         1e-4, "eta_P, the step size of P.", is_positive=True
+    )
+    imitation_learning_rate: float = setting(
+        2e-3, "Step size of P while it imitates a rule.", is_positive=True
     )
     proposal_optimizer: str = setting(
         "adam",
@@ -128,6 +157,13 @@ class Settings:
             "meta_steps",
             "0 with equal loss_weights, which leave P nothing to learn",
             self.meta_steps,
+        )
+        require(
+            self.imitation_steps == 0
+            or (self.loss_weights == "learned" and self.warm_up_epochs > 0),
+            "imitation_steps",
+            "0 without learned loss_weights and warm_up_epochs",
+            self.imitation_steps,
         )
         require(
             self.meta_steps + self.fusion_steps > 0,

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
@@ -36,12 +37,14 @@ class Pairs(NamedTuple):
     Attributes:
       source_a, source_b: luminance in [0, 1].
       target_a, target_b: luminance in [0, 1], in the original order.
+      noise: what is added to the fused picture before R reads it; None adds nothing.
     """
 
     source_a: Image
     source_b: Image
     target_a: Image
     target_b: Image
+    noise: Image | None = None
 
 
 class Rates(NamedTuple):
@@ -52,15 +55,21 @@ class Rates(NamedTuple):
       proposal: eta_P, step size of the outer update (Eq. 9).
       fusion: step size of Eqs. 11 and 12.
       alpha_fusion: alpha_1, weight of L_f's gradient term.
+      imitation: step size of P while it imitates a rule.
+      trust: how far F's loss follows the weight maps, 0 is equal weights; None follows.
     """
 
     inner: float | Array
     proposal: float | Array
     fusion: float | Array
     alpha_fusion: float | Array
+    imitation: float | Array = 0.0
+    trust: float | Array | None = None
 
 
-def pairs_of(batch: Batch, *, swap: bool = False) -> Pairs:
+def pairs_of(
+    batch: Batch, *, swap: bool = False, noise: float = 0.0, key: Array | None = None
+) -> Pairs:
     """Returns the pairs of a batch, with R's targets.
 
     Args:
@@ -68,19 +77,25 @@ def pairs_of(batch: Batch, *, swap: bool = False) -> Pairs:
       swap: whether to add copies whose sources F and P see in reverse order. R still
         has to rebuild source a in its first output ("exchanging inputs for stable
         training" in the authors' code).
+      noise: standard deviation of `Pairs.noise`, in luminance.
+      key: for the noise.
 
     Returns:
       As many pairs as the batch has, or twice as many with `swap`.
     """
     a, b = batch.source_a, batch.source_b
-    if not swap:
-        return Pairs(a, b, a, b)
-    return Pairs(
-        source_a=jnp.concatenate([a, b]),
-        source_b=jnp.concatenate([b, a]),
-        target_a=jnp.concatenate([a, a]),
-        target_b=jnp.concatenate([b, b]),
-    )
+    pairs = Pairs(a, b, a, b)
+    if swap:
+        pairs = Pairs(
+            source_a=jnp.concatenate([a, b]),
+            source_b=jnp.concatenate([b, a]),
+            target_a=jnp.concatenate([a, a]),
+            target_b=jnp.concatenate([b, b]),
+        )
+    if noise == 0:
+        return pairs
+    shape = pairs.source_a.shape
+    return pairs._replace(noise=noise * jax.random.normal(key, shape, a.dtype))
 
 
 def init_state(params: NetsParams, optimizers: Optimizers, key: Array) -> TrainState:

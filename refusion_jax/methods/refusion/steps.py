@@ -109,7 +109,7 @@ def fusion_update(
       batch: fusion-train pairs.
       objectives: L_f and L_r; `rates.alpha_fusion` replaces their alpha_fusion.
       optimizers: `optimizers.fusion` and `optimizers.reconstruction` are used.
-      rates: `fusion` and `alpha_fusion` are used.
+      rates: `fusion`, `alpha_fusion` and `trust` are used.
 
     Returns:
       The new state and scalars: both losses with their terms, both gradients' norms.
@@ -117,6 +117,8 @@ def fusion_update(
     objectives = objectives._replace(alpha_fusion=rates.alpha_fusion)
     params, opt_states = state.params, state.opt_states
     weights = objectives.propose(params.proposal, batch)
+    if rates.trust is not None:
+        weights = jax.tree.map(lambda x: 0.5 + rates.trust * (x - 0.5), weights)
 
     def fusion_objective(theta: Params) -> tuple[Array, tuple[Loss, Image]]:
         fused = objectives.fuse(theta, batch)
@@ -182,7 +184,7 @@ def imitation_update(
       rule: `propose` makes the maps to imitate.
       imitator: `propose` runs P.
       optimizers: `optimizers.proposal` is used.
-      rates: `proposal` is used.
+      rates: `imitation` is used.
 
     Returns:
       The new state and scalars: C in bits of w and of v, the relative update of P.
@@ -203,7 +205,7 @@ def imitation_update(
         grads,
         state.opt_states.proposal,
         state.params.proposal,
-        rates.proposal,
+        rates.imitation,
     )
     scalars = {
         "intensity_imitation_error": parts[0],

@@ -10,10 +10,11 @@ from refusion_jax.devices.data_parallel import batch_mesh
 from refusion_jax.methods.refusion.hand_made import edges
 from refusion_jax.methods.refusion.learner import ReFusionLearner
 from refusion_jax.methods.refusion.losses import WeightMaps
-from refusion_jax.methods.refusion.nets.networks import NetsParams
+from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams
+from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.settings import Settings
-from refusion_jax.methods.refusion.state import init_state
+from refusion_jax.methods.refusion.state import init_state, pairs_of
 
 SETTINGS = Settings(
     learning_rate=1e-4,
@@ -108,7 +109,7 @@ def test_p_learns_to_imitate_the_rule(light_nets):
     optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
     tree = {"any": jnp.ones(())}
     state = init_state(NetsParams(tree, tree, gains), optimizers, jax.random.key(0))
-    rates = imitation.rates(0)._replace(proposal=1.0)
+    rates = imitation.rates(0)._replace(imitation=1.0)
     batch = Batch(*jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 1)))
     step = jax.jit(
         lambda state: imitation.step("imitation", state, {"batch": batch}, rates)
@@ -122,3 +123,86 @@ def test_p_learns_to_imitate_the_rule(light_nets):
     for name in ("intensity_imitation_error", "gradient_imitation_error"):
         assert scalars[name] < 0.01 < 0.1 < first[name]
     assert state.params.fusion == tree and int(state.step) == 60
+
+
+def test_a_warm_up_has_equal_weights_and_no_gradients_and_p_only_imitates():
+    warm = learner(warm_up_epochs=2, imitation_steps=3, alpha_ramp=True, ramp_share=0.5)
+    names = {
+        epoch: [stage.name for stage in warm.stages if stage.is_in(epoch)]
+        for epoch in (0, 1, 2, 49)
+    }
+    before, after = ["imitation", "fusion"], ["meta", "fusion"]
+    assert names == {0: before, 1: before, 2: after, 49: after}
+    rates = [warm.rates(epoch) for epoch in (0, 1, 2, 25, 49)]
+    assert [float(x.trust) for x in rates] == [0, 0, 1, 1, 1]
+    # alpha_1 grows from epoch 2 on, over half of the 48 that are left.
+    alphas = [float(x.alpha_fusion) for x in rates]
+    assert alphas == pytest.approx([0, 0, 2 / 24, 2, 2])
+
+
+def test_f_does_not_see_the_weights_while_it_is_warmed_up(light_nets):
+    batch = Batch(*jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 1)))
+    tree = {"any": jnp.ones(())}
+    norms = {}
+    for prefers_a in (0.0, 1.0):
+
+        def propose(params, a, b, share=prefers_a):
+            maps = jnp.broadcast_to(jnp.array([share, 1 - share]), (*a.shape[:3], 2))
+            return WeightMaps(maps, maps)
+
+        warm = ReFusionLearner(
+            dataclasses.replace(SETTINGS, warm_up_epochs=1),
+            epochs=2,
+            mesh=batch_mesh(1),
+            nets=light_nets._replace(propose=propose),
+        )
+        optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+        params = NetsParams(jnp.full((3,), 0.3), jnp.full((2,), 0.3), tree)
+        state = init_state(params, optimizers, jax.random.key(0))
+        for epoch in (0, 1):
+            rates = warm.rates(epoch)
+            _, scalars = warm.step("fusion", state, {"batch": batch}, rates)
+            norms[prefers_a, epoch] = float(scalars["fusion_grads_norm"])
+    assert norms[0.0, 0] == norms[1.0, 0]
+    assert norms[0.0, 1] != norms[1.0, 1]
+
+
+def test_p_starts_to_learn_with_fresh_moments():
+    warm = learner(warm_up_epochs=2, imitation_steps=3, fusion_steps=4)
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    tree = {"any": jnp.ones(())}
+    state = init_state(NetsParams(tree, tree, tree), optimizers, jax.random.key(0))
+    used = jax.tree.map(lambda x: x + 5, state.opt_states.proposal)
+    state = state._replace(opt_states=state.opt_states._replace(proposal=used))
+    for step, expected in ((13, 5.0), (14, 0.0), (15, 5.0)):
+        at = warm._with_fresh_moments(state._replace(step=jnp.asarray(step)))
+        assert float(at.opt_states.proposal.nu["any"]) == expected
+
+
+def test_noise_is_drawn_anew_in_every_step_and_only_for_r():
+    batch = Batch(*jax.random.uniform(jax.random.key(1), (2, 2, 64, 64, 1)))
+    key = jax.random.key(2)
+    quiet, noisy = (
+        pairs_of(batch, swap=True),
+        pairs_of(batch, swap=True, noise=0.1, key=key),
+    )
+    assert quiet.noise is None and noisy.noise.shape == noisy.source_a.shape
+    assert float(noisy.noise.std()) == pytest.approx(0.1, rel=0.03)
+    seen = []
+    objectives = Objectives(
+        nets=Nets(
+            reconstruct=lambda params, fused: seen.append(fused) or (fused, fused)
+        )
+    )
+    fused = jnp.zeros_like(noisy.source_a)
+    objectives.reconstruction({}, fused, noisy)
+    np.testing.assert_array_equal(seen[0], noisy.noise)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"imitation_steps": 1}, {"imitation_steps": 1, "loss_weights": "rule"}],
+)
+def test_imitation_needs_a_warm_up_and_a_p_that_learns(wrong):
+    with pytest.raises(ValueError, match="expected imitation_steps 0 without learned"):
+        Settings(**wrong)

@@ -76,7 +76,7 @@ def shapes_of(name: str, leaves: Mapping[str, Any]) -> Shapes:
             init_fusion, **variant({leaf.split("/")[0] for leaf in leaves})._asdict()
         )
     if name == "proposal":
-        return _shapes(init_proposal)
+        return _shapes(init_proposal, balanced="spread" in leaves)
     stack = np.shape(leaves.get("branches/encoder/body/attention/qkv", ()))
     # Other values are no variant; a comparison with the default shows what is wrong.
     if len(stack) == 4 and stack[1] <= 64 and stack[3] in range(8, 1025, 8):
@@ -161,7 +161,7 @@ def reconstruct(params: Params, fused: Image) -> tuple[Image, Image]:
 
 
 def propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
-    """Runs P.
+    """Runs P, balanced if the parameters have a spread.
 
     Args:
       params: theta_P.
@@ -170,7 +170,7 @@ def propose(params: Params, source_a: Image, source_b: Image) -> WeightMaps:
     Returns:
       Weight maps; each pair sums to one at every pixel.
     """
-    module = LossProposalModule()
+    module = LossProposalModule(balanced="spread" in params)
     return cast(WeightMaps, module.apply({"params": params}, source_a, source_b))
 
 
@@ -202,10 +202,10 @@ def init_reconstruction(key: Array, *, width: int = 16, blocks: int = 2) -> Para
     return ReconstructionModule(width, blocks).init(key, image)["params"]
 
 
-def init_proposal(key: Array) -> Params:
+def init_proposal(key: Array, *, balanced: bool = False) -> Params:
     """Initialises parameters of P, see `init_params`."""
     image = jnp.zeros((1, 8, 8, 1), jnp.float32)
-    return LossProposalModule().init(key, image, image)["params"]
+    return LossProposalModule(balanced).init(key, image, image)["params"]
 
 
 def init_params(
@@ -215,6 +215,7 @@ def init_params(
     gating: bool = True,
     reconstruction_width: int = 16,
     reconstruction_blocks: int = 2,
+    balanced: bool = False,
 ) -> NetsParams:
     """Initialises float32 parameters of F, R and P as PyTorch does for convolutions.
 
@@ -223,6 +224,7 @@ def init_params(
       interaction, gating: parts of F's fusion module (ablations VI to VIII).
       reconstruction_width: channels of R's branches; a multiple of the 8 heads.
       reconstruction_blocks: transformer blocks of each of R's branches.
+      balanced: whether P is balanced, see `nets.proposal`.
 
     Returns:
       The three trees.
@@ -237,7 +239,7 @@ def init_params(
                 width=reconstruction_width,
                 blocks=reconstruction_blocks,
             ),
-            init_proposal(proposal_key),
+            init_proposal(proposal_key, balanced=balanced),
         )
 
     if isinstance(key, jax.core.Tracer):

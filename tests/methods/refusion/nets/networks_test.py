@@ -357,3 +357,46 @@ def test_channel_0_of_the_weights_is_source_a():
         [maps[..., ::-1] for maps in run_p(lowered, *PICTURES)],
         list(run_p(raised, *PICTURES)),
     )
+
+
+# Balanced P
+
+
+@pytest.fixture(scope="module")
+def balanced():
+    """Balanced weight maps of a batch, and of the same with exchanged sources."""
+    params = random_params(balanced=True).proposal | {"spread": jnp.asarray(2.0)}
+    return params, run_p(params, *PICTURES), run_p(params, *PICTURES[::-1])
+
+
+def test_a_balanced_p_exchanges_its_weights_with_its_sources(balanced):
+    _, forward, backward = balanced
+    for maps, exchanged in zip(forward, backward, strict=True):
+        close(maps, exchanged[..., ::-1])
+        close(maps.sum(axis=-1), jnp.ones(maps.shape[:3]))
+
+
+def test_balanced_logits_are_centred_scaled_and_bounded_in_each_picture(balanced):
+    _, forward, _ = balanced
+    for maps in forward:
+        logits = np.log(maps[..., 0] / maps[..., 1])
+        assert np.abs(logits).max() <= 3 + 1e-3
+        unbounded = 3 * np.arctanh(np.clip(logits / 3, -0.9999999, 0.9999999))
+        np.testing.assert_allclose(unbounded.mean(axis=(1, 2)), 0, atol=1e-3)
+        np.testing.assert_allclose(unbounded.std(axis=(1, 2)), 2, rtol=2e-3)
+
+
+def test_a_balanced_p_has_one_more_parameter_and_no_gradient_for_it(balanced):
+    params, *_ = balanced
+    assert count(params) == 89_059
+    grads = jax.jit(jax.grad(lambda p: propose(p, *PICTURES).intensity[0, 0, 0, 0]))(
+        params
+    )
+    assert grads["spread"] == 0
+    assert max(jnp.abs(x).max() for x in jax.tree.leaves(grads)) > 0
+
+
+def test_a_balanced_p_has_nothing_to_say_about_equal_sources(balanced):
+    params, *_ = balanced
+    for maps in run_p(params, PICTURES[0], PICTURES[0]):
+        close(maps, jnp.full_like(maps, 0.5))
