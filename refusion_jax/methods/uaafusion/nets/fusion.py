@@ -12,7 +12,7 @@ convolutions; no stage shares a parameter with another.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -57,13 +57,13 @@ class Stage(NamedTuple):
       fused: its output f^(k), in (0, 1).
       attention: A_k as used, before the sigmoid.
       prox_input: F0, what the data step hands over.
-      features: F1, F2, F3 along channels.
+      features: F1, F2, F3 along channels; None where they are not kept.
     """
 
     fused: Image
     attention: Image
     prox_input: Image
-    features: Features
+    features: Features | None
 
 
 class Unfolding(NamedTuple):
@@ -107,7 +107,9 @@ def unfold(
     Returns:
       The fused picture and what led to it. No derivative passes through the guide.
     """
-    parts, step_sizes = params["stages"], params["step_sizes"]
+    parts = params["stages"]
+    # Without a target they are not used, and need not be there.
+    step_sizes = params["step_sizes"] if target is not None else jnp.zeros((STAGES,))
     start = 0.5 * (source_a + source_b)
     memory = _start(params["start"], source_a, source_b)
     none = jnp.zeros_like(start)
@@ -130,7 +132,8 @@ def unfold(
     def step(carry: Any, xs: Any) -> Any:
         stage, before, path, memory = carry
         k, part, next_part, rho = xs
-        memory = remember(part, stage.features, memory, is_first=k == 1)
+        features = cast(Features, stage.features)
+        memory = remember(part, features, memory, is_first=k == 1)
         collected: Any = ()
         if guide is not None:
             gradient, collected = guide(lax.stop_gradient(stage.fused))

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax.traverse_util import flatten_dict
 from jax import Array
 
@@ -17,6 +18,7 @@ from refusion_jax.methods.uaafusion.nets.segmentation import (
 
 _CLASSES_LEAF = "decoder/classes/bias"
 UNKNOWN_CLASSES = 2  # of trees that do not say how many
+USED, UNUSED = "step_sizes", "unused_step_sizes"
 
 
 class NetsParams(NamedTuple):
@@ -66,15 +68,38 @@ def classes_of(segmentation: Params) -> int:
     return count
 
 
+def is_fusion(tree: Params) -> bool:
+    """Returns whether a tree is one of F."""
+    return isinstance(tree, Mapping) and {"start", "stages"} <= set(tree)
+
+
+def as_released(fusion: Params) -> Params:
+    """Returns theta_F in the released variant: its step sizes are never used.
+
+    The leaf's name tells the variants apart in weight files.
+
+    Args:
+      fusion: theta_F.
+    """
+    others = {name: tree for name, tree in fusion.items() if name != USED}
+    return {**others, UNUSED: fusion[USED]}
+
+
+def is_released(fusion: Params) -> bool:
+    """Returns whether theta_F is of the released variant, see `as_released`."""
+    return UNUSED in fusion
+
+
 def shapes_of(name: str, leaves: Mapping[str, Any]) -> Shapes:
     """Returns the shape of each leaf of a tree.
 
     Args:
       name: of the tree.
-      leaves: by path; those of S say the number of classes.
+      leaves: by path; they say the number of classes and the variant.
     """
-    leaf = leaves.get(_CLASSES_LEAF)
-    return _shapes(name, leaf.shape[0] if leaf is not None else UNKNOWN_CLASSES)
+    classes = np.shape(leaves.get(_CLASSES_LEAF, 0))
+    shapes = _shapes(name, classes[0] if len(classes) == 1 else UNKNOWN_CLASSES)
+    return as_released(shapes) if UNUSED in leaves else shapes
 
 
 @cache
