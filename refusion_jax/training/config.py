@@ -48,8 +48,8 @@ class DataConfig:
     )
     label_values: str = setting(
         "index",
-        "How labels are written, see pictures.labels: index (0 is unlabelled), shift (add "
-        "1) or binary (0 and 255).",
+        "How labels are written, see pictures.labels: index (0 is unlabelled), shift "
+        "(add 1) or binary (0 and 255).",
         choices=LABEL_VALUES,
     )
     align: str = setting(

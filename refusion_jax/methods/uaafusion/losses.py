@@ -114,8 +114,8 @@ def intersections_and_unions(
       classes: number of classes.
     """
     counts = (labels != UNLABELLED)[..., None]
-    said = (predicted[..., None] == jnp.arange(classes)) & counts
-    true = (labels[..., None] == jnp.arange(classes)) & counts
+    said = jax.nn.one_hot(predicted, classes, dtype=bool) & counts
+    true = jax.nn.one_hot(labels, classes, dtype=bool) & counts
     axes = (0, 1, 2)
     return (
         (said & true).sum(axis=axes).astype(jnp.float32),
