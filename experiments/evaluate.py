@@ -3,7 +3,7 @@
     python experiments/evaluate.py --task=ivif --out=runs/scores \
         --source_a=MSRS/test/ir --source_b=MSRS/test/vi \
         --weights=ReFusion_IVIF.pth --method=other=results/other \
-        --baselines=average,maximum --published=msrs
+        --baselines=average,maximum,laplacian,mertens,guided --published=msrs
 
 Pictures are paired by stem. Methods appear in this order: weights, folders, baselines.
 The others are compared with the first, unless --reference names another.
@@ -17,10 +17,12 @@ from launch import launch
 from refusion_jax.devices.cores import use_all_cores
 from refusion_jax.evaluation.candidates import (
     BASELINES,
+    CLASSICAL,
     ROUNDINGS,
     Candidate,
     FromFolder,
     FromWeights,
+    baselines,
 )
 from refusion_jax.evaluation.comparison import RESAMPLES
 from refusion_jax.evaluation.published import published_rows
@@ -31,6 +33,7 @@ from refusion_jax.evaluation.results import (
 )
 from refusion_jax.evaluation.scoring import columns
 from refusion_jax.evaluation.table_formats import to_markdown
+from refusion_jax.pictures.names import RANGES
 
 _SOURCE_A = flags.DEFINE_string(
     "source_a", None, "Folder: infrared, functional, near, under.", required=True
@@ -48,7 +51,15 @@ _WEIGHTS = flags.DEFINE_multi_string(
 _METHOD = flags.DEFINE_multi_string(
     "method", [], "[NAME=]FOLDER of fused pictures. Repeatable."
 )
-_BASELINES = flags.DEFINE_list("baselines", [], f"Any of {', '.join(BASELINES)}.")
+_BASELINES = flags.DEFINE_list(
+    "baselines",
+    [],
+    f"Any of {', '.join(BASELINES)}; with the extra `classical` also "
+    f"{', '.join(CLASSICAL)}.",
+)
+_GROUND_TRUTH = flags.DEFINE_string(
+    "ground_truth", None, "Folder of true pictures: adds PSNR and SSIM to them."
+)
 _TASK = flags.DEFINE_string("task", None, "ivif, mif, mfif or meif.")
 _COLUMNS = flags.DEFINE_string(
     "columns", "paper", "paper, all, or metrics separated by commas."
@@ -67,6 +78,9 @@ _ROUNDING = flags.DEFINE_enum(
     ROUNDINGS,
     "With --weights: pictures as `refusion fuse` writes them, or the authors' grey "
     "pictures, rounded by floor(x + 0.499999999).",
+)
+_RANGE = flags.DEFINE_enum(
+    "range", None, RANGES, "With --weights: as --range of `refusion fuse`."
 )
 _REPORT_IMAGES = flags.DEFINE_integer(
     "report_images", REPORT_IMAGES, "Pairs shown in the report.", lower_bound=0
@@ -91,30 +105,28 @@ def main() -> int:
         images=_REPORT_IMAGES.value,
         resamples=_RESAMPLES.value,
         seed=_SEED.value,
+        ground_truth=_GROUND_TRUTH.value,
     )
-    table = write_evaluation(
+    tables = write_evaluation(
         _OUT.value, _SOURCE_A.value, _SOURCE_B.value, _methods(), keys, options
     )
-    print(to_markdown(table), end="")
+    print("\n".join(map(to_markdown, tables)), end="")
     print(f"The report is at {(Path(_OUT.value) / 'report.html').resolve()}")
     return 0
 
 
 def _methods() -> dict[str, Candidate]:
     """Returns the methods by name, in order; raises ValueError for wrong flags."""
-    unknown = [name for name in _BASELINES.value if name not in BASELINES]
-    if unknown:
-        raise ValueError(
-            f"expected baselines among {', '.join(BASELINES)}, got {unknown[0]!r}; "
-            "choose some of these."
+    without_weights = list(baselines(_BASELINES.value).items())
+    weights: list[tuple[str, Candidate]] = [
+        (
+            name,
+            FromWeights(path, rounding=_ROUNDING.value, output_range=_RANGE.value),
         )
-    weights = [
-        (name, FromWeights(path, rounding=_ROUNDING.value))
         for name, path in map(_named, _WEIGHTS.value)
     ]
     folders = [(name, FromFolder(path)) for name, path in map(_named, _METHOD.value)]
-    baselines = [(name, BASELINES[name]) for name in _BASELINES.value]
-    named: list[tuple[str, Candidate]] = [*weights, *folders, *baselines]
+    named = [*weights, *folders, *without_weights]
     names = [name for name, _ in named]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -140,4 +152,4 @@ def _named(text: str) -> tuple[str, Path]:
 
 if __name__ == "__main__":
     # RuntimeError is how JAX reports that memory has run out.
-    launch(main, RuntimeError, MemoryError)
+    launch(main, ImportError, RuntimeError, MemoryError)

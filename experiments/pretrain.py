@@ -26,7 +26,7 @@ from refusion_jax.weights.store import save_weights
 _TASK = flags.DEFINE_enum("task", None, list(RECIPES), "Which weights.", required=True)
 _DATA = flags.DEFINE_string("data", None, "Folder of the sets.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the run.")
+_SEED = flags.DEFINE_integer("seed", None, "Of the run; default: the recipe's.")
 
 
 def main() -> int:
@@ -36,11 +36,13 @@ def main() -> int:
       0 when the run is complete.
     """
     recipe = RECIPES[_TASK.value]
+    settings = {**COMMON, **recipe.settings}
+    if _SEED.value is not None:
+        settings["seed"] = _SEED.value
     source_a, source_b = folders(recipe, Path(_DATA.value))
     config = with_fields(
         preset("default"),
-        {**COMMON, **recipe.settings, "seed": _SEED.value}
-        | {"source_a": source_a, "source_b": source_b},
+        {**settings, "source_a": source_a, "source_b": source_b},
     )
     split_cpu(config.data.batch_size)
     pairs = open_training_pairs(
@@ -50,7 +52,6 @@ def main() -> int:
     state = train(config, pairs, workdir)
     weights = workdir / f"{_TASK.value}.safetensors"
     # What the weights rest on, but not where the pictures lay.
-    settings = {**COMMON, **recipe.settings, "seed": _SEED.value}
     notes = {
         "task": _TASK.value,
         "sets": ", ".join(recipe.sets),

@@ -10,9 +10,12 @@ EXAMPLES = """\
 examples:
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
   refusion evaluate near/ far/ fused/ --columns all -o scores/
+  refusion evaluate near/ far/ fused/ --task mfif --baselines average,guided \
+      --ground-truth sharp/ -o scores/
 
 Pictures are paired by stem; the fused ones may come from any program. Writes
-metrics.json, metrics.csv, table.md, table.tex and report.html.
+metrics.json, metrics.csv, table.md, table.tex and report.html; with baselines also
+methods.json and differences.md.
 
 exit status: 0 all written, 1 a picture could not be scored, 2 wrong usage or pictures
 that do not fit together (all problems are listed, and nothing is computed)
@@ -51,6 +54,19 @@ def add_parser(commands: Commands) -> None:
         "shown for comparison",
     )
     parser.add_argument(
+        "--baselines",
+        default="",
+        help="methods without weights to compare with, separated by commas: average, "
+        "maximum, source_a, source_b and, with the extra `classical`, laplacian, "
+        "mertens, guided",
+    )
+    parser.add_argument(
+        "--ground-truth",
+        type=Path,
+        metavar="DIR",
+        help="folder of true pictures: adds PSNR and SSIM to them",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -72,24 +88,34 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
       OSError, ValueError: if the arguments are wrong.
+      ImportError: if a baseline needs a package that is not installed.
     """
     # Here, because importing jax takes a second, and neither help nor a mistyped
     # argument should wait for it.
-    from refusion_jax.evaluation.candidates import FromFolder
+    from refusion_jax.evaluation.candidates import FromFolder, baselines
     from refusion_jax.evaluation.published import published_rows
     from refusion_jax.evaluation.results import ReportOptions, write_evaluation
     from refusion_jax.evaluation.scoring import InputError, columns
     from refusion_jax.evaluation.table_formats import to_markdown
 
     keys = columns(arguments.columns, arguments.task)
-    options = ReportOptions(published_rows(task=arguments.task, dataset=None))
-    method = FromFolder(arguments.fused)
+    options = ReportOptions(
+        published_rows(task=arguments.task, dataset=None),
+        ground_truth=arguments.ground_truth,
+    )
+    name = arguments.fused.resolve().name or "fused"
+    rest = baselines(arguments.baselines.split(",") if arguments.baselines else ())
+    if name in rest:
+        raise ValueError(
+            f"expected a name of its own for each method, got {name!r} twice; rename "
+            f"the folder {arguments.fused}."
+        )
     try:
-        table = write_evaluation(
+        tables = write_evaluation(
             arguments.output,
             arguments.a,
             arguments.b,
-            {arguments.fused.resolve().name or "fused": method},
+            {name: FromFolder(arguments.fused), **rest},
             keys,
             options,
         )
@@ -101,6 +127,6 @@ def run(arguments: argparse.Namespace) -> int:
     except (RuntimeError, MemoryError) as error:
         complain(error)
         return 1
-    print(to_markdown(table), end="")
+    print("\n".join(map(to_markdown, tables)), end="")
     print(f"The report is at {arguments.output / 'report.html'}")
     return 0

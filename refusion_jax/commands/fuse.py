@@ -177,7 +177,7 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     jobs = plan_jobs(sources, arguments.output)
     weights = _weights(arguments, sources, jobs)
     set_up_jax(arguments)
-    fuser = _fuser(arguments, weights, arguments.output_range or "stretch")
+    fuser = _fuser(arguments, weights, arguments.output_range)
     if arguments.maps and len(sources) > 2:
         raise ValueError(
             f"expected two sources with --maps, got {len(sources)}; leave --maps out, "
@@ -242,7 +242,9 @@ def _weights(
     return pretrained_file(chosen.name)
 
 
-def _fuser(arguments: argparse.Namespace, weights: Path, output_range: str) -> "Fuser":
+def _fuser(
+    arguments: argparse.Namespace, weights: Path, output_range: str | None
+) -> "Fuser":
     from refusion_jax.fusing.fuser import Fuser
     from refusion_jax.weights.store import load_model
 

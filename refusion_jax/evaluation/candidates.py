@@ -1,11 +1,11 @@
-"""Sources of fused pictures to score: a folder, weights, or a simple rule.
+"""Sources of fused pictures to score: a folder, weights, or a method without weights.
 
 A candidate is called with a pair and returns the fused picture as a file would hold it:
 uint8, grey or colour. Its 8-bit luminance is scored.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,11 +15,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from refusion_jax.data.pairs import Pair, pictures_by_stem
+from refusion_jax.evaluation import classical
 from refusion_jax.fusing import inference
+from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import to_8_bit
+from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import as_model
 
 Fused = UInt8[np.ndarray, "height width *channels"]
@@ -88,22 +91,27 @@ class FromWeights:
         weights: str | os.PathLike[str] | FusionModel,
         *,
         rounding: str = "refusion",
+        output_range: str | None = None,
     ) -> None:
         """Loads the model.
 
         Args:
           weights: a weight file, a run folder or a model, see `weights.store.as_model`.
           rounding: "refusion" or "authors".
+          output_range: "stretch", "none" or "source", see `pictures.ranges`. None: what
+            the card of shipped weights tells, else "stretch".
 
         Raises:
           FileNotFoundError, ValueError: if the weights cannot be used or there is no
-            such rounding.
+            such rounding or range.
         """
         if rounding not in ROUNDINGS:
             raise ValueError(
                 f"expected rounding to be one of {', '.join(ROUNDINGS)}, got "
                 f"{rounding!r}; choose one of these."
             )
+        suitable = suitable_range(weights)
+        self.rules = Rules(output_range or suitable)
         self.model = as_model(weights)
         self.rounding = rounding
         how = {
@@ -115,6 +123,8 @@ class FromWeights:
             if isinstance(weights, str | os.PathLike)
             else weights.method
         )
+        if output_range not in (None, suitable):
+            how += f", with --range={output_range}"
         self.origin = f"fused with {name}, {how}"
 
     def __call__(self, pair: Pair) -> Fused:
@@ -130,11 +140,16 @@ class FromWeights:
           FileNotFoundError, ValueError: as `fusing.inference.fuse` does.
         """
         if self.rounding == "refusion":
-            fused = inference.fuse(pair.path_a, pair.path_b, weights=self.model)
+            fused = inference.fuse(
+                pair.path_a,
+                pair.path_b,
+                weights=self.model,
+                output_range=self.rules.output_range,
+            )
             # From 16-bit sources it has 16 bits, but metrics take 8-bit pictures.
             return to_8_bit(fused, "full") if fused.dtype == np.uint16 else fused
         luminances = (_exact_luminance(path) for path in (pair.path_a, pair.path_b))
-        fused = inference.fuse_pictures(self.model, *luminances)
+        fused = inference.fuse_pictures(self.model, *luminances, rules=self.rules)
         return np.floor(255 * fused.astype(np.float64) + 0.499999999).astype(np.uint8)
 
 
@@ -148,7 +163,7 @@ def _exact_luminance(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A rule that combines two luminances.
+    """A method without weights, which combines two luminances.
 
     Attributes:
       rule: from uint8 luminances a and b to a uint8 luminance.
@@ -205,4 +220,41 @@ def average(luminance_a: np.ndarray, luminance_b: np.ndarray) -> np.ndarray:
 BASELINES = {
     "average": Baseline(average, "floor((A + B + 1) / 2) of the luminances"),
     "maximum": Baseline(np.maximum, "max(A, B) of the luminances"),
+    "source_a": Baseline(lambda a, b: a, "the luminance of source a alone"),
+    "source_b": Baseline(lambda a, b: b, "the luminance of source b alone"),
 }
+CLASSICAL = {
+    "laplacian": Baseline(
+        classical.laplacian,
+        "Laplacian pyramids of 5 bands, the larger coefficient (Burt & Adelson 1983)",
+    ),
+    "mertens": Baseline(
+        classical.mertens, "exposure fusion (Mertens, Kautz & Van Reeth 2007)"
+    ),
+    "guided": Baseline(classical.guided, "guided filtering (Li, Kang & Hu 2013)"),
+}
+
+
+def baselines(names: Sequence[str]) -> dict[str, Candidate]:
+    """Returns methods without weights by their names.
+
+    Args:
+      names: keys of BASELINES or, with the extra `classical`, of CLASSICAL.
+
+    Returns:
+      The methods in the given order.
+
+    Raises:
+      ValueError: if there is no such method, listing those that there are.
+      ImportError: if a classical method is named and OpenCV is not installed.
+    """
+    known = {**BASELINES, **CLASSICAL}
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"expected baselines among {', '.join(known)}, got {name!r}; choose "
+                "some of these."
+            )
+    if set(names) & set(CLASSICAL):
+        classical.require_opencv()  # before any scoring rather than in the middle
+    return {name: known[name] for name in names}

@@ -39,7 +39,7 @@ class Evaluation(NamedTuple):
       methods: for each method, the candidate that makes its pictures.
       scores: scores of each method, in the same order.
       reference: name of the method that the others are compared with.
-      summary: table of means.
+      summaries: tables of means.
       differences: table of differences; None if there is only one method.
       remarks: paragraphs of plain text on how the scores were measured.
     """
@@ -49,7 +49,7 @@ class Evaluation(NamedTuple):
     methods: Mapping[str, Candidate]
     scores: Mapping[str, Scores]
     reference: str
-    summary: Table
+    summaries: Sequence[Table]
     differences: Table | None
     remarks: Sequence[str]
 
@@ -66,7 +66,7 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, *, images: int) 
     body = [
         f"<h1>{html.escape(evaluation.title)}</h1>",
         "<h2>Means</h2>",
-        to_html(evaluation.summary),
+        *map(to_html, evaluation.summaries),
     ]
     if evaluation.differences is not None:
         body += [
@@ -129,7 +129,7 @@ def _charts(methods: Mapping[str, Scores]) -> list[str]:
     )
     figures = []
     for key in first.keys:
-        record = metrics.METRICS[key]
+        record = metrics.ALL_METRICS[key]
         better = "higher" if record.higher_is_better else "lower"
         drawn = charts.chart(
             first.stems, {name: x.column(key) for name, x in methods.items()}

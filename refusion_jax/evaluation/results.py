@@ -7,13 +7,13 @@ from pathlib import Path
 
 from refusion_jax import metrics
 from refusion_jax.evaluation.candidates import Candidate
-from refusion_jax.evaluation.comparison import RESAMPLES, difference
+from refusion_jax.evaluation.comparison import RESAMPLES, Difference, difference
 from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.report import Evaluation, write_evaluation_report
 from refusion_jax.evaluation.scores import Scores, write_scores
 from refusion_jax.evaluation.scoring import check_pictures, score
 from refusion_jax.evaluation.table_formats import to_latex, to_markdown
-from refusion_jax.evaluation.tables import Table, differences, summary
+from refusion_jax.evaluation.tables import Table, differences, intervals, summary
 from refusion_jax.files.atomic import replace_file
 
 REPORT_IMAGES = 4
@@ -29,6 +29,7 @@ class ReportOptions:
         first.
       images: number of pairs whose pictures the report shows.
       resamples, seed: settings of the bootstrap, see `comparison.paired_bootstrap`.
+      ground_truth: folder of true pictures to compare with; None if there are none.
     """
 
     published: Sequence[PublishedRow] = ()
@@ -36,6 +37,7 @@ class ReportOptions:
     images: int = REPORT_IMAGES
     resamples: int = RESAMPLES
     seed: int = 0
+    ground_truth: str | os.PathLike[str] | None = None
 
 
 DEFAULTS = ReportOptions()
@@ -48,11 +50,12 @@ def write_evaluation(
     methods: Mapping[str, Candidate],
     keys: Sequence[str],
     options: ReportOptions = DEFAULTS,
-) -> Table:
+) -> tuple[Table, ...]:
     """Scores methods and writes tables and a report.
 
     Writes `metrics.json` (the first method's scores), `metrics.csv`, `table.md`,
-    `table.tex`, `report.html`, and `methods.json` if there are several methods.
+    `table.tex`, `report.html`, and, if there are several methods, `methods.json` and
+    `differences.md`.
 
     Args:
       out: the folder to write to, created if missing.
@@ -62,7 +65,7 @@ def write_evaluation(
       options: how to compare the methods, and what to show beside their scores.
 
     Returns:
-      The table of means.
+      The table of means and, with a ground truth, that of means against it.
 
     Raises:
       InputError: a ValueError that lists every picture that is missing, unreadable or
@@ -79,50 +82,94 @@ def write_evaluation(
     out = Path(out)
     # Before an hour of scoring rather than after it, in case it cannot be created.
     out.mkdir(parents=True, exist_ok=True)
-    pairs = check_pictures(source_a, source_b, methods, progress=True)
+    truth = options.ground_truth
+    pairs = check_pictures(
+        source_a, source_b, methods, ground_truth=truth, progress=True
+    )
     scores = {
-        name: score(pairs, method, keys, name=name, progress=True)
+        name: score(pairs, method, keys, ground_truth=truth, name=name, progress=True)
         for name, method in methods.items()
     }
     write_scores(out, scores)
-    table = summary(scores, options.published)
-    replace_file(out / "table.md", to_markdown(table).encode("utf-8", "replace"))
-    replace_file(out / "table.tex", to_latex(table).encode("utf-8", "replace"))
+    tables = summaries(scores, options.published)
+    _write_text(out / "table.md", "\n".join(map(to_markdown, tables)))
+    _write_text(out / "table.tex", "\n".join(map(to_latex, tables)))
+    compared = compare(
+        scores, reference, resamples=options.resamples, seed=options.seed
+    )
+    if compared:
+        _write_text(out / "differences.md", to_markdown(intervals(compared, reference)))
     evaluation = Evaluation(
         title=f"Fused pictures, evaluated: {', '.join(methods)}",
         pairs=pairs,
         methods=methods,
         scores=scores,
         reference=reference,
-        summary=table,
-        differences=_differences(scores, reference, options),
+        summaries=tables,
+        differences=differences(compared, reference) if compared else None,
         remarks=_remarks(methods, options),
     )
     write_evaluation_report(out / "report.html", evaluation, images=options.images)
-    return table
+    return tables
 
 
-def _differences(
-    scores: Mapping[str, Scores], reference: str, options: ReportOptions
-) -> Table | None:
-    """Returns the table of differences from the reference; None for one method."""
-    if len(scores) < 2:
-        return None
-    compared = {
+def summaries(
+    scores: Mapping[str, Scores], published: Sequence[PublishedRow] = ()
+) -> tuple[Table, ...]:
+    """Tabulates means: those of fusion metrics, and those against the true pictures.
+
+    The two have ranks of their own: metrics of fusion may prefer what is not true.
+
+    Args:
+      scores: scores by method, of the same pairs and metrics.
+      published: rows for comparison, see `tables.summary`.
+
+    Returns:
+      One table, or two if the scores hold `metrics.TRUTH_METRICS`.
+    """
+    keys = next(iter(scores.values())).keys
+    tables = [
+        summary({name: x.only(part) for name, x in scores.items()}, rows)
+        for part, rows in (
+            ([key for key in keys if key not in metrics.TRUTH_METRICS], published),
+            ([key for key in keys if key in metrics.TRUTH_METRICS], ()),
+        )
+        if part
+    ]
+    return tuple(tables)
+
+
+def compare(
+    scores: Mapping[str, Scores],
+    reference: str,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, dict[str, Difference]]:
+    """Compares all methods with one of them.
+
+    Args:
+      scores: scores by method, of the same pairs and metrics.
+      reference: one of the methods.
+      resamples, seed: see `comparison.paired_bootstrap`.
+
+    Returns:
+      For each other method and each metric, the difference from the reference.
+    """
+    return {
         name: {
             key: difference(
                 method.column(key),
                 scores[reference].column(key),
-                higher_is_better=metrics.METRICS[key].higher_is_better,
-                resamples=options.resamples,
-                seed=options.seed,
+                higher_is_better=metrics.ALL_METRICS[key].higher_is_better,
+                resamples=resamples,
+                seed=seed,
             )
             for key in method.keys
         }
         for name, method in scores.items()
         if name != reference
     }
-    return differences(compared, reference)
 
 
 def _remarks(methods: Mapping[str, Candidate], options: ReportOptions) -> list[str]:
@@ -137,3 +184,7 @@ def _remarks(methods: Mapping[str, Candidate], options: ReportOptions) -> list[s
             f"Bootstrap: {options.resamples} resamples, seed {options.seed}."
         )
     return remarks
+
+
+def _write_text(path: Path, text: str) -> None:
+    replace_file(path, text.encode("utf-8", "replace"))

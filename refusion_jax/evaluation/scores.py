@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +56,18 @@ class Scores(NamedTuple):
         values = self.column(key)
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else math.nan
+
+    def only(self, keys: Sequence[str]) -> "Scores":
+        """Returns the scores by some of the metrics.
+
+        Args:
+          keys: some of `keys`, in the order wanted.
+
+        Returns:
+          Scores of the same pairs.
+        """
+        columns = [self.keys.index(key) for key in keys]
+        return Scores(self.stems, tuple(keys), self.values[:, columns])
 
     def defined(self, key: str) -> int:
         """Returns the number of pairs for which a metric is defined.

@@ -52,6 +52,7 @@ def evaluate(
     *,
     weights: str | os.PathLike[str] | None = None,
     keys: Sequence[str] | None = None,
+    ground_truth: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Scores:
     """Scores one method on folders of pictures, paired by stem.
@@ -63,6 +64,8 @@ def evaluate(
       weights: weights with which to fuse the sources as `refusion fuse` does, see
         `weights.store.load_model`.
       keys: keys of `metrics.METRICS`; None for all of them.
+      ground_truth: folder of the true pictures, for the scores of
+        `metrics.TRUTH_METRICS` besides; None: without.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
@@ -86,8 +89,14 @@ def evaluate(
             f"{'neither' if fused is None else 'both'}; name one of them."
         )
     keys = check_keys(keys)
-    pairs = check_pictures(source_a, source_b, {"fused": method}, progress=progress)
-    return score(pairs, method, keys, progress=progress)
+    pairs = check_pictures(
+        source_a,
+        source_b,
+        {"fused": method},
+        ground_truth=ground_truth,
+        progress=progress,
+    )
+    return score(pairs, method, keys, ground_truth=ground_truth, progress=progress)
 
 
 def check_keys(keys: Sequence[str] | None) -> tuple[str, ...]:
@@ -158,6 +167,7 @@ def check_pictures(
     source_b: str | os.PathLike[str],
     methods: Mapping[str, Candidate],
     *,
+    ground_truth: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> list[Pair]:
     """Reads every picture once and raises one error with all problems.
@@ -166,6 +176,7 @@ def check_pictures(
       source_a, source_b: folders of sources.
       methods: candidates by name. A candidate from a folder must have a picture for
         every pair and no others.
+      ground_truth: folder of the true pictures, one for every pair and no others.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
@@ -183,6 +194,8 @@ def check_pictures(
         for name, method in methods.items()
         if isinstance(method, FromFolder)
     }
+    if ground_truth is not None:
+        folders[f"ground truth ({ground_truth})"] = pictures_by_stem(ground_truth)
     problems = []
     for stem in tqdm(
         sorted(set().union(*folders.values())),
@@ -225,6 +238,7 @@ def score(
     method: Candidate,
     keys: Sequence[str],
     *,
+    ground_truth: str | os.PathLike[str] | None = None,
     name: str = "fused",
     progress: bool = False,
 ) -> Scores:
@@ -234,18 +248,24 @@ def score(
       pairs: pairs as `check_pictures` returns them.
       method: the candidate that makes the fused picture of a pair.
       keys: keys of `metrics.METRICS`.
+      ground_truth: folder of the true pictures, for the scores of
+        `metrics.TRUTH_METRICS` besides; None: without.
       name: label of the bar.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
       The scores.
     """
+    truths = None if ground_truth is None else pictures_by_stem(ground_truth)
+    all_keys = (*keys, *(metrics.TRUTH_METRICS if truths else ()))
     rows = []
     for pair in tqdm(pairs, desc=name, unit="pair", disable=None if progress else True):
-        scored = metrics.compute(
-            *read_luminances(pair), to_luminance(method(pair)), keys=tuple(keys)
-        )
-        rows.append([float(scored[key]) for key in keys])
+        fused = to_luminance(method(pair))
+        scored = metrics.compute(*read_luminances(pair), fused, keys=tuple(keys))
+        if truths is not None:
+            truth = to_luminance(read_picture(truths[pair.stem]))
+            scored |= metrics.compute_truth(truth, fused)
+        rows.append([float(scored[key]) for key in all_keys])
     return Scores(
-        tuple(pair.stem for pair in pairs), tuple(keys), np.asarray(rows, np.float64)
+        tuple(pair.stem for pair in pairs), all_keys, np.asarray(rows, np.float64)
     )

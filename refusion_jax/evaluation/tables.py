@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refusion_jax import metrics
-from refusion_jax.evaluation.comparison import Difference, marks, rank
+from refusion_jax.evaluation.comparison import Difference, Interval, marks, rank
 from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.scores import Scores
 
@@ -70,7 +70,7 @@ def summary(
       theirs | 5.000 (1 of 2) | 2.00
     """
     first = next(iter(methods.values()))
-    records = [metrics.METRICS[key] for key in first.keys]
+    records = [metrics.ALL_METRICS[key] for key in first.keys]
     means = np.array([[x.mean(key) for key in x.keys] for x in methods.values()])
     decimals = [_decimals(column) for column in means.T]
     rounded = np.array(
@@ -141,7 +141,7 @@ def differences(
             digits = _decimals([x.mean, *x.interval])
             interval = " to ".join(_signed(end, digits) for end in x.interval)
             cells = (
-                metrics.METRICS[key].title,
+                metrics.ALL_METRICS[key].title,
                 _signed(x.mean, digits),
                 UNDEFINED if math.isnan(x.interval.low) else interval,
                 f"{x.wins} : {x.losses}" + (f" ({x.ties} equal)" if x.ties else ""),
@@ -165,6 +165,56 @@ def differences(
             "the number of rows: of 20 true equalities one falls below 0.05.",
         ),
     )
+
+
+def intervals(
+    compared: Mapping[str, Mapping[str, Difference]], reference: str
+) -> Table:
+    """Tabulates the differences from a reference method, one row per method.
+
+    Args:
+      compared: for each method and each metric, the difference from the reference.
+      reference: name of the reference method.
+
+    Returns:
+      One column per metric, "+0.120 (+0.050 to +0.190)": the mean difference and its
+      95% interval. The last column counts the metrics by which the method is better,
+      worse, and neither, where the interval holds 0.
+    """
+    keys = tuple(next(iter(compared.values())))
+    rows = []
+    for name, by_key in compared.items():
+        cells = []
+        for x in by_key.values():
+            digits = _decimals([x.mean, *x.interval])
+            ends = " to ".join(_signed(end, digits) for end in x.interval)
+            cells.append(Cell(f"{_signed(x.mean, digits)} ({ends})"))
+        signs = [_sign(by_key[key].interval, key) for key in keys]
+        counts = " : ".join(str(signs.count(sign)) for sign in (1, -1, 0))
+        rows.append(Row(name, (*cells, Cell(counts))))
+    records = [metrics.ALL_METRICS[key] for key in keys]
+    return Table(
+        (
+            f"Method minus {reference}",
+            *(record.title for record in records),
+            "Better : worse : open",
+        ),
+        (*(1 if record.higher_is_better else -1 for record in records), 0),
+        tuple(rows),
+        (
+            "Mean difference and its 95% interval by the paired bootstrap over pairs, "
+            "not corrected for the number of cells. Open: the interval holds 0.",
+        ),
+    )
+
+
+def _sign(interval: Interval, key: str) -> int:
+    """Returns 1 if an interval says better, -1 if worse, 0 if it holds 0 or is NaN."""
+    above, below = interval.low > 0, interval.high < 0
+    better, worse = (
+        (above, below) if metrics.ALL_METRICS[key].higher_is_better else (below, above)
+    )
+    return int(better) - int(worse)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from refusion_jax.pictures.photographs import (
     as_photograph,
     write_photograph,
 )
-from refusion_jax.weights.pretrained import pretrained_file
+from refusion_jax.weights.pretrained import pretrained_file, suitable_range
 from refusion_jax.weights.store import as_model
 
 JOBS = 2
@@ -50,7 +50,7 @@ class Fuser:
         self,
         weights: str | os.PathLike[str] | FusionModel | Params,
         *,
-        output_range: str = "stretch",
+        output_range: str | None = None,
         align: str = "none",
         levels: str = "full",
         precision: str = "float32",
@@ -66,6 +66,7 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
         """
+        output_range = output_range or suitable_range(weights)
         self._rules = Rules(output_range, align, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)

@@ -36,6 +36,7 @@ from refusion_jax.pictures.photographs import (
     to_unit,
 )
 from refusion_jax.pictures.ranges import apply_range
+from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import chosen_model
 
 # No channel, one or three; of one size, but not of one number of channels.
@@ -49,7 +50,7 @@ def fuse(
     *more: Source,
     weights: str | os.PathLike[str] | FusionModel | Params | None = None,
     task: str | None = None,
-    output_range: str = "stretch",
+    output_range: str | None = None,
     align: str = "none",
     levels: str = "full",
     precision: str = "float32",
@@ -74,7 +75,8 @@ def fuse(
         model that it returns, or the parameters of ReFusion's F;
       task: or the name of shipped weights, see `refusion_jax.pretrained`. Exactly one
         of the two.
-      output_range: "stretch", "none" or "source", see `pictures.ranges`.
+      output_range: "stretch", "none" or "source", see `pictures.ranges`. None: what the
+        card of shipped weights tells, else "stretch".
       align: how sources of different sizes are aligned, see `pictures.alignment`;
         "none" refuses them.
       levels: range rule of 16-bit grey, see `pictures.levels`.
@@ -89,6 +91,7 @@ def fuse(
       FileNotFoundError: if a file is missing.
       ValueError: if a source, a rule or the weights cannot be used, or sizes differ.
     """
+    output_range = output_range or suitable_range(task or weights)
     rules = Rules(output_range, align, levels, precision)
     photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
     return fuse_photographs(chosen_model(weights, task), photographs, rules).pixels

@@ -19,9 +19,10 @@ class Rules:
 
     output_range: str = setting(
         "stretch",
-        "black and white of the result: its own extremes (stretch, the default), as "
-        "the network outputs them (none), or the same clipped to the extremes of the "
-        "sources (source, the default for videos)",
+        "black and white of the result: its own extremes (stretch, the default for "
+        "pictures unless the card of shipped weights has another), as the network "
+        "outputs them (none), or the same clipped to the extremes of the sources "
+        "(source, the default for videos)",
         choices=RANGES,
     )
     align: str = setting(

@@ -1,20 +1,23 @@
 """Fusion metrics, exact and named by variant.
 
-`compute(source_a, source_b, fused)` computes all of METRICS for one picture. Each
-function can also be called directly, under `jit` and `vmap`, on grey levels 0..255,
-height x width. A function whose key is in METRICS has the key as its name; the others
-are variants that published tables contain under the same titles.
+`compute(source_a, source_b, fused)` computes all of METRICS for one picture,
+`compute_truth(truth, fused)` those of TRUTH_METRICS. Each function can also be called
+directly, under `jit` and `vmap`, on grey levels 0..255, height x width. A function
+whose key is in ALL_METRICS has the key as its name; the others are variants that
+published tables contain under the same titles.
 """
 
 from refusion_jax.metrics.catalogue import (
+    ALL_METRICS,
     METRICS,
     PAPER_COLUMNS,
+    TRUTH_METRICS,
     WITH_SSIM,
     WITH_VIFF,
     Metric,
 )
 from refusion_jax.metrics.chen_blum import qcb, qcb_double_input
-from refusion_jax.metrics.compute import compute
+from refusion_jax.metrics.compute import compute, compute_truth
 from refusion_jax.metrics.correlation import cc, mse, psnr, scd
 from refusion_jax.metrics.edges import nabf, nabf_tang_as_called, qabf
 from refusion_jax.metrics.feature_information import fmi, fmi_dct, fmi_none
@@ -27,12 +30,15 @@ from refusion_jax.metrics.ssim import (
     ssim_wang,
 )
 from refusion_jax.metrics.statistics import ag, ag_mefb, sd, sf, sf_mefb
+from refusion_jax.metrics.truth import psnr_truth, ssim_truth
 from refusion_jax.metrics.vif import viff, vifp_per_source, vifp_sum
 from refusion_jax.metrics.yang import qy
 
 __all__ = [
+    "ALL_METRICS",
     "METRICS",
     "PAPER_COLUMNS",
+    "TRUTH_METRICS",
     "WITH_SSIM",
     "WITH_VIFF",
     "Metric",
@@ -40,6 +46,7 @@ __all__ = [
     "ag_mefb",
     "cc",
     "compute",
+    "compute_truth",
     "en",
     "fmi",
     "fmi_dct",
@@ -52,6 +59,7 @@ __all__ = [
     "nabf_tang_as_called",
     "nmi",
     "psnr",
+    "psnr_truth",
     "qabf",
     "qcb",
     "qcb_double_input",
@@ -64,6 +72,7 @@ __all__ = [
     "ssim_refusion",
     "ssim_skimage",
     "ssim_tang",
+    "ssim_truth",
     "ssim_wang",
     "viff",
     "vifp_per_source",

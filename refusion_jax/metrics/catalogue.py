@@ -13,6 +13,7 @@ from refusion_jax.metrics import (
     information,
     ssim,
     statistics,
+    truth,
     vif,
     yang,
 )
@@ -23,7 +24,8 @@ class Metric:
     """The properties of a metric that a table needs.
 
     Attributes:
-      function: takes `(source_a, source_b, fused)`, or `(fused,)` if `of_fused_alone`.
+      function: takes `(source_a, source_b, fused)`, or `(fused,)` if `of_fused_alone`;
+        in TRUTH_METRICS `(truth, fused)`.
       title: the name in papers, with what distinguishes this variant from others of the
         same name.
       higher_is_better: the direction that papers mark with an arrow.
@@ -74,6 +76,17 @@ METRICS: Mapping[str, Metric] = {
     "qy": Metric(yang.qy, "Q_Y", smallest_side=len(yang.TAPS)),
     "fmi": Metric(feature_information.fmi, "FMI (gradient)", smallest_side=3),
 }
+
+# Of the true picture and the fused one, for test sets that have true pictures.
+TRUTH_METRICS: Mapping[str, Metric] = {
+    "psnr_truth": Metric(truth.psnr_truth, "PSNR to the true picture", unit="dB"),
+    "ssim_truth": Metric(
+        truth.ssim_truth,
+        "SSIM to the true picture",
+        smallest_side=len(ssim.GAUSSIAN),
+    ),
+}
+ALL_METRICS: Mapping[str, Metric] = {**METRICS, **TRUTH_METRICS}
 
 # The two sets of columns of the paper's tables.
 WITH_SSIM = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")

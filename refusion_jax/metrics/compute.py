@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from refusion_jax.metrics.catalogue import METRICS
+from refusion_jax.metrics.catalogue import METRICS, TRUTH_METRICS, Metric
 from refusion_jax.metrics.levels import LARGEST
 
 
@@ -48,26 +48,11 @@ def compute(
                 f"expected metrics among {', '.join(METRICS)}, got {key!r}; choose "
                 "some of these."
             )
-    arrays = {"source_a": source_a, "source_b": source_b, "fused": fused}
-    pictures = [_checked(name, np.asarray(array)) for name, array in arrays.items()]
-    for name, picture in zip(("source_b", "fused"), pictures[1:], strict=True):
-        if picture.shape != pictures[0].shape:
-            raise ValueError(
-                "expected pictures of one size, got source_a "
-                f"{pictures[0].shape} and {name} {picture.shape}; crop or resize them."
-            )
-    shortest = min(pictures[0].shape)
-
-    with jax.enable_x64(True):
-        images = [jnp.asarray(picture) for picture in pictures]
+    images = _images(source_a=source_a, source_b=source_b, fused=fused)
 
     def score(key: str) -> float:
-        if METRICS[key].smallest_side > shortest:
-            return float("nan")
-        chosen = images[2:] if METRICS[key].of_fused_alone else images
-        with jax.enable_x64(True):  # again, because the setting is per thread
-            value = float(_compiled(key)(*chosen))
-        return value if np.isfinite(value) else float("nan")
+        metric = METRICS[key]
+        return _score(metric, images[2:] if metric.of_fused_alone else images)
 
     # In threads, because one program uses one core, and Python releases its lock while
     # it waits for the program.
@@ -75,15 +60,61 @@ def compute(
         return dict(zip(keys, pool.map(score, keys), strict=True))
 
 
+def compute_truth(truth: ArrayLike, fused: ArrayLike) -> dict[str, float]:
+    """Scores a fused picture against the true one, in float64.
+
+    Args:
+      truth, fused: grey levels 0..255, height x width, integers or floating point.
+
+    Returns:
+      One value per key of TRUTH_METRICS; NaN as in `compute`.
+
+    Raises:
+      ValueError: if the pictures are not grey, not of one size, not finite, or not in
+        0..255.
+
+    Examples:
+      >>> scores = compute_truth([[0, 255]] * 2, [[51, 255]] * 2)
+      >>> {key: round(value, 3) for key, value in scores.items()}
+      {'psnr_truth': 16.99, 'ssim_truth': nan}
+    """
+    images = _images(truth=truth, fused=fused)
+    return {key: _score(metric, images) for key, metric in TRUTH_METRICS.items()}
+
+
+def _images(**arrays: ArrayLike) -> list[Array]:
+    """Returns named pictures in float64; raises if they do not fit together."""
+    first, *others = arrays
+    pictures = {
+        name: _checked(name, np.asarray(array)) for name, array in arrays.items()
+    }
+    for name in others:
+        if pictures[name].shape != pictures[first].shape:
+            raise ValueError(
+                f"expected pictures of one size, got {first} {pictures[first].shape} "
+                f"and {name} {pictures[name].shape}; crop or resize them."
+            )
+    with jax.enable_x64(True):
+        return [jnp.asarray(picture) for picture in pictures.values()]
+
+
+def _score(metric: Metric, images: Sequence[Array]) -> float:
+    if metric.smallest_side > min(images[0].shape):
+        return float("nan")
+    with jax.enable_x64(True):  # again, because the setting is per thread
+        value = float(_compiled(metric.function)(*images))
+    return value if np.isfinite(value) else float("nan")
+
+
 @cache
-def _compiled(key: str) -> Callable[..., Array]:
+def _compiled(function: Callable[..., Array]) -> Callable[..., Array]:
     """Compiles one program per metric, so that other choices of keys can reuse it.
 
     A single program for all metrics was measured too: its metrics share almost nothing
     (three joint histograms that take a millisecond), and its loops run one after
     another.
     """
-    return jax.jit(METRICS[key].function)
+    return jax.jit(function)
 
 
 def _checked(name: str, picture: np.ndarray) -> np.ndarray:

@@ -5,11 +5,13 @@ Hub: YAML between two lines of `---`, then Markdown. The YAML is the only place 
 tells what the weights are for; no code names a task.
 """
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from refusion_jax.files.checksums import sha256_of
+from refusion_jax.pictures.names import RANGES
 
 WEIGHTS, CARD = ".safetensors", ".card.md"
 _WORD_LISTS = ("first", "second", "any")
@@ -44,6 +46,7 @@ class Pretrained(NamedTuple):
       license: of the weights, by its SPDX name.
       method: the name of the method that they belong to.
       hints: how their sources are recognised.
+      output_range: the rule of `pictures.ranges` that suits their pictures.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Pretrained(NamedTuple):
     license: str
     method: str
     hints: Hints
+    output_range: str
 
 
 def pretrained_names(folder: Path | None = None) -> tuple[str, ...]:
@@ -125,7 +129,30 @@ def find_pretrained(name: str, folder: Path | None = None) -> Pretrained:
         license=_text(facts, "license", card),
         method=_text(facts, "method", card),
         hints=_hints(facts.get("hints", {}), card),
+        output_range=_range(facts.get("range", RANGES[0]), card),
     )
+
+
+def suitable_range(weights: object) -> str:
+    """Returns the range rule that suits the pictures of some weights.
+
+    Args:
+      weights: the name or the file of shipped weights, whose card tells the rule; or
+        anything else, for which it is the authors' rule.
+
+    Returns:
+      One of `pictures.names.RANGES`.
+
+    Raises:
+      FileNotFoundError, ValueError: as `find_pretrained` does.
+    """
+    if isinstance(weights, str | os.PathLike):
+        path = Path(weights)
+        name = path.name.removesuffix(WEIGHTS)
+        is_shipped = path in (Path(name), shipped_folder() / f"{name}{WEIGHTS}")
+        if is_shipped and name in pretrained_names():
+            return find_pretrained(name).output_range
+    return RANGES[0]
 
 
 def pretrained_file(name: str, folder: Path | None = None) -> Path:
@@ -190,6 +217,12 @@ def _text(facts: dict[str, Any], key: str, card: Path) -> str:
     if not isinstance(text, str) or not text:
         raise _wrong(card, f"{key} as text", text)
     return text
+
+
+def _range(rule: Any, card: Path) -> str:
+    if rule not in RANGES:
+        raise _wrong(card, f"a range among {', '.join(RANGES)}", rule)
+    return str(rule)
 
 
 def _hints(hints: Any, card: Path) -> Hints:

@@ -56,9 +56,36 @@ def test_every_problem_is_a_line_and_exits_with_2(folders, capsys):
     assert not out
 
 
+def test_baselines_and_truth_are_rows_and_columns(folders, capsys):
+    truth = ("--baselines", "average,source_a", "--ground-truth", "a", "-o", "out")
+    assert run("--columns", "mse", *truth) == 0
+    methods = json.loads((folders / "out" / "methods.json").read_text())
+    assert list(methods) == ["fused", "average", "source_a"]
+    assert methods["source_a"]["mean"]["psnr_truth"] is None  # it is the truth
+    first, second = (
+        np.asarray(Image.open(folders / "a" / f"{stem}.png"), float) for stem in "12"
+    )
+    other = [np.asarray(Image.open(folders / "b" / f"{x}.png"), float) for x in "12"]
+    errors = [
+        np.mean((np.floor((a + b + 1) / 2) - a) ** 2)
+        for a, b in zip((first, second), other, strict=True)
+    ]
+    expected = np.mean([10 * np.log10(255**2 / error) for error in errors])
+    assert methods["average"]["mean"]["psnr_truth"] == pytest.approx(expected)
+    assert "PSNR to the true picture" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_named_like_a_baseline_is_refused(folders, capsys):
+    (folders / "fused").rename(folders / "average")
+    arguments = ["evaluate", "a", "b", "average", "--baselines=average", "-o", "out"]
+    assert main(arguments) == 2
+    assert "got 'average' twice; rename the folder average" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--baselines", "median", "-o", "out"), "expected baselines among average"),
         (("--columns", "some", "-o", "out"), "expected metrics among en, sd"),
         (("--task", "x", "-o", "out"), "expected a task among ivif"),
         (("-o", "a/1.png"), "exists"),

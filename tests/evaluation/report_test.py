@@ -83,8 +83,8 @@ def pixels(uri):
 
 def test_all_files_are_written(folder):
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        "methods.json", "metrics.csv", "metrics.json", "report.html", "table.md",
-        "table.tex",
+        "differences.md", "methods.json", "metrics.csv", "metrics.json", "report.html",
+        "table.md", "table.tex",
     ]  # fmt: skip
 
 
@@ -151,6 +151,33 @@ def test_a_report_without_pictures_says_so(folder, tmp_path):
     assert not strip_pictures(page)
     assert ("p", "Shown: none of 4 pairs.") in page.texts
     assert not [text for tag, text in page.texts if tag == "h2" and "Diff" in text]
+
+
+def test_truth_has_a_table_and_ranks_of_its_own(folder, tmp_path):
+    methods = {
+        "near": Baseline(lambda a, b: a + np.uint8(1), "a, off by 1"),
+        "far": Baseline(lambda a, b: a + np.uint8(5), "a, off by 5"),
+    }
+    tables = write_evaluation(
+        tmp_path, folder / "a", folder / "b", methods, ("mse",),
+        ReportOptions(images=0, ground_truth=folder / "a"),
+    )  # fmt: skip
+    fusion, truth = tables
+    assert fusion.titles == ("Method", "MSE", "Mean rank")
+    assert truth.titles[1:] == (
+        "PSNR to the true picture", "SSIM to the true picture", "Mean rank",
+    )  # fmt: skip
+    texts = {row.name: [cell.text for cell in row.cells] for row in truth.rows}
+    # 20 log10(255), and 14 dB less for five times the error.
+    assert texts["near"][0] == "48.13" and texts["far"][0] == "34.15"
+    assert [texts[name][-1] for name in methods] == ["1.00", "2.00"]
+    page = Page((tmp_path / "report.html").read_text())
+    heads = [text.strip() for tag, text in page.texts if tag == "th"]
+    assert "PSNR to the true picture" in heads
+    written = (tmp_path / "table.md").read_text()
+    assert written.count("| Method |") == 2
+    differences = (tmp_path / "differences.md").read_text()
+    assert "-13.98 (-13.98 to -13.98)" in differences
 
 
 def test_an_unknown_reference_is_told_before_anything_is_read(tmp_path):

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import sys
 
 import jax
 import numpy as np
@@ -10,7 +11,12 @@ from PIL import Image
 from refusion_jax import metrics
 from refusion_jax.cli import main
 from refusion_jax.data.pairs import Pair
-from refusion_jax.evaluation.candidates import BASELINES, FromFolder, FromWeights
+from refusion_jax.evaluation.candidates import (
+    BASELINES,
+    FromFolder,
+    FromWeights,
+    baselines,
+)
 from refusion_jax.evaluation.scores import Scores, write_scores
 from refusion_jax.evaluation.scoring import (
     InputError,
@@ -173,6 +179,65 @@ def test_baselines_are_what_they_say(folders):
     a, b = luminance(read_picture(pair.path_a)), luminance(read_picture(pair.path_b))
     np.testing.assert_array_equal(BASELINES["average"](pair), (a + b + 1) // 2)
     np.testing.assert_array_equal(BASELINES["maximum"](pair), np.maximum(a, b))
+
+
+def test_sources_alone_and_their_names_are_baselines(folders):
+    pair = Pair("1", folders / "a" / "1.png", folders / "b" / "1.bmp")
+    chosen = baselines(["source_b", "source_a"])
+    assert list(chosen) == ["source_b", "source_a"]
+    for name, path in (("source_a", pair.path_a), ("source_b", pair.path_b)):
+        np.testing.assert_array_equal(chosen[name](pair), luminance(read_picture(path)))
+    with pytest.raises(
+        ValueError, match=r"baselines among average, .*, guided, got 'median'; choose"
+    ):
+        baselines(["median"])
+
+
+def test_classical_baselines_are_refused_at_once_without_opencv(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert list(baselines(["average"])) == ["average"]
+    with pytest.raises(ImportError, match=r"pip install 'refusion-jax\[classical\]'"):
+        baselines(["average", "guided"])
+
+
+def test_scores_against_the_truth_are_those_of_its_luminance(folders):
+    for stem in STEMS:
+        truth = RNG.integers(0, 256, (6, 8, 3), np.uint8)
+        save(folders / "truth" / f"{stem}.png", truth)
+    scores = evaluate("a", "b", "f", keys=("sd",), ground_truth="truth")
+    assert scores.keys == ("sd", "psnr_truth", "ssim_truth")
+    for stem, psnr in zip(STEMS, scores.column("psnr_truth"), strict=True):
+        truth, fused = (
+            luminance(read_picture(path))
+            for path in (f"truth/{stem}.png", f"f/{stem}.tif")
+        )
+        expected = 20 * math.log10(255) - 10 * math.log10(((truth - fused) ** 2).mean())
+        assert psnr == pytest.approx(expected, rel=1e-9)
+    # Smaller than the window of SSIM.
+    assert scores.defined("ssim_truth") == 0
+    np.testing.assert_array_equal(
+        scores.only(("sd",)).values, evaluate("a", "b", "f", keys=("sd",)).values
+    )
+
+
+def test_a_missing_true_picture_is_a_problem_like_others(folders):
+    for stem in STEMS[:2]:
+        save(folders / "truth" / f"{stem}.png", np.zeros((6, 8), np.uint8))
+    with pytest.raises(InputError) as caught:
+        evaluate("a", "b", "f", keys=KEYS, ground_truth="truth")
+    assert caught.value.problems == ("x.y: no picture in ground truth (truth).",)
+
+
+def test_the_range_is_that_of_refusion_fuse(folders, weights):
+    plain = ["fuse", "a", "b", "-o", "ours", "--range=none", "--weights", str(weights)]
+    assert main(plain) == 0
+    method, written = FromWeights(weights, output_range="none"), FromFolder("ours")
+    pair = Pair("1", folders / "a" / "1.png", folders / "b" / "1.bmp")
+    np.testing.assert_array_equal(method(pair), written(pair))
+    assert (method(pair) != FromWeights(weights)(pair)).any()
+    assert method.origin.endswith("as `refusion fuse` writes it, with --range=none")
+    with pytest.raises(ValueError, match="stretch, none, source, got 'full'"):
+        FromWeights(weights, output_range="full")
 
 
 def test_every_problem_is_named_before_anything_is_computed(folders, monkeypatch):

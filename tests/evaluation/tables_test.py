@@ -9,7 +9,14 @@ from refusion_jax.evaluation.comparison import difference
 from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.scores import Scores
 from refusion_jax.evaluation.table_formats import to_html, to_latex, to_markdown
-from refusion_jax.evaluation.tables import Cell, Row, Table, differences, summary
+from refusion_jax.evaluation.tables import (
+    Cell,
+    Row,
+    Table,
+    differences,
+    intervals,
+    summary,
+)
 
 NASTY = r"a|b_c*d`e<script>&\{$}#%~^"
 
@@ -77,6 +84,31 @@ def test_differences_name_both_methods_and_the_counts():
     assert [cell.text for cell in row.cells] == [
         "MSE", "+1.500", "+0.000 to +3.000", "0 : 1 (1 equal)", "1",
     ]  # fmt: skip
+
+
+def test_intervals_count_what_they_decide():
+    """Constant differences have intervals of no width; opposite ones hold 0."""
+    three = [
+        Scores(("p", "q", "r"), ("sd", "mse", "en"), np.array(rows, np.float64))
+        for rows in ([[3, 9, 1]] * 3, [[1, 5, 2], [1, 5, 0], [1, 5, 1]])
+    ]
+    compared = {
+        key: difference(*(x.column(key) for x in three), higher_is_better=key != "mse")
+        for key in three[0].keys
+    }
+    table = intervals({"one": compared}, "two")
+    assert table.titles == (
+        "Method minus two", "SD", "MSE", "EN", "Better : worse : open"
+    )  # fmt: skip
+    assert table.directions == (1, -1, 1, 0)
+    (row,) = table.rows
+    assert row.name == "one"
+    assert [cell.text for cell in row.cells[:2]] == [
+        "+2.000 (+2.000 to +2.000)",
+        "+4.000 (+4.000 to +4.000)",
+    ]
+    # More SD is better, more MSE worse, and EN is as often above as below.
+    assert row.cells[-1].text == "1 : 1 : 1"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import configparser
 import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import refusion_jax
@@ -13,6 +14,7 @@ from refusion_jax.weights.pretrained import (
     pretrained_names,
     read_card,
     shipped_folder,
+    suitable_range,
 )
 from refusion_jax.weights.store import load_any_weights, load_weights
 
@@ -30,6 +32,35 @@ def test_records_tell_what_the_cards_tell(shipped):
     assert heat.hints.any == frozenset()
     assert heat.hints.look == "sensors"
     assert pretrained_file("heat", shipped) == shipped / "heat.safetensors" == heat.path
+
+
+def test_the_range_is_that_of_the_card_or_the_authors(shipped):
+    card = shipped / "heat.card.md"
+    card.write_text(card.read_text().replace("method:", "range: source\nmethod:"))
+    ranges = {x.name: x.output_range for x in pretrained(shipped)}
+    assert ranges == {
+        **dict.fromkeys(("bracket", "depth", "scan"), "stretch"),
+        "heat": "source",
+    }
+    for weights in ("heat", shipped / "heat.safetensors"):
+        assert suitable_range(weights) == "source"
+    for weights in ("scan", shipped.parent / "heat.safetensors", {"tail1": 0}, None):
+        assert suitable_range(weights) == "stretch"
+
+
+def test_what_is_fused_by_shipped_weights_has_the_range_of_their_card(shipped):
+    card = shipped / "heat.card.md"
+    card.write_text(card.read_text().replace("method:", "range: none\nmethod:"))
+    a, b = np.random.default_rng(0).integers(60, 190, (2, 24, 24), np.uint8)
+    stretched = refusion_jax.fuse(a, b, task="heat", output_range="stretch")
+    assert (stretched.min(), stretched.max()) == (0, 255)
+    as_it_is = refusion_jax.fuse(a, b, task="heat", output_range="none")
+    assert (as_it_is != stretched).any()
+    fuser = refusion_jax.Fuser.from_pretrained("heat")
+    for fused in (refusion_jax.fuse(a, b, task="heat"), fuser.fuse(a, b)):
+        np.testing.assert_array_equal(fused, as_it_is)
+    own = refusion_jax.Fuser.from_pretrained("heat", output_range="stretch")
+    np.testing.assert_array_equal(own.fuse(a, b), stretched)
 
 
 def test_the_front_door_lists_the_weights_of_the_package(shipped):

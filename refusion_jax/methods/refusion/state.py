@@ -78,7 +78,7 @@ def pairs_of(
         has to rebuild source a in its first output ("exchanging inputs for stable
         training" in the authors' code).
       noise: standard deviation of `Pairs.noise`, in luminance.
-      key: for the noise.
+      key: for the noise; None draws none.
 
     Returns:
       As many pairs as the batch has, or twice as many with `swap`.
@@ -92,7 +92,7 @@ def pairs_of(
             target_a=jnp.concatenate([a, a]),
             target_b=jnp.concatenate([b, b]),
         )
-    if noise == 0:
+    if noise == 0 or key is None:
         return pairs
     shape = pairs.source_a.shape
     return pairs._replace(noise=noise * jax.random.normal(key, shape, a.dtype))

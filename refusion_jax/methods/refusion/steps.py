@@ -32,6 +32,7 @@ def outer_update(
     rates: Rates,
     mode: str = "exact",
     inner_steps: int = 1,
+    direct_term: bool = False,
 ) -> tuple[TrainState, Scalars]:
     """Moves P so that its loss makes F preserve what R needs (Eqs. 7 to 10).
 
@@ -50,10 +51,15 @@ def outer_update(
       optimizers: `optimizers.proposal` is used.
       rates: `inner`, `proposal`, `alpha_fusion` are used.
       mode, inner_steps: see `gradients.meta_gradient`.
+      direct_term: whether to add dL_f(inner batch) / dtheta_P, which lets P lower F's
+        loss itself; not part of the method, but in a script that derives from the
+        authors', where it is 1e3 to 1e6 times as large as the meta-gradient.
 
     Returns:
       The new state and scalars: both losses with their terms, the norm of the
-      meta-gradient, the relative update of P, the entropies of w and v in bits.
+      meta-gradient, the relative update of P, the entropies of w and v in bits; under
+      Adam, the cosine of the meta-gradient with the mean of those before it, which come
+      from other batches: about 0 where it is noise.
     """
     result = meta_gradient(
         state.params,
@@ -64,7 +70,16 @@ def outer_update(
         mode=mode,
         inner_steps=inner_steps,
     )
-    scale_free_grads = optax.tree.scale(1 / rates.inner, result.meta_grads)
+    grads = result.meta_grads
+    if direct_term:
+        direct = jax.grad(_proposed_fusion_loss)(
+            state.params.proposal,
+            state.params.fusion,
+            inner_batch,
+            objectives._replace(alpha_fusion=rates.alpha_fusion),
+        )
+        grads = optax.tree.add(grads, direct)
+    scale_free_grads = optax.tree.scale(1 / rates.inner, grads)
     proposal, opt_state, update_norm = _apply(
         optimizers.proposal,
         scale_free_grads,
@@ -76,6 +91,7 @@ def outer_update(
         **_named("fusion_loss", result.fusion_loss),
         **_named("reconstruction_loss", result.reconstruction_loss),
         "meta_grads_norm": optax.tree.norm(result.meta_grads),
+        **_agreement(result.meta_grads, state.opt_states.proposal),
         "proposal_relative_update": update_norm
         / optax.tree.norm(state.params.proposal),
         "intensity_weights_entropy": binary_entropy(result.weights.intensity),
@@ -221,6 +237,24 @@ def imitation_update(
         ),
         scalars,
     )
+
+
+def _agreement(meta_grads: Params, opt_state: optax.OptState) -> Scalars:
+    """Returns the cosine of a meta-gradient with the mean that Adam keeps, if any."""
+    mean = optax.tree_utils.tree_get(opt_state, "mu")
+    if mean is None:
+        return {}
+    product = optax.tree.norm(meta_grads) * optax.tree.norm(mean)
+    cosine = optax.tree.vdot(meta_grads, mean) / jnp.where(product > 0, product, 1)
+    return {"meta_grads_agreement": cosine}
+
+
+def _proposed_fusion_loss(
+    proposal: Params, fusion: Params, batch: Pairs, objectives: Objectives
+) -> Array:
+    """Returns L_f as a function of theta_P."""
+    weights = objectives.propose(proposal, batch)
+    return objectives.fusion(fusion, weights, batch).total
 
 
 def _cross_entropy(target: PairMap, made: PairMap) -> Array:

@@ -126,7 +126,9 @@ def test_p_learns_to_imitate_the_rule(light_nets):
 
 
 def test_a_warm_up_has_equal_weights_and_no_gradients_and_p_only_imitates():
-    warm = learner(warm_up_epochs=2, imitation_steps=3, alpha_ramp=True, ramp_share=0.5)
+    warm = learner(
+        warm_up_share=0.04, imitation_steps=3, alpha_ramp=True, ramp_share=0.5
+    )
     names = {
         epoch: [stage.name for stage in warm.stages if stage.is_in(epoch)]
         for epoch in (0, 1, 2, 49)
@@ -151,7 +153,7 @@ def test_f_does_not_see_the_weights_while_it_is_warmed_up(light_nets):
             return WeightMaps(maps, maps)
 
         warm = ReFusionLearner(
-            dataclasses.replace(SETTINGS, warm_up_epochs=1),
+            dataclasses.replace(SETTINGS, warm_up_share=0.5),
             epochs=2,
             mesh=batch_mesh(1),
             nets=light_nets._replace(propose=propose),
@@ -168,7 +170,7 @@ def test_f_does_not_see_the_weights_while_it_is_warmed_up(light_nets):
 
 
 def test_p_starts_to_learn_with_fresh_moments():
-    warm = learner(warm_up_epochs=2, imitation_steps=3, fusion_steps=4)
+    warm = learner(warm_up_share=0.04, imitation_steps=3, fusion_steps=4)
     optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
     tree = {"any": jnp.ones(())}
     state = init_state(NetsParams(tree, tree, tree), optimizers, jax.random.key(0))

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from refusion_jax.array_types import Batch
@@ -83,7 +84,10 @@ def test_outer_update_moves_p_and_nothing_else(after_outer):
 
 
 def test_outer_update_reports_every_number_that_training_is_judged_by(after_outer):
-    *_, scalars = after_outer
+    _, after, scalars = after_outer
+    keeps_a_mean = (
+        optax.tree_utils.tree_get(after.opt_states.proposal, "mu") is not None
+    )
     assert set(scalars) == {
         "fusion_loss",
         "fusion_loss_intensity",
@@ -95,7 +99,7 @@ def test_outer_update_reports_every_number_that_training_is_judged_by(after_oute
         "proposal_relative_update",
         "intensity_weights_entropy",
         "gradient_weights_entropy",
-    }
+    } | ({"meta_grads_agreement"} if keeps_a_mean else set())
     assert 0 < scalars["meta_grads_norm"] < 1e-3
 
 
@@ -175,3 +179,48 @@ def test_entropy_is_one_bit_for_indifference_and_zero_for_a_hard_choice():
     quarter = jnp.stack([jnp.full((1, 1, 1), 0.25), jnp.full((1, 1, 1), 0.75)], -1)
     expected = -0.25 * np.log2(0.25) - 0.75 * np.log2(0.75)
     np.testing.assert_allclose(binary_entropy(quarter), expected, rtol=1e-6)
+
+
+def test_the_direct_term_is_the_slope_of_the_fusion_loss():
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    optimizers = optimizers._replace(proposal=optax.identity())
+    a, b = jax.random.uniform(jax.random.key(5), (2, 2, SIZE, SIZE, 1))
+    batch = pairs_of(Batch(a, b))
+    moved = {
+        direct: outer_update(
+            toy_state(optimizers),
+            batch,
+            batch,
+            objectives=TOY,
+            optimizers=optimizers,
+            rates=Rates(inner=0.5, proposal=0.1, fusion=0.1, alpha_fusion=0.0),
+            direct_term=direct,
+        )[0].params.proposal
+        for direct in (False, True)
+    }
+    # L_f = mean(p (a - theta)^2 + (1 - p) (b - theta)^2) with theta = 0.4.
+    slope = np.mean(np.square(a - 0.4) - np.square(b - 0.4))
+    expected = moved[False] - 0.1 / 0.5 * slope
+    np.testing.assert_allclose(moved[True], expected, rtol=1e-5)
+    assert abs(slope) > 1e-3
+
+
+def test_agreement_is_the_cosine_with_the_mean_of_earlier_meta_gradients():
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    batch = random_batch(6)
+    state = toy_state(optimizers)
+    seen = []
+    for sign in (0.0, 1.0, -1.0):
+        adam = state.opt_states.proposal
+        state = state._replace(
+            opt_states=state.opt_states._replace(
+                proposal=adam._replace(mu=sign * jnp.ones_like(adam.mu))
+            )
+        )
+        _, scalars = outer_update(
+            state, batch, batch, objectives=TOY, optimizers=optimizers, rates=RATES
+        )
+        seen.append(float(scalars["meta_grads_agreement"]))
+    # One parameter: the meta-gradient points the same way as the mean, or the other.
+    assert seen[0] == 0
+    assert sorted(seen[1:]) == pytest.approx([-1, 1])

@@ -1,0 +1,1 @@
+"""The comparison with other methods: its records and its pages."""
