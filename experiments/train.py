@@ -1,8 +1,11 @@
-"""Trains ReFusion on a prepared data set, or on two folders of paired pictures.
+"""Trains a method on a prepared data set, or on two folders of paired pictures.
 
     python experiments/train.py --workdir=runs/ivif --preset=paper --dataset=msrs
     python experiments/train.py --workdir=runs/ivif --preset=paper \
         --source_a=DATA/infrared --source_b=DATA/visible
+    python experiments/train.py --workdir=runs/road --method=uaafusion --preset=small \
+        --source_a=DATA/infrared --source_b=DATA/visible \
+        --labels=DATA/mask --label_values=binary
 
 Every setting is a flag; a flag that is not given keeps the preset's value. The same
 command resumes from the newest checkpoint.
@@ -70,6 +73,9 @@ def main() -> int:
         levels=data.levels,
         patches=data.patches,
         crop_size=data.crop_size,
+        labels=data.labels,
+        label_values=data.label_values if config.method.needs_labels else "",
+        classes=getattr(config.settings, "classes", None),
     )
     train(config, pairs, Path(_WORKDIR.value), tensorboard=_TENSORBOARD.value)
     return 0

@@ -1,7 +1,7 @@
 """Part `data`: the two samplers against the training steps they feed."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def measure(settings: Settings) -> list[Table]:
     return [Table(f"Sampling from {PAIRS} pairs of {WIDTH} x {HEIGHT}", rows, notes)]
 
 
-def _device_sampler(pairs: list[Luminances], crop_size: int) -> Callable[[], int]:
+def _device_sampler(pairs: Sequence[Luminances], crop_size: int) -> Callable[[], int]:
     pair_set = pack(pairs)
     key = jax.random.key(0)
     order = epoch_order(key, 0, len(pairs)).all
@@ -115,7 +115,7 @@ def _device_sampler(pairs: list[Luminances], crop_size: int) -> Callable[[], int
     return run
 
 
-def _stream(pairs: list[Luminances], crop_size: int) -> Callable[[], int]:
+def _stream(pairs: Sequence[Luminances], crop_size: int) -> Callable[[], int]:
     from refusion_jax.data.streamed_batches import StageReader
 
     key = jax.random.key(0)

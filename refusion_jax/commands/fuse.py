@@ -118,6 +118,12 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
             help=rule.metadata["help"],
         )
     parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="run the fusion network alone: for methods whose fusion a segmentation "
+        "network guides, which changes the picture",
+    )
+    parser.add_argument(
         "--maps",
         action="store_true",
         help="also write maps of what the learned loss prefers at each pixel, to "
@@ -272,9 +278,10 @@ def _fuser(
     arguments: argparse.Namespace, weights: Path, output_range: str | None
 ) -> "Fuser":
     from refusion_jax.fusing.fuser import Fuser
+    from refusion_jax.weights.store import load_model
 
     return Fuser(
-        weights,
+        load_model(weights, is_fast=True) if arguments.fast else weights,
         output_range=output_range,
         align=arguments.align,
         motion=arguments.motion,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from refusion_jax.array_types import Batch
 from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops
+from refusion_jax.data.sources import Luminances
 from refusion_jax.methods.protocol import Draw, Stage
 
 # Positions are int32, the widest index that JAX offers without its 64-bit mode.
@@ -29,6 +30,7 @@ class PairSet(NamedTuple):
       pixels_a, pixels_b: luminance, 0 to 255.
       offsets: index of each pair's first pixel.
       heights, widths: of each pair.
+      labels: of each pixel; None where the data has none.
     """
 
     pixels_a: UInt8[Array, " pixels"]
@@ -36,6 +38,7 @@ class PairSet(NamedTuple):
     offsets: Int[Array, " pairs"]
     heights: Int[Array, " pairs"]
     widths: Int[Array, " pairs"]
+    labels: UInt8[Array, " pixels"] | None = None
 
 
 def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:
@@ -52,11 +55,12 @@ def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bo
     return 2 * pixels <= memory_budget and pixels <= MAX_PIXELS
 
 
-def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
+def pack(pairs: Sequence[Luminances]) -> PairSet:
     """Puts a list of pairs on the device.
 
     Args:
-      pairs: uint8 luminance, two arrays of height x width per pair, equal in size.
+      pairs: uint8 luminance, two arrays of height x width per pair, equal in size, and
+        a third one of labels if each pair has them.
 
     Returns:
       The set.
@@ -66,19 +70,24 @@ def pack(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> PairSet:
     """
     if not pairs:
         raise ValueError("expected at least one pair to train on, got none; add pairs.")
-    sizes = np.array([a.shape for a, _ in pairs], np.int64)
+    sizes = np.array([pair[0].shape for pair in pairs], np.int64)
     counts = sizes.prod(axis=1)
     if counts.sum() > MAX_PIXELS:
         raise ValueError(
             f"expected at most {MAX_PIXELS:,} pixels per source on the device, got "
             f"{counts.sum():,}; use fewer or smaller pictures."
         )
+    pixels_a, pixels_b, *labels = (
+        jnp.asarray(np.concatenate([picture.ravel() for picture in side]))
+        for side in zip(*pairs, strict=True)
+    )
     return PairSet(
-        pixels_a=jnp.asarray(np.concatenate([a.ravel() for a, _ in pairs])),
-        pixels_b=jnp.asarray(np.concatenate([b.ravel() for _, b in pairs])),
+        pixels_a=pixels_a,
+        pixels_b=pixels_b,
         offsets=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
         heights=jnp.asarray(sizes[:, 0], jnp.int32),
         widths=jnp.asarray(sizes[:, 1], jnp.int32),
+        labels=labels[0] if labels else None,
     )
 
 
@@ -102,7 +111,8 @@ def draw_batch(
         `crops.draw_crops`.
 
     Returns:
-      Luminance in [0, 1], count x crop_size x crop_size x 1.
+      Luminance in [0, 1], count x crop_size x crop_size x 1, and labels if the set has
+      them.
     """
     crops = draw_crops(
         pair_set.heights,
@@ -117,7 +127,8 @@ def draw_batch(
         augment=augment,
     )
     where = jax.vmap(partial(_pixel_positions, pair_set, crop_size))(crops)
-    return as_batch(pair_set.pixels_a[where], pair_set.pixels_b[where])
+    labels = None if pair_set.labels is None else pair_set.labels[where]
+    return as_batch(pair_set.pixels_a[where], pair_set.pixels_b[where], labels)
 
 
 class DeviceBatches:
@@ -168,16 +179,18 @@ class DeviceBatches:
 def as_batch(
     pixels_a: UInt8[Array, "crops height width"],
     pixels_b: UInt8[Array, "crops height width"],
+    labels: UInt8[Array, "crops height width"] | None = None,
 ) -> Batch:
     """Converts the bytes of crops to a batch.
 
     Args:
       pixels_a, pixels_b: luminance, 0 to 255.
+      labels: of each pixel, or None.
 
     Returns:
-      Luminance in [0, 1], with one channel.
+      Luminance in [0, 1], with one channel; labels as they are.
     """
-    return Batch(_to_unit_range(pixels_a), _to_unit_range(pixels_b))
+    return Batch(_to_unit_range(pixels_a), _to_unit_range(pixels_b), labels)
 
 
 def _pixel_positions(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refusion_jax.data.sources import Luminances, PairSource, repeats_of
+from refusion_jax.data.sources import Luminances, PairSource, pictures_of, repeats_of
 
 SIZE = 128
 STRIDE = 200
@@ -103,7 +103,7 @@ def kept_corners(
         for top, left in corners(height, width, size=size, stride=stride)
         if not any(
             has_low_contrast(picture[top : top + size, left : left + size], threshold)
-            for picture in pair
+            for picture in pictures_of(pair)
         )
     ]
 
@@ -174,8 +174,9 @@ class PatchedPairs:
         return len(self._patches)
 
     def __getitem__(self, index: int) -> Luminances:
-        """Returns the luminances of a and b in one patch, each size x size."""
+        """Returns what a pair has in one patch, each size x size."""
         pair, top, left = self._patches[index]
         rows, columns = slice(top, top + self._size), slice(left, left + self._size)
-        picture_a, picture_b = self._pairs[pair]
-        return picture_a[rows, columns], picture_b[rows, columns]
+        picture_a, picture_b, *labels = self._pairs[pair]
+        cut = picture_a[rows, columns], picture_b[rows, columns]
+        return (*cut, labels[0][rows, columns]) if labels else cut

@@ -1,13 +1,14 @@
 """Luminance pairs by index, in memory or read on demand: one interface."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-# uint8 luminance of source a and source b, (height, width) each.
-Luminances = tuple[np.ndarray, np.ndarray]
+# uint8 luminance of source a and source b, (height, width) each, and labels of the same
+# size where the data has them (see `pictures.labels`).
+Luminances = tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class PairSource(Protocol):
@@ -49,6 +50,55 @@ class ChosenPairs:
         return self._pairs[self._indices[index]]
 
 
+class LabelledPairs:
+    """Pairs with the labels of each, read on demand."""
+
+    def __init__(
+        self,
+        pairs: PairSource,
+        names: Sequence[str],
+        read: Callable[[int], np.ndarray],
+    ) -> None:
+        """Reads the labels of all pairs once, so that no run fails half-way.
+
+        Args:
+          pairs: to which the labels belong.
+          names: of the labels of each pair, for error messages.
+          read: index of a pair -> its labels, uint8, 0 where there is none.
+
+        Raises:
+          ValueError: if labels have another size than their pair, or as `read` does.
+        """
+        self._pairs, self._read = pairs, read
+        for index, size in enumerate(sizes_of(pairs)):
+            labels = read(index)
+            if labels.shape != size:
+                (height, width), (rows, columns) = size, labels.shape
+                raise ValueError(
+                    f"expected labels of the pair's {width}x{height} pixels, got "
+                    f"{names[index]} of {columns}x{rows}; make them of one size, "
+                    "without interpolating labels."
+                )
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each pair."""
+        return sizes_of(self._pairs)
+
+    @property
+    def repeats(self) -> Sequence[int]:
+        """How often each pair counts."""
+        return repeats_of(self._pairs)
+
+    def __len__(self) -> int:
+        """Returns the number of pairs."""
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Luminances:
+        """Returns the luminances of a and b, and the labels."""
+        return (*pictures_of(self._pairs[index]), self._read(index))
+
+
 class JoinedPairs:
     """Several sets one after the other, from which a run draws alike.
 
@@ -79,6 +129,15 @@ class JoinedPairs:
         """Returns one pair."""
         which, place = self._places[index]
         return self._sets[which][place]
+
+
+def pictures_of(pair: Luminances) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the luminances of a pair without its labels.
+
+    Args:
+      pair: with or without labels.
+    """
+    return pair[0], pair[1]
 
 
 def repeated(pairs: PairSource, indices: Sequence[int]) -> list[int]:
@@ -165,7 +224,7 @@ def add_to_fingerprint(digest: Any, pair: Luminances) -> None:
 
     Args:
       digest: a hash object; updated in place.
-      pair: uint8 luminance of a and b.
+      pair: uint8 luminance of a and b, and labels if there are any.
     """
     for picture in pair:
         digest.update(repr(picture.shape).encode())

@@ -25,7 +25,7 @@ from jaxtyping import Array, Int, UInt8
 from refusion_jax.array_types import Batch
 from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops, epoch_order
 from refusion_jax.data.device_batches import as_batch
-from refusion_jax.data.sources import Luminances, PairSource, sizes_of
+from refusion_jax.data.sources import PairSource, sizes_of
 from refusion_jax.extras import require
 from refusion_jax.methods.protocol import Draw, Stage
 
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 else:
     grain = require("grain", extra="data", why="to stream pairs above memory_budget")
 
-Pixels = tuple[
-    UInt8[np.ndarray, "crops crop crop"], UInt8[np.ndarray, "crops crop crop"]
-]
+# Of source a, source b, and labels where the pairs have them.
+Pixels = tuple[UInt8[np.ndarray, "crops crop crop"], ...]
 
 
 def plan(
@@ -119,8 +118,9 @@ def stream_crops(
       process_index, process_count: of this process.
 
     Returns:
-      A dataset whose n-th element is the n-th step's (pixels_a, pixels_b), each uint8
-      of shape (crops_in_step / process_count, crop_size, crop_size).
+      A dataset whose n-th element is the n-th step's pixels of a, of b, and labels if
+      there are any, each uint8 of shape (crops_in_step / process_count, crop_size,
+      crop_size).
 
     Raises:
       ValueError: if the crops of a step cannot be shared equally.
@@ -220,7 +220,8 @@ class StageReader:
           length: number of steps to return.
 
         Returns:
-          uint8 of a and of b, (length, crops_in_step, crop_size, crop_size).
+          uint8 of a, b and labels if any, each (length, crops_in_step, crop_size,
+          crop_size).
         """
         if self._next_step.get(stream) != (epoch, start):
             # Not the steps after the last ones read: plan this stage, or plan it again.
@@ -247,8 +248,7 @@ class StageReader:
             )
         batches = list(islice(self._batches[stream], length))
         self._next_step[stream] = (epoch, start + length)
-        side_a, side_b = zip(*batches, strict=True)
-        return np.stack(side_a), np.stack(side_b)
+        return tuple(np.stack(side) for side in zip(*batches, strict=True))
 
     def close(self, stream: int | None = None) -> None:
         """Stops reading ahead, for one stream or, if None, for all."""
@@ -300,7 +300,7 @@ class StreamedBatches:
 
     def draw(
         self,
-        pixels: dict[str, tuple[Array, Array]],
+        pixels: dict[str, tuple[Array, ...]],
         key: Array,
         draw: Draw,
         *,
@@ -311,8 +311,7 @@ class StreamedBatches:
     ) -> Batch:
         """Takes one batch from the crops that `pixels` has read."""
         del key, order, epoch
-        pixels_a, pixels_b = pixels[draw.name]
-        return as_batch(pixels_a[step - first], pixels_b[step - first])
+        return as_batch(*(side[step - first] for side in pixels[draw.name]))
 
 
 class _CropReader:
@@ -324,13 +323,10 @@ class _CropReader:
     def __len__(self) -> int:
         return len(self._crops.pair)
 
-    def __getitem__(self, index: int) -> Luminances:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         crop = Crops(*(each[index] for each in self._crops))
-        picture_a, picture_b = self._pairs[int(crop.pair)]
-        return (
-            cut(picture_a, crop, self._crop_size),
-            cut(picture_b, crop, self._crop_size),
-        )
+        pair = self._pairs[int(crop.pair)]
+        return tuple(cut(picture, crop, self._crop_size) for picture in pair)
 
 
 def cut(picture: np.ndarray, crop: Crops, crop_size: int) -> np.ndarray:

@@ -212,6 +212,7 @@ class Method:
         in a sentence; empty if nothing is seen.
       model: (trees by name, their origin) -> the `FusionModel`; raises ValueError if
         trees are missing.
+      needs_labels: whether its batches must have labels.
     """
 
     name: str
@@ -225,3 +226,4 @@ class Method:
     learner: Callable[[Any, int, Mesh], Learner]
     verdict: Callable[[Mapping[str, float]], str]
     model: Callable[[Mapping[str, Params], str], FusionModel]
+    needs_labels: bool = False

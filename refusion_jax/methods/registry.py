@@ -7,7 +7,10 @@ from refusion_jax.methods.protocol import Method
 
 # The method of weights and runs that name none.
 DEFAULT = "refusion"
-_MODULES = {"refusion": "refusion_jax.methods.refusion.method"}
+_MODULES = {
+    "refusion": "refusion_jax.methods.refusion.method",
+    "uaafusion": "refusion_jax.methods.uaafusion.method",
+}
 _REGISTERED: dict[str, Method] = {}
 
 

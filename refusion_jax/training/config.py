@@ -12,6 +12,7 @@ from typing import Any
 from refusion_jax.methods.protocol import Method
 from refusion_jax.methods.registry import DEFAULT, find, names
 from refusion_jax.methods.setting import check, setting
+from refusion_jax.pictures.labels import VALUES as LABEL_VALUES
 from refusion_jax.pictures.levels import check_rule
 from refusion_jax.pictures.names import ALIGNMENTS
 
@@ -38,6 +39,18 @@ class DataConfig:
         "",
         "Folder of second sources: visible, MRI, far, over-exposed; as many.",
         may_change=True,
+    )
+    labels: str = setting(
+        "",
+        "Folder of labels (masks) of the pairs in source_a and source_b; a prepared "
+        "set has its own.",
+        may_change=True,
+    )
+    label_values: str = setting(
+        "index",
+        "How labels are written, see pictures.labels: index (0 is unlabelled), shift "
+        "(add 1) or binary (0 and 255).",
+        choices=LABEL_VALUES,
     )
     align: str = setting(
         "none",

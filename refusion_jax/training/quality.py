@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from refusion_jax.data.sources import Luminances, PairSource, in_order
+from refusion_jax.data.sources import Luminances, PairSource, in_order, pictures_of
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.metrics import METRICS, WITH_SSIM, WITH_VIFF, compute
 from refusion_jax.pictures.ranges import apply_range
@@ -125,5 +125,7 @@ def mean_ranks(methods: Sequence[dict[str, float]]) -> list[float]:
 
 def _centre(pair: Luminances, side: int) -> tuple[Grey, Grey]:
     top, left = ((size - side) // 2 for size in pair[0].shape)
-    a, b = (np.asarray(x)[top : top + side, left : left + side] for x in pair)
+    a, b = (
+        np.asarray(x)[top : top + side, left : left + side] for x in pictures_of(pair)
+    )
     return a, b

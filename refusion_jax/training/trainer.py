@@ -60,10 +60,16 @@ def train(
       The final state, on the first device.
 
     Raises:
-      ValueError: for too few pairs, or a workdir that holds another run.
+      ValueError: for too few pairs, pairs without labels if the method needs them, or a
+        workdir that holds another run.
       NonFiniteError: if a scalar is not finite; existing checkpoints stay intact.
       Interrupted: after SIGTERM or Ctrl-C, once the run is saved.
     """
+    if config.method.needs_labels and len(pairs[0]) < 3:
+        raise ValueError(
+            f"expected labels with every pair for {config.method.title}, got none; "
+            "name their folder by --labels=FOLDER."
+        )
     learner, mesh = make_learner(config)
     training = pairs
     if held_out is None:
@@ -236,8 +242,7 @@ def _require_finite(scalars: Mapping[str, np.ndarray], dispatch: Dispatch) -> No
 
 
 def _batch_of_one(pair: Luminances) -> Batch:
-    picture_a, picture_b = (jnp.asarray(_centre(x)[None]) for x in pair)
-    return as_batch(picture_a, picture_b)
+    return as_batch(*(jnp.asarray(_centre(x)[None]) for x in pair))
 
 
 def _centre(picture: np.ndarray) -> np.ndarray:

@@ -42,12 +42,14 @@ class Weights(NamedTuple):
     metadata: dict[str, str]
 
 
-def load_model(path: str | os.PathLike[str]) -> FusionModel:
+def load_model(path: str | os.PathLike[str], *, is_fast: bool = False) -> FusionModel:
     """Loads weights as a model that fuses.
 
     Args:
       path: a `.pth` of the authors, our `.safetensors`, a run folder that holds one, or
         the name of shipped weights where no file has that name.
+      is_fast: whether to leave out all networks but the first of the method's trees,
+        the one that fuses; where others guide it, pictures change.
 
     Returns:
       The model, in the variant that was trained.
@@ -57,7 +59,10 @@ def load_model(path: str | os.PathLike[str]) -> FusionModel:
       ValueError: if the file is of another kind, broken, or lacks the fusing network.
     """
     weights = load_any_weights(path)
-    return weights.method.model(weights.trees, str(weights_file(path)))
+    trees, fusing = weights.trees, weights.method.trees[0]
+    if is_fast and fusing in trees:
+        trees = {fusing: trees[fusing]}
+    return weights.method.model(trees, str(weights_file(path)))
 
 
 def as_model(

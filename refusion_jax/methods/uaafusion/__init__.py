@@ -1,0 +1,1 @@
+"""UAAFusion: the unfolding network, the attribution that guides it, its training."""

@@ -1,0 +1,202 @@
+"""UAAFusion as the trainer sees it: pre-training of S, then joint training."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.sharding import Mesh
+
+from refusion_jax.array_types import Batch
+from refusion_jax.methods.precision import in_precision
+from refusion_jax.methods.protocol import Draw, Scalars, Stage, TrainState
+from refusion_jax.methods.uaafusion.attribution import (
+    mask_of_labels,
+    plain,
+    without_unlabelled,
+)
+from refusion_jax.methods.uaafusion.guidance import attribute_sources, unfold_guided
+from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
+from refusion_jax.methods.uaafusion.nets.networks import (
+    NetsParams,
+    as_released,
+    classes_of,
+    init_params,
+    is_released,
+)
+from refusion_jax.methods.uaafusion.nets.segmentation import segment
+from refusion_jax.methods.uaafusion.settings import Settings
+from refusion_jax.methods.uaafusion.steps import (
+    Optimizers,
+    OptimizerStates,
+    Rates,
+    Rules,
+    joint_loss,
+    joint_update,
+    labels_of,
+    named,
+    pretraining_update,
+)
+
+PRETRAINING, JOINT = "pretraining", "joint"
+LABELLED = Draw("batch", stream=3, part="all")
+PRETRAINED = Draw("batch", stream=1, part="all")
+WARM_UP = 0.5  # share of the step size in the first epoch of pre-training
+LOWEST_RATE = 0.02  # of the cosine, as a share of its highest
+
+
+class UAAFusionLearner:
+    """A `Learner` (see `methods.protocol`)."""
+
+    best = "total_loss"
+    headline = {"L": "total_loss", "S": "entropy"}  # noqa: RUF012
+
+    def __init__(self, settings: Settings, epochs: int, mesh: Mesh) -> None:
+        """Builds the rules without computing anything.
+
+        Args:
+          settings: the method's settings.
+          epochs: length of the run, pre-training included.
+          mesh: not used: attribution and normalisation join the pictures of a batch.
+        """
+        del epochs, mesh
+        self._settings = settings
+        is_official = settings.variant == "official"
+        self._rules = Rules(
+            is_released=is_official,
+            points=settings.attribution_points,
+            attributes_by_batch=is_official,
+            learns_by_batch=settings.joint_statistics == "batch",
+            attributes_unlabelled=is_official,
+            gradient_weight=settings.gradient_weight,
+            segmentation_weight=settings.segmentation_weight,
+            class_weights=settings.class_weights,
+        )
+        self._optimizers = Optimizers(optax.scale_by_adam(), optax.scale_by_adam())
+        first = settings.pretraining_epochs
+        self.stages = (
+            Stage(
+                PRETRAINING, settings.pretraining_steps, (PRETRAINED,), end_epoch=first
+            ),
+            Stage(JOINT, settings.joint_steps, (LABELLED,), start_epoch=first),
+        )
+
+    def init(self, key: Array) -> TrainState:
+        """Returns the state before the first step."""
+        params = init_params(jax.random.fold_in(key, 0), classes=self._settings.classes)
+        if self._rules.is_released:
+            params = params._replace(fusion=as_released(params.fusion))
+        return TrainState(
+            params=params,
+            opt_states=OptimizerStates(
+                self._optimizers.fusion.init(params.fusion),
+                self._optimizers.segmentation.init(params.segmentation),
+                {},
+            ),
+            step=jnp.zeros((), jnp.int32),
+            key=jax.random.fold_in(key, 1),
+        )
+
+    def rates(self, epoch: int) -> Rates:
+        """Returns the step sizes of an epoch, which counts from 0."""
+        settings = self._settings
+        joint_epoch = max(0, epoch - settings.pretraining_epochs)
+        every = settings.decay_every
+        decay = settings.decay_factor ** (joint_epoch // every if every else 0)
+        rates = Rates(
+            fusion=settings.learning_rate * decay,
+            segmentation=settings.segmentation_learning_rate * decay,
+            pretraining=settings.pretraining_learning_rate * self._cosine(epoch),
+        )
+        return Rates(*(jnp.asarray(rate, jnp.float32) for rate in rates))
+
+    def _cosine(self, epoch: int) -> float:
+        if epoch == 0:
+            return WARM_UP
+        progress = (epoch - 1) / max(1, self._settings.pretraining_epochs - 2)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return LOWEST_RATE + (1 - LOWEST_RATE) * cosine
+
+    def step(
+        self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Rates
+    ) -> tuple[TrainState, Scalars]:
+        """Runs one update of S, or of F and S."""
+        update = pretraining_update if stage == PRETRAINING else joint_update
+
+        def run(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+            return update(
+                state,
+                batch,
+                rules=self._rules,
+                optimizers=self._optimizers,
+                rates=rates,
+            )
+
+        (batch,) = batches.values()
+        result: tuple[TrainState, Scalars] = in_precision(run, "float32")(state, batch)
+        return result
+
+    def validate(self, params: NetsParams, batch: Batch) -> Scalars:
+        """Returns L with S as in fusing, and how well S does on each picture.
+
+        `miou_...` is the mean IoU over the classes of a batch, in [0, 1].
+        """
+        rules = self._rules._replace(
+            attributes_by_batch=False, learns_by_batch=False, has_dropout=False
+        )
+        loss = joint_loss(*params, batch, rules=rules)
+        classes = classes_of(params.segmentation)
+        labels = labels_of(batch, classes)
+        a, b = batch.source_a, batch.source_b
+        pictures = {"fused": loss.fused, "a": a, "b": b, "mean": 0.5 * (a + b)}
+        scalars = named(loss)
+        logits = jax.vmap(lambda x: segment(params.segmentation, params.statistics, x))(
+            jnp.stack([*pictures.values()])
+        )
+        for name, each in zip(pictures, logits, strict=True):
+            scalars[f"miou_{name}"] = mean_iou(best_class(each), labels, classes)
+        return scalars
+
+    def look(
+        self, params: NetsParams, batch: Batch
+    ) -> Sequence[Mapping[str, np.ndarray]]:
+        """Returns two rows: fused, weights and classes; then attention by stage."""
+        made = jax.device_get(_look(params, batch, self._rules.points))
+        rows = (
+            ("fused", "w_i", "w_v", "labels", "classes"),
+            ("attention 2", "attention 3", "attention 4", "attention 5"),
+        )
+        return [{name: made[name][0] for name in row} for row in rows]
+
+
+@partial(jax.jit, static_argnums=2)
+def _look(params: NetsParams, batch: Batch, points: int) -> dict[str, Array]:
+    a, b = batch.source_a, batch.source_b
+    classes = classes_of(params.segmentation)
+    labels = labels_of(batch, classes)
+    mask = without_unlabelled(mask_of_labels(labels, classes))
+    network = plain(lambda x: segment(params.segmentation, params.statistics, x))
+    released = is_released(params.fusion)
+    weights = attribute_sources(
+        network, a, b, mask, points=points, is_released=released, at_once=1
+    ).weights
+    made = unfold_guided(
+        params.fusion, network, a, b, mask, weights, is_released=released
+    )
+    predicted = best_class(network(made.fused)[0])
+    most = max(1, classes - 1)
+    return {
+        "fused": made.fused[..., 0],
+        "w_i": weights[..., 0],
+        "w_v": weights[..., 1],
+        "labels": labels / most,
+        "classes": predicted / most,
+        **{
+            f"attention {k + 1}": jax.nn.sigmoid(made.stages.attention[k])[..., 0]
+            for k in range(1, len(made.stages.attention))
+        },
+    }

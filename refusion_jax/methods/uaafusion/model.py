@@ -1,0 +1,175 @@
+"""UAAFusion as fusing, export and evaluation see it: F, guided by S or alone."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from refusion_jax.array_types import Image, Params
+from refusion_jax.methods.precision import in_precision
+from refusion_jax.methods.protocol import Luminance
+from refusion_jax.methods.uaafusion.attribution import plain
+from refusion_jax.methods.uaafusion.guidance import (
+    attribute_sources,
+    predicted_mask,
+    unfold_guided,
+    unfold_unguided,
+)
+from refusion_jax.methods.uaafusion.nets.networks import (
+    classes_of,
+    is_fusion,
+    is_released,
+)
+from refusion_jax.methods.uaafusion.nets.segmentation import segment
+
+POINTS = 5  # K_a
+SEGMENTING = ("segmentation", "statistics")
+
+
+class UAAFusionModel:
+    """A `FusionModel` (see `methods.protocol`); safe to share among threads.
+
+    With the trees of S each picture is attributed and fused under guidance. Without
+    them F runs alone, with w_i = w_v = 1/2 and no attention: fast, but another picture.
+    """
+
+    method = "uaafusion"
+
+    def __init__(self, trees: Mapping[str, Params], origin: str) -> None:
+        """Stores the weights.
+
+        Args:
+          trees: parameter trees by name: "fusion"; for guidance "segmentation" and
+            "statistics" as well.
+          origin: where the weights come from, for error messages.
+
+        Raises:
+          ValueError: if "fusion" is missing or is not a tree of F, or if there is only
+            one of the two others.
+        """
+        if "fusion" not in trees or not is_fusion(trees["fusion"]):
+            raise ValueError(
+                f"expected weights of UAAFusion's fusion network in {origin}, got "
+                f"{', '.join(trees)}; name a file that contains fusion."
+            )
+        present = [name for name in SEGMENTING if name in trees]
+        if len(present) == 1:
+            raise ValueError(
+                f"expected {' and '.join(SEGMENTING)} together in {origin}, got only "
+                f"{present[0]}; name a file with both, or with neither."
+            )
+        self._origin, self._is_guided = origin, bool(present)
+        self._fusion = jax.tree.map(np.asarray, trees["fusion"])
+        self._segmentation = tuple(
+            jax.tree.map(np.asarray, trees[name]) for name in present
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The number of F's parameters, the variant, the number of S's classes."""
+        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self._fusion))
+        classes = classes_of(self._segmentation[0]) if self._is_guided else 0
+        return {
+            "parameters": count,
+            "variant": "official" if is_released(self._fusion) else "paper",
+            "classes": classes,
+        }
+
+    def fuse(
+        self,
+        luminance_a: Luminance,
+        luminance_b: Luminance,
+        *,
+        precision: str = "float32",
+    ) -> Luminance:
+        """Fuses the whole picture at once: memory grows with its size.
+
+        About 5 kB per pixel.
+        """
+        pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
+        fused: Array = _fuse(self._fusion, self._segmentation, *pair, precision)
+        return fused[0]
+
+    def batched(self, source_a: Image, source_b: Image) -> Image:
+        """Fuses each pair as `fuse` does."""
+        return _run(self._fusion, self._segmentation, source_a, source_b)["fused"]
+
+    def plainly(self, source_a: Image, source_b: Image) -> Image:
+        """Fuses as `batched` does; its operations are common ones."""
+        return self.batched(source_a, source_b)
+
+    def require_maps(self) -> None:
+        """Raises unless the weights include S.
+
+        Raises:
+          ValueError: if they do not; the message names their origin.
+        """
+        if not self._is_guided:
+            raise ValueError(
+                "expected weights that include the segmentation network, got "
+                f"{self._origin} without it; name a run folder of train.py, and leave "
+                "out --fast."
+            )
+
+    def maps(
+        self, luminance_a: Luminance, luminance_b: Luminance
+    ) -> dict[str, np.ndarray]:
+        """Returns how the sources were weighted, and where S drew attention.
+
+        Args:
+          luminance_a, luminance_b: in [0, 1].
+
+        Returns:
+          w_i and w_v with sum 1, constant on each predicted region; attention_2 to
+          attention_5, the gates sigmoid(A_k) of the stages, 1/2 where S is
+          indifferent. float32 in [0, 1].
+
+        Raises:
+          ValueError: if the weights do not include S.
+        """
+        self.require_maps()
+        pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
+        made = jax.device_get(_maps(self._fusion, self._segmentation, *pair))
+        return {name: image[0] for name, image in made.items()}
+
+
+@partial(jax.jit, static_argnums=4)
+def _fuse(fusion: Params, guide: Any, a: Image, b: Image, precision: str) -> Image:
+    def run(fusion: Params, guide: Any, a: Image, b: Image) -> Image:
+        return _run(fusion, guide, a, b)["fused"]
+
+    fused: Image = in_precision(run, precision)(fusion, guide, a, b)
+    return fused
+
+
+@jax.jit
+def _maps(fusion: Params, guide: Any, a: Image, b: Image) -> dict[str, Array]:
+    made = in_precision(_run, "float32")(fusion, guide, a, b)
+    del made["fused"]
+    return {name: image[..., 0] for name, image in made.items()}
+
+
+def _run(fusion: Params, guide: Any, a: Image, b: Image) -> dict[str, Image]:
+    """Returns the fused pictures and, with a guide, their maps."""
+    released = is_released(fusion)
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    if not guide:
+        return {"fused": unfold_unguided(fusion, a, b, is_released=released).fused}
+    network = plain(partial(segment, *guide))
+    mask = predicted_mask(network, a, b, is_released=released)
+    # One point at a time, since the memory of all of them would be ten times as much.
+    weights = attribute_sources(
+        network, a, b, mask, points=POINTS, is_released=released, at_once=1
+    ).weights
+    made = unfold_guided(fusion, network, a, b, mask, weights, is_released=released)
+    gates = jax.nn.sigmoid(made.stages.attention)
+    return {
+        "fused": made.fused,
+        "w_i": weights[..., :1],
+        "w_v": weights[..., 1:],
+        **{f"attention_{k + 1}": gates[k] for k in range(1, len(gates))},
+    }

@@ -1,0 +1,1 @@
+"""The networks of UAAFusion: the unfolding network and the segmentation network."""

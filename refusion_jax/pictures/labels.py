@@ -1,0 +1,98 @@
+"""Pictures of labels: what class each pixel belongs to, never interpolated.
+
+Label 0 means unlabelled: no loss counts it. Files write labels in three ways:
+
+index    the labels themselves, 0 unlabelled
+shift    classes from 0 without an unlabelled one: 1 is added
+binary   0 and 255 (or 0 and 1), an object and the rest: rest 1, object 2
+"""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from refusion_jax.pictures.codecs import open_picture
+
+VALUES = ("index", "shift", "binary")
+_BINARY = ({0}, {255}, {0, 255}, {1}, {0, 1})  # the values that a mask may have
+
+
+def shifted_labels(
+    written: np.ndarray, values: str, *, classes: int | None = None, name: str = "them"
+) -> np.ndarray:
+    """Returns labels with 0 for unlabelled pixels only.
+
+    >>> shifted_labels(np.array([[0, 255]], np.uint8), "binary").tolist()
+    [[1, 2]]
+    >>> shifted_labels(np.array([[0, 3]], np.uint8), "shift", classes=3)
+    Traceback (most recent call last):
+    ValueError: expected labels below 3 (classes), got 4 in them (after shift); ...
+
+    Args:
+      written: labels as a file has them, uint8.
+      values: how, one of VALUES.
+      classes: number of classes, the unlabelled one included; None accepts all.
+      name: of the labels, for error messages.
+
+    Returns:
+      uint8, of the same shape.
+
+    Raises:
+      ValueError: for a label that is not below `classes`, a mask of more than two
+        values, or an unknown way of writing.
+    """
+    if values not in VALUES:
+        raise ValueError(
+            f"expected label_values among {', '.join(VALUES)}, got {values!r}; choose "
+            "one of these."
+        )
+    if values == "binary":
+        found = set(np.unique(written).tolist())
+        if found not in _BINARY:
+            shown = ", ".join(str(x) for x in sorted(found)[:5])
+            raise ValueError(
+                f"expected a binary mask of 0 and 255, got {name} with {shown}; choose "
+                "other label_values."
+            )
+        labels = np.where(written > 0, np.uint8(2), np.uint8(1))
+    elif values == "shift":
+        if written.max(initial=0) == np.iinfo(np.uint8).max:
+            raise ValueError(
+                f"expected labels below 255 to add 1 to, got 255 in {name}; choose "
+                "other label_values."
+            )
+        labels = written + np.uint8(1)
+    else:
+        labels = written
+    highest = int(labels.max(initial=0))
+    if classes is not None and highest >= classes:
+        after = f" (after {values})" if values != "index" else ""
+        raise ValueError(
+            f"expected labels below {classes} (classes), got {highest} in {name}"
+            f"{after}; raise classes, or choose other label_values."
+        )
+    return labels
+
+
+def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads the labels of a grey or palette picture, as they are written.
+
+    Args:
+      path: a picture file.
+
+    Returns:
+      uint8, (height, width).
+
+    Raises:
+      FileNotFoundError, ValueError: if it cannot be read, or has colours.
+    """
+    return open_picture(path, _indices)
+
+
+def _indices(image: Image.Image) -> np.ndarray:
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode not in ("L", "P"):
+        raise ValueError(f"labels are grey or of a palette, not {image.mode}")
+    return np.asarray(image)
