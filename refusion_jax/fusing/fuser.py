@@ -1,5 +1,6 @@
 """An object that loads weights once and fuses many pictures."""
 
+import dataclasses
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,24 @@ from refusion_jax.weights.pretrained import pretrained_file, suitable_range
 from refusion_jax.weights.store import as_model
 
 JOBS = 2
+
+# Processes in which JAX runs, and those that were forked from them: JAX's threads are
+# not in these, so that they would wait for ever.
+_RUNNING: set[int] = set()
+_FORKED: set[int] = set()
+
+
+def _after_fork() -> None:
+    if os.getppid() in _RUNNING:
+        _FORKED.add(os.getpid())
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _made_anew(weights: Any, options: dict[str, Any]) -> "Fuser":
+    return Fuser(weights, **options)
 
 
 class Fuser:
@@ -65,12 +84,19 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
         """
+        self._weights, self._cache = weights, cache
         output_range = output_range or suitable_range(weights)
         self._rules = Rules(output_range, align, motion, border, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)
         self._model = as_model(weights)
+        _RUNNING.add(os.getpid())
         self._one_at_a_time = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the weights and the rules: the copy loads them anew."""
+        rules = dataclasses.asdict(self._rules)
+        return _made_anew, (self._weights, {**rules, "cache": self._cache})
 
     @classmethod
     def from_pretrained(cls, name: str, **rules: Any) -> "Fuser":
@@ -128,6 +154,12 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
         """
+        if os.getpid() in _FORKED:
+            raise RuntimeError(
+                "expected a process that was started anew, got one that was forked "
+                "from a process in which JAX runs, where it would hang; use "
+                "multiprocessing.get_context('spawn')."
+            )
         photographs = [as_photograph(source) for source in sources]
         with self._one_at_a_time:
             return fuse_photographs(self._model, photographs, self._rules)

@@ -49,6 +49,9 @@ _AUTHORS_NAMES = {
 }
 
 
+_WRAPPER = "module."  # before each name, if PyTorch's DataParallel saved the network
+
+
 def authors_trees(state_dict: Mapping[str, np.ndarray]) -> dict[str, Params]:
     """Returns the authors' released weights as our trees: F alone.
 
@@ -94,6 +97,10 @@ def convert_authors(state_dict: Mapping[str, np.ndarray]) -> Params:
 
 def _without_copies(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns each tensor once, as float32; raises where two copies differ."""
+    if state_dict and all(key.startswith(_WRAPPER) for key in state_dict):
+        state_dict = {
+            key.removeprefix(_WRAPPER): array for key, array in state_dict.items()
+        }
     distinct = {}
     for key, array in state_dict.items():
         original = key.replace(".conv.weight", ".weight")

@@ -61,6 +61,19 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         ) from error
 
 
+def is_pth(path: Path) -> bool:
+    """Returns whether a file is of PyTorch's kind by its content, whatever its name.
+
+    Args:
+      path: of any file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
+
+
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """Checks that a weight file exists and returns its path.
 

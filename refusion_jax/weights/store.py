@@ -22,7 +22,7 @@ from refusion_jax.weights.pretrained import (
     pretrained_listing,
     pretrained_names,
 )
-from refusion_jax.weights.pth import existing_file, read_pth
+from refusion_jax.weights.pth import existing_file, is_pth, read_pth
 
 METHOD_NOTE = "method"  # the metadata that names whose weights a file holds
 RUN_WEIGHTS = "weights.safetensors"  # in a run folder, replaced at each save
@@ -123,7 +123,7 @@ def load_any_weights(path: str | os.PathLike[str]) -> Weights:
       ValueError: if the file is of another kind or broken.
     """
     path = weights_file(path)
-    if path.suffix == ".pth":
+    if path.suffix == ".pth" or is_pth(path):
         return Weights(find(DEFAULT), authors_trees(read_pth(path)), {})
     if path.suffix != ".safetensors":
         raise ValueError(
@@ -148,6 +148,13 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
       FileNotFoundError, ValueError: as `pretrained_file` does.
     """
     path = Path(path)
+    if path.is_dir() and not (path / RUN_WEIGHTS).exists():
+        pickles = [*path.glob("data.pkl"), *path.glob("*/data.pkl")]
+        if pickles:
+            raise ValueError(
+                f"expected weights, got the folder {path} of an unpacked .pth file; "
+                "download the file again without unpacking it."
+            )
     if path.is_dir():
         return path / RUN_WEIGHTS
     if not path.exists() and str(path) in pretrained_names():

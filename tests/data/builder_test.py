@@ -234,7 +234,7 @@ def test_two_sizes_are_refused_until_the_user_chooses(tmp_path, folders):
         )
         assert summary["sizes"] == [list(size)]
         assert {x.shape for x in PreparedPairs(target, "train")[0]} == {size}
-    with pytest.raises(ValueError, match="resize, resize-largest, got 'fit'"):
+    with pytest.raises(ValueError, match="resize-largest, register, got 'fit'"):
         Reading(align="fit")
 
 

@@ -1,3 +1,5 @@
+import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +10,7 @@ from PIL import Image
 
 import refusion_jax
 from refusion_jax import Fuser, fuse
+from refusion_jax.fusing import fuser as fuser_module
 from refusion_jax.methods.refusion import forward, model
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.photographs import read_photograph
@@ -191,3 +194,23 @@ def test_weights_or_a_task_are_needed(shipped):
         refusion_jax.fuse(RGB, GREY_A, weights=shipped, task="heat")
     with pytest.raises(ValueError, match=r"among bracket, .*, got 'melt'; choose"):
         Fuser.from_pretrained("melt")
+
+
+def test_a_pickled_fuser_loads_its_weights_anew(trees, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {"fusion": trees["fusion"]})
+    fuser = Fuser(path, output_range="source", align="crop")
+    copy = pickle.loads(pickle.dumps(fuser))
+    assert copy._rules == fuser._rules
+    expected = fuser.fuse(GREY_A, GREY_B)
+    np.testing.assert_array_equal(copy.fuse(GREY_A, GREY_B), expected)
+
+
+def test_a_forked_process_says_so_instead_of_hanging(mean, monkeypatch):
+    fuser = Fuser(mean)
+    # As in a child of a process in which JAX runs.
+    monkeypatch.setattr(fuser_module, "_FORKED", set())
+    monkeypatch.setattr(fuser_module.os, "getppid", os.getpid)
+    fuser_module._after_fork()
+    with pytest.raises(RuntimeError, match=r"forked .*\.get_context\('spawn'\)"):
+        fuser.fuse(GREY_A, GREY_B)

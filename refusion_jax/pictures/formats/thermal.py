@@ -68,11 +68,7 @@ def _maker(content: bytes) -> str | None:
         if kind == _APP1 and start.startswith(b"FLIR\0"):
             return "FLIR"
         # DJI fills APP3 with raw levels; JPS, the other user of APP3, begins by name.
-        if (
-            kind == _APP3
-            and length > 1000
-            and not start.startswith((b"_JPSJPS", b"Meta"))
-        ):
+        if kind == _APP3 and length > 1000 and not start.startswith((b"_JPS", b"Meta")):
             return "DJI"
         place += 2 + length
     return None
