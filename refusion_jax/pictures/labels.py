@@ -10,9 +10,9 @@ binary   0 and 255 (or 0 and 1), an object and the rest: rest 1, object 2
 import os
 
 import numpy as np
-from PIL import Image
 
 from refusion_jax.pictures.codecs import open_picture
+from refusion_jax.pictures.rasters import Opened
 
 VALUES = ("index", "shift", "binary")
 _BINARY = ({0}, {255}, {0, 255}, {1}, {0, 1})  # the values that a mask may have
@@ -90,9 +90,11 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     return open_picture(path, _indices)
 
 
-def _indices(image: Image.Image) -> np.ndarray:
-    if image.mode == "1":
+def _indices(opened: Opened) -> np.ndarray:
+    image = opened.image
+    if image is not None and image.mode == "1":
         image = image.convert("L")
-    if image.mode not in ("L", "P"):
-        raise ValueError(f"labels are grey or of a palette, not {image.mode}")
+    if image is None or image.mode not in ("L", "P"):
+        mode = "another kind" if image is None else image.mode
+        raise ValueError(f"labels are grey or of a palette, not {mode}")
     return np.asarray(image)
