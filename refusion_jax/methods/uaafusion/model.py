@@ -86,10 +86,7 @@ class UAAFusionModel:
         *,
         precision: str = "float32",
     ) -> Luminance:
-        """Fuses the whole picture at once: memory grows with its size.
-
-        About 5 kB per pixel.
-        """
+        """Fuses the whole picture at once: memory grows with its size."""
         pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
         fused: Array = _fuse(self._fusion, self._segmentation, *pair, precision)
         return fused[0]
