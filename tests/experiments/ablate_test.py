@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
         ("epochs=many", "expected epochs of type int, got 'many' in 'epochs=many'."),
         ("swap=2", "expected swap of type bool, got '2' in 'swap=2'."),
         ("speed=1", "expected a setting among dataset, data_dir,"),
-        ("preset=best", "expected a preset among default, paper, authors, got 'best'"),
+        (
+            "preset=best",
+            "expected a preset among default, paper, authors, authors_script, got"
+            " 'best'",
+        ),
         ("batch_size=0", "expected batch_size of at least 1, got 0; change it."),
     ],
 )

@@ -1,6 +1,7 @@
 """An asymmetric phantom in every orientation: only headers say which way is left."""
 
 import itertools
+import locale
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ def test_a_palette_colours_the_first_source(tmp_path, mean):
 
 def series(folder, values, window=None):
     """A DICOM series, slice by slice, last one first."""
+    before = locale.setlocale(locale.LC_CTYPE)
     folder.mkdir()
     image = sitk.Cast(volume(values), sitk.sitkInt16)
     writer = sitk.ImageFileWriter()
@@ -194,6 +196,8 @@ def series(folder, values, window=None):
             part.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"{9 - number}.dcm"))
         writer.Execute(part)
+    # The writer leaves the process in the locale C, where text files are ASCII.
+    locale.setlocale(locale.LC_CTYPE, before)
     return folder
 
 

@@ -82,7 +82,7 @@ def test_every_setting_says_what_it_means():
 
 def test_a_run_may_change_what_no_step_depends_on():
     assert may_change(Config()) == {
-        *("dataset", "data_dir", "source_a", "source_b", "memory_budget"),
+        *("dataset", "data_dir", "source_a", "source_b", "labels", "memory_budget"),
         *("reader_count", "save_every", "keep_checkpoints", "judged_pairs"),
     }
 

@@ -131,7 +131,9 @@ class UAAFusionModel:
         self.require_maps()
         pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
         made = jax.device_get(_maps(self._fusion, self._segmentation, *pair))
-        return {name: image[0] for name, image in made.items()}
+        # `jit` sorts the names: the weights of the sources come first.
+        names = sorted(made, key=lambda name: (not name.startswith("w_"), name))
+        return {name: made[name][0] for name in names}
 
 
 @partial(jax.jit, static_argnums=4)
