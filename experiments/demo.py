@@ -22,13 +22,14 @@ from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import Pair, find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
-from refusion_jax.evaluation.candidates import average, read_luminances
+from refusion_jax.evaluation.candidates import read_luminances
 from refusion_jax.fusing.inference import fuse
 from refusion_jax.methods.protocol import TrainState
 from refusion_jax.methods.refusion.maps import look
 from refusion_jax.methods.refusion.nets.networks import NetsParams
 from refusion_jax.metrics import compute_truth
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
+from refusion_jax.pictures.levels import average
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.reporting.curves import plot_curves
 from refusion_jax.reporting.page import Section, write_report

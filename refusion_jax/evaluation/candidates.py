@@ -22,7 +22,7 @@ from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.alignment import align_pair, common_size, fit
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
-from refusion_jax.pictures.levels import to_8_bit
+from refusion_jax.pictures.levels import average, to_8_bit
 from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import as_model
 
@@ -208,23 +208,6 @@ def read_luminances(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         pair.align,
         (str(pair.path_a), str(pair.path_b)),
     )
-
-
-def average(luminance_a: np.ndarray, luminance_b: np.ndarray) -> np.ndarray:
-    """Returns the mean of two pictures, with halves rounded up.
-
-    Args:
-      luminance_a, luminance_b: uint8, of one shape.
-
-    Returns:
-      floor((a + b + 1) / 2), uint8.
-
-    Examples:
-      >>> average(np.array([0, 7, 255], np.uint8), np.array([1, 9, 255], np.uint8))
-      array([  1,   8, 255], dtype=uint8)
-    """
-    wide_a, wide_b = luminance_a.astype(np.uint16), luminance_b.astype(np.uint16)
-    return ((wide_a + wide_b + 1) // 2).astype(np.uint8)
 
 
 BASELINES = {

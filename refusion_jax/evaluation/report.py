@@ -9,12 +9,13 @@ import numpy as np
 
 from refusion_jax import metrics
 from refusion_jax.data.pairs import Pair
-from refusion_jax.evaluation.candidates import Candidate, average, read_luminances
+from refusion_jax.evaluation.candidates import Candidate, read_luminances
 from refusion_jax.evaluation.scores import Scores
 from refusion_jax.evaluation.table_formats import to_html
 from refusion_jax.evaluation.tables import Table
 from refusion_jax.extras import version_of
 from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.levels import average
 from refusion_jax.reporting import charts
 from refusion_jax.reporting.page import asset, data_uri, write_page
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from refusion_jax import metrics
-from refusion_jax.evaluation.comparison import Difference, Interval, marks, rank
+from refusion_jax.evaluation.comparison import Difference, Interval, marks
 from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.scores import Scores
+from refusion_jax.metrics.ranking import rank
 
 UNDEFINED = "-"
 

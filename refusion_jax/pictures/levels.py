@@ -206,3 +206,20 @@ def _explicit_bounds(rule: str) -> tuple[float, float]:
         f"expected a range rule ({', '.join(RULES)}, or LOW:HIGH with LOW < HIGH), got "
         f"{rule!r}; choose one of these."
     )
+
+
+def average(luminance_a: np.ndarray, luminance_b: np.ndarray) -> np.ndarray:
+    """Returns the mean of two pictures, with halves rounded up.
+
+    Args:
+      luminance_a, luminance_b: uint8, of one shape.
+
+    Returns:
+      floor((a + b + 1) / 2), uint8.
+
+    Examples:
+      >>> average(np.array([0, 7, 255], np.uint8), np.array([1, 9, 255], np.uint8))
+      array([  1,   8, 255], dtype=uint8)
+    """
+    wide_a, wide_b = luminance_a.astype(np.uint16), luminance_b.astype(np.uint16)
+    return ((wide_a + wide_b + 1) // 2).astype(np.uint8)

@@ -8,18 +8,20 @@ from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from refusion_jax.data.sources import Luminances, PairSource, in_order, pictures_of
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.metrics import METRICS, WITH_SSIM, WITH_VIFF, compute
+from refusion_jax.metrics.ranking import rank
+from refusion_jax.pictures.levels import average
 from refusion_jax.pictures.ranges import apply_range
 
 Grey = UInt8[np.ndarray, "height width"]
 COLUMNS = tuple(dict.fromkeys((*WITH_SSIM, *WITH_VIFF)))
 LARGEST_SIDE = 256  # pixels; of larger pairs the centre is judged
 RIVALS: dict[str, Callable[[Grey, Grey], Grey]] = {
-    "average": lambda a, b: ((a.astype(np.uint16) + b + 1) // 2).astype(np.uint8),
+    "average": average,
     "maximum": np.maximum,
     "source_a": lambda a, b: a,
     "source_b": lambda a, b: b,
@@ -113,13 +115,13 @@ def mean_ranks(methods: Sequence[dict[str, float]]) -> list[float]:
     keys = [key for key in methods[0] if all(key in columns for columns in methods)]
     if not keys:
         return [float(1 + len(methods)) / 2] * len(methods)
-    ranks: list[Float[np.ndarray, " methods"]] = []
-    for key in keys:
-        sign = 1 if METRICS[key].higher_is_better else -1
-        values = np.array([sign * columns[key] for columns in methods])
-        ahead = (values[None] > values[:, None]).sum(axis=1)
-        ties = (values[None] == values[:, None]).sum(axis=1) - 1
-        ranks.append(1 + ahead + ties / 2)
+    ranks = [
+        rank(
+            [columns[key] for columns in methods],
+            higher_is_better=METRICS[key].higher_is_better,
+        )
+        for key in keys
+    ]
     return [float(x) for x in np.mean(ranks, axis=0)]
 
 

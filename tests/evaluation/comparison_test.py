@@ -8,9 +8,9 @@ from refusion_jax.evaluation.comparison import (
     difference,
     marks,
     paired_bootstrap,
-    rank,
     sign_test,
 )
+from refusion_jax.metrics.ranking import rank
 
 NAN = math.nan
 

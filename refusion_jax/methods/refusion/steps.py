@@ -15,6 +15,7 @@ import optax
 from jax import Array
 
 from refusion_jax.array_types import Image, PairMap, Params
+from refusion_jax.methods.descent import descend
 from refusion_jax.methods.protocol import Scalars, TrainState
 from refusion_jax.methods.refusion.gradients import meta_gradient
 from refusion_jax.methods.refusion.losses import Loss
@@ -80,7 +81,7 @@ def outer_update(
         )
         grads = optax.tree.add(grads, direct)
     scale_free_grads = optax.tree.scale(1 / rates.inner, grads)
-    proposal, opt_state, update_norm = _apply(
+    proposal, opt_state, update_norm = descend(
         optimizers.proposal,
         scale_free_grads,
         state.opt_states.proposal,
@@ -152,10 +153,10 @@ def fusion_update(
     reconstruction_grads, reconstruction_loss = jax.grad(
         reconstruction_objective, has_aux=True
     )(params.reconstruction)
-    fusion, fusion_opt_state, _ = _apply(
+    fusion, fusion_opt_state, _ = descend(
         optimizers.fusion, fusion_grads, opt_states.fusion, params.fusion, rates.fusion
     )
-    reconstruction, reconstruction_opt_state, _ = _apply(
+    reconstruction, reconstruction_opt_state, _ = descend(
         optimizers.reconstruction,
         reconstruction_grads,
         opt_states.reconstruction,
@@ -216,7 +217,7 @@ def imitation_update(
         return parts[0] + parts[1], parts
 
     grads, parts = jax.grad(excess, has_aux=True)(state.params.proposal)
-    proposal, opt_state, update_norm = _apply(
+    proposal, opt_state, update_norm = descend(
         optimizers.proposal,
         grads,
         state.opt_states.proposal,
@@ -268,19 +269,6 @@ def binary_entropy(weights: PairMap) -> Array:
     # xlogy is 0 at 0, where log would be infinite.
     nats = -jax.scipy.special.xlogy(weights, weights).sum(axis=-1).mean()
     return nats / jnp.log(jnp.asarray(2, weights.dtype))
-
-
-def _apply(
-    optimizer: optax.GradientTransformation,
-    grads: Params,
-    opt_state: optax.OptState,
-    params: Params,
-    learning_rate: float | Array,
-) -> tuple[Params, optax.OptState, Array]:
-    """Returns new parameters, new optimiser state and the norm of the update."""
-    direction, opt_state = optimizer.update(grads, opt_state, params)
-    updates = optax.tree.scale(-learning_rate, direction)
-    return optax.apply_updates(params, updates), opt_state, optax.tree.norm(updates)
 
 
 def _named(name: str, loss: Loss) -> Scalars:

@@ -12,6 +12,7 @@ import optax
 from jax import Array, lax
 
 from refusion_jax.array_types import Batch, Image, Params, Scalar
+from refusion_jax.methods.descent import descend
 from refusion_jax.methods.protocol import Scalars, TrainState
 from refusion_jax.methods.uaafusion.attribution import (
     CollectingSegment,
@@ -235,14 +236,14 @@ def joint_update(
         statistics = update_in_order(statistics, lax.stop_gradient(loss.collected))
     if rules.learns_by_batch:
         statistics = update_in_order(statistics, lax.stop_gradient(loss.observed))
-    fusion, fusion_state = _apply(
+    fusion, fusion_state, _ = descend(
         optimizers.fusion,
         grads[0],
         state.opt_states.fusion,
         params.fusion,
         rates.fusion,
     )
-    segmentation, segmentation_state = _apply(
+    segmentation, segmentation_state, _ = descend(
         optimizers.segmentation,
         grads[1],
         state.opt_states.segmentation,
@@ -305,7 +306,7 @@ def pretraining_update(
     (loss, observed), grads = jax.value_and_grad(objective, has_aux=True)(
         params.segmentation
     )
-    segmentation, opt_state = _apply(
+    segmentation, opt_state, _ = descend(
         optimizers.segmentation,
         grads,
         state.opt_states.segmentation,
@@ -372,15 +373,3 @@ def _network(
         )
 
     return network
-
-
-def _apply(
-    optimizer: optax.GradientTransformation,
-    grads: Params,
-    opt_state: optax.OptState,
-    params: Params,
-    learning_rate: float | Array,
-) -> tuple[Params, optax.OptState]:
-    direction, opt_state = optimizer.update(grads, opt_state, params)
-    updates = optax.tree.scale(-learning_rate, direction)
-    return optax.apply_updates(params, updates), opt_state

@@ -6,8 +6,9 @@ from jax.interpreters import ad
 from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Extent
+from refusion_jax.methods.primitive import declare
 from refusion_jax.methods.refusion.nets.depthwise import add_up, shifted, window_offsets
-from refusion_jax.methods.refusion.nets.primitives import declare, padded
+from refusion_jax.methods.refusion.nets.primitives import padded
 
 
 def uniform_fan_in(

@@ -19,7 +19,8 @@ from jax.interpreters import ad
 from jaxtyping import Array, Float
 
 from refusion_jax.array_types import Extent
-from refusion_jax.methods.refusion.nets.primitives import declare, padded
+from refusion_jax.methods.primitive import declare
+from refusion_jax.methods.refusion.nets.primitives import padded
 
 # Most partial sums that `_tap_products` adds as vectors before it sums elements.
 _MAX_FOLD = 16

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.interpreters import ad
 from jaxtyping import Float
 
-from refusion_jax.methods.refusion.nets.primitives import declare
+from refusion_jax.methods.primitive import declare
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
