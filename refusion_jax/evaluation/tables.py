@@ -10,7 +10,7 @@ from refusion_jax import metrics
 from refusion_jax.evaluation.comparison import Difference, Interval, marks
 from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.scores import Scores
-from refusion_jax.metrics.ranking import rank
+from refusion_jax.reporting.ranking import rank
 
 UNDEFINED = "-"
 

@@ -1,6 +1,6 @@
-"""Loss maps of a pair, P's w and v, which show where the loss prefers which source.
+"""Maps that explain how a pair is fused, such as the loss maps w and v of ReFusion.
 
-Figs. 8 to 11 of the paper colour them from blue (0) to red (1).
+As in Figs. 8 to 11 of its paper they are coloured from blue (0) to red (1).
 """
 
 import io
@@ -52,7 +52,7 @@ def write_maps(folder: Path, maps: Mapping[str, np.ndarray], fused: np.ndarray) 
     Args:
       folder: receives maps.npz, one NAME.png per map (black 0, white 1) and panel.png;
         created if missing.
-      maps: w_a, w_b, v_a, v_b by name, in [0, 1].
+      maps: by name, in [0, 1]; the panel has two in a row, in their order.
       fused: the picture to show beside them, uint8 or uint16, of the maps' size.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,12 +61,7 @@ def write_maps(folder: Path, maps: Mapping[str, np.ndarray], fused: np.ndarray) 
     replace_file(folder / "maps.npz", arrays.getvalue())
     for name, values in maps.items():
         write_picture(folder / f"{name}.png", to_bytes(values))
-    coloured = {name: color_map(values) for name, values in maps.items()}
-    panel = make_panel(
-        [
-            {"fused": fused / np.float32(np.iinfo(fused.dtype).max)},
-            {name: coloured[name] for name in ("w_a", "w_b")},
-            {name: coloured[name] for name in ("v_a", "v_b")},
-        ]
-    )
-    write_picture(folder / "panel.png", panel)
+    coloured = [(name, color_map(values)) for name, values in maps.items()]
+    rows = [dict(coloured[i : i + 2]) for i in range(0, len(coloured), 2)]
+    shown = {"fused": fused / np.float32(np.iinfo(fused.dtype).max)}
+    write_picture(folder / "panel.png", make_panel([shown, *rows]))

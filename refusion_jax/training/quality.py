@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 from refusion_jax.data.sources import Luminances, PairSource, in_order, pictures_of
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.metrics import METRICS, WITH_SSIM, WITH_VIFF, compute
-from refusion_jax.metrics.ranking import rank
 from refusion_jax.pictures.levels import average
 from refusion_jax.pictures.ranges import apply_range
+from refusion_jax.reporting.ranking import rank
 
 Grey = UInt8[np.ndarray, "height width"]
 COLUMNS = tuple(dict.fromkeys((*WITH_SSIM, *WITH_VIFF)))

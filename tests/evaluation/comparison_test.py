@@ -10,7 +10,7 @@ from refusion_jax.evaluation.comparison import (
     paired_bootstrap,
     sign_test,
 )
-from refusion_jax.metrics.ranking import rank
+from refusion_jax.reporting.ranking import rank
 
 NAN = math.nan
 

@@ -38,3 +38,16 @@ def test_maps_weigh_two_sources(hand_model):
     photographs = [Photograph(np.zeros((4, 4), np.uint8))] * 3
     with pytest.raises(ValueError, match="two sources for the maps, got 3"):
         maps_of(hand_model(), photographs, Rules())
+
+
+def test_any_names_and_number_of_maps_are_written(tmp_path):
+    fused = np.zeros((5, 6), np.uint8)
+    maps = {"w_i": W_A, "w_v": 1 - W_A, "attention_2": W_A / 2}
+    write_maps(tmp_path / "maps", maps, fused)
+    assert {path.stem for path in (tmp_path / "maps").glob("*.png")} == {*maps, "panel"}
+    with Image.open(tmp_path / "maps" / "panel.png") as image:
+        panel = np.asarray(image)
+    top = GAP + 2 * (5 + LABEL_HEIGHT + GAP) + LABEL_HEIGHT
+    np.testing.assert_array_equal(
+        panel[top : top + 5, GAP : GAP + 6], color_map(maps["attention_2"])
+    )

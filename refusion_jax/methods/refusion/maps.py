@@ -15,6 +15,8 @@ from refusion_jax.methods.refusion.nets.networks import (
     reconstruct,
 )
 
+NAMES = ("w_a", "w_b", "v_a", "v_b")  # in order: `jit` would sort them
+
 
 def look(params: NetsParams, source_a: Image, source_b: Image) -> dict[str, np.ndarray]:
     """Returns the outputs of all three networks for one pair.
@@ -57,7 +59,7 @@ def propose_maps(
     """
     pair = np.asarray(luminance_a)[None], np.asarray(luminance_b)[None]
     made = jax.device_get(_propose(params, *pair))
-    return {name: image[0] for name, image in made.items()}
+    return {name: made[name][0] for name in NAMES}
 
 
 @jax.jit
