@@ -19,7 +19,7 @@ def rank(
       Ranks from 1 to the number of values that are not NaN; NaN stays NaN.
 
     Examples:
-      >>> rank([0.5, 0.7, 0.5, math.nan], higher_is_better=True).tolist()
+      >>> rank([0.5, 0.7, 0.5, np.nan], higher_is_better=True).tolist()
       [2.5, 1.0, 2.5, nan]
     """
     values = np.asarray(values, np.float64)
