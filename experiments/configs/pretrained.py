@@ -3,11 +3,13 @@
     python experiments/pretrain.py --task=ivif --data=DATA --workdir=runs/ivif
 
 Two CPU cores, 5 to 15 minutes per task. Preset `default` and, per task, the rule that P
-starts from and the weight of the edges. What the results score is in
-results/comparison.
+starts from and the weight of the edges, which the card of its weights tells. What the
+results score is in results/comparison.
 """
 
 from typing import Any, NamedTuple
+
+from refusion_jax.weights.pretrained import find_pretrained
 
 COMMON: dict[str, Any] = {"holdout_pairs": 12, "steps_per_dispatch": 20}
 # Twice the steps of `default`, on larger crops.
@@ -50,12 +52,12 @@ RECIPES = {
     "ivif": Recipe(
         ("ivif/roadscene", "ivif/msrs"),
         ("infrared", "visible"),
-        {**BY_RULE, "rule": "brighter", "alpha_fusion": 1.0},
+        {**BY_RULE, **find_pretrained("ivif").settings},
     ),
     "mif": Recipe(
         ("mif/harvard_ct", "mif/harvard_pet", "mif/harvard_spect"),
         ("functional", "mri"),
-        {**LONGER, "rule": "brighter", "alpha_fusion": 0.5, "seed": 0},
+        {**LONGER, **find_pretrained("mif").settings, "seed": 0},
     ),
     # The rule itself: P's balanced maps are too soft to choose between near and far,
     # and F sharpens both. Edges follow from the choice: their term may be small.
@@ -63,8 +65,8 @@ RECIPES = {
         ("mfif/mfvoc",),
         ("near", "far"),
         {
+            **find_pretrained("mfif").settings,
             "loss_weights": "rule",
-            "rule": "sharper",
             "imitation_steps": 0,
             "meta_steps": 20,
             "warm_up_share": 0.17,
@@ -72,7 +74,6 @@ RECIPES = {
             "epochs": 12,
             "crop_size": 64,
             "alpha_ramp": False,
-            "alpha_fusion": 0.05,
             "seed": 0,
         },
     ),
@@ -81,7 +82,7 @@ RECIPES = {
     "meif": Recipe(
         ("meif/sice512",),
         ("under", "over"),
-        {**BY_RULE, "rule": "even", "alpha_fusion": 0.1},
+        {**BY_RULE, **find_pretrained("meif").settings},
     ),
 }
 # Sets name their functional source for what it is.

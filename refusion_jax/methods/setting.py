@@ -27,6 +27,7 @@ def setting(
     is_positive: bool = False,
     multiple_of: int = 1,
     may_change: bool = False,
+    unit: str = "",
 ) -> Any:
     """Returns a dataclass field that describes one setting.
 
@@ -43,6 +44,7 @@ def setting(
       multiple_of: a number that must divide the value.
       may_change: whether a run may be resumed with another value, because no step
         depends on it.
+      unit: what a number counts or measures, in the plural; empty for none.
 
     Returns:
       The field, to be assigned in the class body.
@@ -56,6 +58,7 @@ def setting(
             "is_positive": is_positive,
             "multiple_of": multiple_of,
             "may_change": may_change,
+            "unit": unit,
         },
     )
 

@@ -1,20 +1,27 @@
 """Every setting of a run with its default, and the presets.
 
-Each field of each section is one flag of `experiments/train.py`; field names are unique
-across sections. A config is checked on construction, so no invalid config exists.
+Each field of each section is one flag of `refusion train` and `experiments/train.py`;
+field names are unique across sections. A config is checked on construction, so no
+invalid config exists.
 """
 
 import dataclasses
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.methods.protocol import Method
-from refusion_jax.methods.registry import DEFAULT, find, names
-from refusion_jax.methods.setting import check, setting
+from refusion_jax.methods.registry import DEFAULT, find
+from refusion_jax.methods.setting import check, require, setting
 from refusion_jax.pictures.labels import VALUES as LABEL_VALUES
 from refusion_jax.pictures.levels import check_rule
 from refusion_jax.pictures.names import ALIGNMENTS
+
+CONFIG_FILE = "config.json"  # in a run's folder
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,7 @@ class DataConfig:
         "Name in data.catalogue; empty: source_a and source_b.",
         may_change=True,
     )
-    data_dir: str = setting(
-        "data", "Where experiments/prepare.py puts data sets.", may_change=True
-    )
+    data_dir: str = setting("data", "Folder of prepared data sets.", may_change=True)
     source_a: str = setting(
         "",
         "Folder of first sources: infrared, functional, near, under-exposed; several "
@@ -64,34 +69,57 @@ class DataConfig:
     patches: bool = setting(
         False, "Whether to use fixed patches with contrast instead of random crops."
     )
-    crop_size: int = setting(128, "Side of the patches, in pixels.", at_least=8)
+    crop_size: int = setting(128, "Side of the patches.", at_least=8, unit="pixels")
     memory_budget: float = setting(
         4e9,
-        "Most bytes of pictures on the device; larger sets are streamed.",
+        "Most memory for pictures on the device; larger sets are streamed.",
         at_least=0,
+        unit="bytes",
         may_change=True,
     )
     reader_count: int = setting(
         0,
-        "Processes that read a streamed set; 0 uses threads.",
+        "How many read a streamed set; 0 uses threads.",
         at_least=0,
+        unit="processes",
         may_change=True,
     )
     batch_size: int = setting(
-        4, "Pairs that F sees per step, swapped copies included.", at_least=1
+        4,
+        "What F sees per step, swapped copies included.",
+        at_least=1,
+        unit="pairs",
     )
     augment: bool = setting(
         True, "Whether crops are flipped and turned by quarters at random."
     )
     holdout_pairs: int = setting(
-        2, "Pairs withheld from training, for validation and pictures.", at_least=0
+        2,
+        "What is withheld from training for validation and pictures, unless "
+        "validation_a and validation_b are given.",
+        at_least=0,
+        unit="pairs",
     )
-
+    validation_a: str = setting(
+        "",
+        "Folder of first sources for validation, with validation_b; all other pairs "
+        "are trained on.",
+        may_change=True,
+    )
+    validation_b: str = setting(
+        "", "Folder of second sources for validation.", may_change=True
+    )
+    validation_labels: str = setting(
+        "",
+        "Folder of labels for validation, for methods that need labels.",
+        may_change=True,
+    )
     judged_pairs: int = setting(
         8,
         "Most held-out pairs whose fused pictures are scored after each epoch; the "
         "best mean rank marks the best checkpoint. 0 scores none.",
         at_least=0,
+        unit="pairs",
         may_change=True,
     )
 
@@ -99,6 +127,12 @@ class DataConfig:
         """Checks every field."""
         check(self)
         check_rule(self.levels)
+        require(
+            bool(self.validation_a) == bool(self.validation_b),
+            "validation_b",
+            "with validation_a, and the other way round",
+            self.validation_b,
+        )
 
 
 @dataclass(frozen=True)
@@ -106,15 +140,22 @@ class RunConfig:
     """The method, the length of the run, and when checkpoints are written."""
 
     method: str = setting(DEFAULT, "Method to train.")
-    epochs: int = setting(50, "L, the number of epochs.", at_least=1)
+    init: str = setting(
+        "",
+        "Weights to start from instead of random numbers: a run's folder, a "
+        ".safetensors or .pth file, or the name of weights of the package. A network "
+        "that they lack starts at random.",
+    )
+    epochs: int = setting(50, "L, the length of the run.", at_least=1, unit="epochs")
     seed: int = setting(0, "Seed of all randomness.", at_least=0)
     steps_per_dispatch: int = setting(
-        5, "Steps that the device runs without the host.", at_least=1
+        5, "What the device runs without the host.", at_least=1, unit="steps"
     )
     save_every: int = setting(
         500,
-        "Steps between checkpoints; the end of each epoch saves as well.",
+        "Distance of checkpoints; the end of each epoch saves as well.",
         at_least=1,
+        unit="steps",
         may_change=True,
     )
     keep_checkpoints: int = setting(
@@ -153,6 +194,72 @@ class Config:
     def method(self) -> Method:
         """The method to train."""
         return find(self.run.method)
+
+    @staticmethod
+    def from_json(path: str | os.PathLike[str]) -> "Config":
+        """Reads the settings of a run back.
+
+        Args:
+          path: a run's folder, its config.json, or a file of `to_json`. Settings that
+            an older run lacks have their defaults.
+
+        Returns:
+          The config.
+
+        Raises:
+          FileNotFoundError: if there is no such file.
+          ValueError: if the file holds something else, or a value is not allowed.
+        """
+        path = Path(path)
+        path = path / CONFIG_FILE if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"expected the settings of a run, got no file at {path}; name a run's "
+                "folder or its config.json."
+            )
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"expected settings as JSON, got {path} ({error}); name a run's "
+                "folder or its config.json."
+            ) from error
+        values = content.get("config", content) if isinstance(content, dict) else None
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"expected setting to value in {path}, got {type(content).__name__}; "
+                "name a run's folder or its config.json."
+            )
+        return with_fields(Config(), values)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes all settings, for `from_json`; the file appears whole or not at all.
+
+        Args:
+          path: the file; replaced if it exists.
+        """
+        text = json.dumps({"config": to_flat(self)}, indent=2)
+        replace_file(Path(path), (text + "\n").encode())
+
+    def diff(self, other: "Config") -> dict[str, tuple[Any, Any]]:
+        """Compares with another config.
+
+        >>> preset("paper").diff(preset("authors_script"))["swap"]
+        (False, True)
+
+        Args:
+          other: to compare with.
+
+        Returns:
+          Each setting that differs, with the value here and the value there; None
+          where the method of one does not have it.
+        """
+        ours, theirs = to_flat(self), to_flat(other)
+        return {
+            name: (ours.get(name), theirs.get(name))
+            for name in {**ours, **theirs}
+            if ours.get(name) != theirs.get(name)
+        }
 
 
 def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,7 +308,7 @@ def to_flat(config: Config) -> dict[str, Any]:
     }
 
 
-def with_fields(config: Config, values: dict[str, Any]) -> Config:
+def with_fields(config: Config, values: Mapping[str, Any]) -> Config:
     """Returns a copy with some fields replaced.
 
     Args:
@@ -258,15 +365,6 @@ def preset(name: str, method: str = DEFAULT) -> Config:
             "of these."
         )
     return with_fields(Config(), {"method": method, **presets[name]})
-
-
-def all_fields() -> dict[str, dataclasses.Field[Any]]:
-    """Returns every setting of every method by name, for flags."""
-    sections: list[type[Any]] = [DataConfig, RunConfig]
-    sections += [find(name).settings for name in names()]
-    return {
-        item.name: item for section in sections for item in dataclasses.fields(section)
-    }
 
 
 def _sections(config: Config) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The scalars of a run: JSON lines and, on request, TensorBoard events."""
+"""The scalars of a run as JSON lines: what is true, whatever else is written."""
 
 import json
 from collections.abc import Mapping
@@ -6,37 +6,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from refusion_jax.extras import require
+import numpy as np
+
 from refusion_jax.files.atomic import replace_file
 
 
 class ScalarLog:
-    """Appends one JSON object per line; a context manager.
+    """Appends one JSON object per line: a `Logger`, and a context manager.
 
     A run that resumes from a checkpoint repeats the steps after it, so opening the log
     drops the lines of later steps, and a last line that was cut off by a kill.
     """
 
-    def __init__(self, path: Path, *, resume_step: int, tensorboard: bool) -> None:
+    def __init__(self, path: Path, *, resume_step: int) -> None:
         """Opens the log.
 
         Args:
-          path: the .jsonl file; TensorBoard events go to `tensorboard/` beside it.
+          path: the .jsonl file.
           resume_step: the step from which the run resumes; 0 starts an empty log.
-          tensorboard: whether to write TensorBoard events too.
-
-        Raises:
-          ImportError: if TensorBoard is requested but tensorboardX is not installed.
         """
         before = read_scalars(path) if resume_step else []
         kept = [line for line in before if line["step"] <= resume_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        self._board = None
-        if tensorboard:
-            events = require(
-                "tensorboardX", extra="tensorboard", why="to write TensorBoard events"
-            )
-            self._board = events.SummaryWriter(str(path.parent / "tensorboard"))
         replace_file(path, text.encode())
         self._file = path.open("a")
 
@@ -50,25 +41,30 @@ class ScalarLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the files."""
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+        """Closes the file."""
+        self.close()
 
-    def write(self, step: int, stage: str, scalars: Mapping[str, float]) -> None:
+    def config(self, values: Mapping[str, Any]) -> None:
+        """Writes nothing: config.json has the settings."""
+
+    def image(self, step: int, name: str, array: np.ndarray) -> None:
+        """Writes nothing: the workdir has the pictures."""
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def scalars(self, step: int, stage: str, values: Mapping[str, float]) -> None:
         """Writes one line and flushes it.
 
         Args:
           step: number of updates so far.
           stage: name of the learner's stage, or "validation".
-          scalars: name to value.
+          values: name to value.
         """
-        line = {"step": step, "stage": stage, **scalars}
+        line = {"step": step, "stage": stage, **values}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in scalars.items():
-                self._board.add_scalar(f"{stage}/{name}", value, step)
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:

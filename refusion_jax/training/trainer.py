@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -10,18 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from refusion_jax.array_types import Batch
+from refusion_jax.array_types import Batch, Params
 from refusion_jax.data.device_batches import as_batch
 from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource, repeated
 from refusion_jax.methods.protocol import Learner, Stage, TrainState
 from refusion_jax.training.checkpoint import Checkpointer
 from refusion_jax.training.config import Config
+from refusion_jax.training.environment import record_environment
+from refusion_jax.training.forecast import Forecast, in_words
+from refusion_jax.training.initial import initial_trees, with_trees
+from refusion_jax.training.loggers.choice import Loggers, checked
+from refusion_jax.training.loggers.protocol import Logger
 from refusion_jax.training.program import Program, make_learner
 from refusion_jax.training.quality import Judge
 from refusion_jax.training.scalars import ScalarLog
 from refusion_jax.training.schedule import Dispatch, schedule, step_count
 from refusion_jax.training.signals import Interrupted, SignalWatch
-from refusion_jax.training.workdir import Workdir
+from refusion_jax.training.workdir import CHECKPOINTS, Workdir
 
 _LOG = logging.getLogger(__name__)
 RANK = "fused_rank"  # marks the best checkpoint where pictures are judged
@@ -38,13 +43,14 @@ def train(
     workdir: Path,
     *,
     held_out: PairSource | None = None,
-    tensorboard: bool = False,
+    loggers: Sequence[str | Logger] = (),
     progress: bool = True,
 ) -> TrainState:
     """Trains a method, resuming from the workdir's checkpoints if there are any.
 
-    Writes config.json, scalars.jsonl, checkpoints/, pictures/ (one per epoch) and
-    weights.safetensors (all parameter trees, at every save) into the workdir.
+    Writes config.json, environment.json (a record per start), scalars.jsonl,
+    checkpoints/, pictures/ (one per epoch) and weights.safetensors (all parameter
+    trees, at every save) into the workdir.
 
     Args:
       config: all settings.
@@ -53,14 +59,18 @@ def train(
         pictures use training pairs.
       workdir: the run's folder; created if it is missing.
       held_out: pairs for validation; None takes them from `pairs`.
-      tensorboard: whether to write TensorBoard events too.
+      loggers: what receives scalars, pictures and settings too: names of
+        `loggers.choice.LOGGERS`, or objects of `loggers.protocol.Logger`.
       progress: whether to show a progress bar.
 
     Returns:
       The final state, on the first device.
 
     Raises:
-      ValueError: for too few pairs, pairs without labels if the method needs them, or a
+      FileNotFoundError: if the weights to start from are missing.
+      ImportError: if a logger's package is not installed.
+      ValueError: for an unknown logger, weights to start from that are of other
+        networks, too few pairs, pairs without labels if the method needs them, or a
         workdir that holds another run.
       NonFiniteError: if a scalar is not finite; existing checkpoints stay intact.
       Interrupted: after SIGTERM or Ctrl-C, once the run is saved.
@@ -70,21 +80,29 @@ def train(
             f"expected labels with every pair for {config.method.title}, got none; "
             "name their folder by --labels=FOLDER."
         )
+    loggers = checked(loggers)
     learner, mesh = make_learner(config)
-    training = pairs
+    training, apart = pairs, held_out
     if held_out is None:
         training, held_out = split_pairs(config, learner.stages, pairs)
-    place = Workdir(workdir, config, pairs)
+    initial: Mapping[str, Params] = {}
+    # Before the folder is claimed, and no longer once there is something to resume.
+    if config.run.init and not any((workdir / CHECKPOINTS).glob("[0-9]*")):
+        initial = initial_trees(learner, config.method, config.run.init)
+    place = Workdir(workdir, config, pairs, validation=apart)
     program = Program(learner, config, mesh, training, held_out)
     keep = config.run.keep_checkpoints
     with Checkpointer(place.checkpoints, keep) as saver, SignalWatch() as watch:
-        state = program.init_state()
+        state = with_trees(program.init_state(), initial)
         if (restored := saver.restore_newest(state)) is not None:
             state = restored.state
             _LOG.info("Resuming from step %d in %s.", int(state.step), workdir)
-        with ScalarLog(
-            place.scalars, resume_step=int(state.step), tensorboard=tensorboard
-        ) as log:
+        step = int(state.step)
+        record_environment(workdir, step=step)
+        with Loggers(loggers, workdir, resume_step=step) as log:
+            # Last, because it drops lines: not before the others are known to work.
+            log.add(ScalarLog(place.scalars, resume_step=step))
+            log.config(place.record["config"])
             judge = Judge(held_out, config.data.judged_pairs)
             run = _Run(config, learner, program, judge, place, saver, log, held_out[0])
             state = run.complete(state, watch, progress=progress)
@@ -102,13 +120,14 @@ class _Run:
         judge: Judge,
         workdir: Workdir,
         saver: Checkpointer,
-        log: ScalarLog,
+        log: Loggers,
         shown: Luminances,
     ) -> None:
         self._config, self._learner, self._program = config, learner, program
         self._judge = judge
         self._workdir, self._saver, self._log = workdir, saver, log
         self._shown = _batch_of_one(shown)
+        self._forecast, self._is_forecast = Forecast(), False
 
     def complete(
         self, state: TrainState, watch: SignalWatch, *, progress: bool
@@ -118,24 +137,23 @@ class _Run:
         first_step = saved_step = int(state.step)
         if first_step == 0:
             self._validate(state, 0)
-            self._draw_panel(state, epoch=0)
+            self._draw_panel(state, 0, epoch=0)
         with tqdm(
             total=step_count(self._learner.stages, run.epochs),
             initial=first_step,
             unit="step",
             disable=not progress,
         ) as bar:
-            for dispatch in schedule(
-                self._learner.stages,
-                epochs=run.epochs,
-                steps_per_dispatch=run.steps_per_dispatch,
-            ):
+            for dispatch in self._dispatches():
                 step = dispatch.end_step
                 if step <= first_step:
                     continue
+                if self._forecast.is_first(dispatch):
+                    _LOG.info("Compiling the %s steps, once.", dispatch.stage.name)
                 state, means = self._dispatch(state, dispatch)
                 bar.update(dispatch.length)
                 bar.set_postfix_str(self._summary(dispatch, means))
+                self._tell_rest(dispatch)
                 if dispatch.ends_epoch:
                     self._end_epoch(state, dispatch)
                     saved_step = step
@@ -146,6 +164,14 @@ class _Run:
                     raise Interrupted(watch.received, step)
         return state
 
+    def _dispatches(self) -> Iterator[Dispatch]:
+        run = self._config.run
+        return schedule(
+            self._learner.stages,
+            epochs=run.epochs,
+            steps_per_dispatch=run.steps_per_dispatch,
+        )
+
     def _dispatch(
         self, state: TrainState, dispatch: Dispatch
     ) -> tuple[TrainState, dict[str, float]]:
@@ -153,15 +179,29 @@ class _Run:
         state, scalars = self._program.run(state, dispatch)
         _require_finite(scalars, dispatch)
         means = {name: float(np.mean(x)) for name, x in scalars.items()}
-        means["steps_per_second"] = dispatch.length / (time.perf_counter() - started)
-        self._log.write(dispatch.end_step, dispatch.stage.name, means)
+        seconds = time.perf_counter() - started
+        self._forecast.add(dispatch, seconds)
+        means["steps_per_second"] = dispatch.length / seconds
+        self._log.scalars(dispatch.end_step, dispatch.stage.name, means)
         return state, means
+
+    def _tell_rest(self, done: Dispatch) -> None:
+        """Says how long the rest will take: when all speeds are known, and before."""
+        if self._is_forecast:
+            return
+        rest = [x for x in self._dispatches() if x.end_step > done.end_step]
+        seconds, self._is_forecast = self._forecast.remaining(rest)
+        if rest and (self._is_forecast or done.ends_epoch):
+            more = (
+                "" if self._is_forecast else ", or more: some steps are still to come"
+            )
+            _LOG.info("Step %d: %s to go%s.", done.end_step, in_words(seconds), more)
 
     def _end_epoch(self, state: TrainState, dispatch: Dispatch) -> None:
         validation = self._validate(state, dispatch.end_step)
         if sentence := self._config.method.verdict(validation):
             _LOG.warning("After epoch %d: %s", dispatch.epoch + 1, sentence)
-        self._draw_panel(state, epoch=dispatch.epoch + 1)
+        self._draw_panel(state, dispatch.end_step, epoch=dispatch.epoch + 1)
         best = RANK if RANK in validation else self._learner.best
         self._save(state, dispatch.end_step, validation[best])
 
@@ -170,21 +210,23 @@ class _Run:
         trees = jax.device_get(state.params)._asdict()
         model = self._config.method.model(trees, str(self._workdir.folder))
         scalars = self._program.validate(state.params) | self._judge.score(model)
-        self._log.write(step, "validation", scalars)
+        self._log.scalars(step, "validation", scalars)
         return scalars
 
     def _save(self, state: TrainState, step: int, validation: float | None) -> None:
         self._saver.save(state, record=self._workdir.record, validation=validation)
         self._workdir.save_weights(self._config.method, state.params, step)
 
-    def _draw_panel(self, state: TrainState, *, epoch: int) -> None:
+    def _draw_panel(self, state: TrainState, step: int, *, epoch: int) -> None:
         # From the host, because parameters on all devices would occupy all of them.
         first, *rest = self._learner.look(jax.device_get(state.params), self._shown)
         sources = {
             "source a": np.asarray(self._shown.source_a)[0, ..., 0],
             "source b": np.asarray(self._shown.source_b)[0, ..., 0],
         }
-        self._workdir.draw_panel(f"epoch_{epoch:04d}", [{**sources, **first}, *rest])
+        rows = [{**sources, **first}, *rest]
+        panel = self._workdir.draw_panel(f"epoch_{epoch:04d}", rows)
+        self._log.image(step, "panel", panel)
 
     def _summary(self, dispatch: Dispatch, means: Mapping[str, float]) -> str:
         shown = (

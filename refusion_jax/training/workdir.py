@@ -9,11 +9,22 @@ import numpy as np
 
 from refusion_jax.data.sources import PairSource, fingerprint
 from refusion_jax.files.atomic import replace_file
+from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods.protocol import Method
 from refusion_jax.pictures.codecs import write_picture
 from refusion_jax.reporting.panel import make_panel
-from refusion_jax.training.config import Config, may_change, to_flat, upgraded
-from refusion_jax.weights.store import RUN_WEIGHTS, save_weights
+from refusion_jax.training.config import (
+    CONFIG_FILE,
+    Config,
+    may_change,
+    to_flat,
+    upgraded,
+)
+from refusion_jax.weights.pth import existing_file
+from refusion_jax.weights.store import RUN_WEIGHTS, save_weights, weights_file
+
+# What lies in the folder, besides the settings and the weights.
+CHECKPOINTS, PICTURES, SCALARS = "checkpoints", "pictures", "scalars.jsonl"
 
 
 class Workdir:
@@ -21,29 +32,48 @@ class Workdir:
 
     Attributes:
       folder: path of the folder.
-      record: the content of config.json: the settings and a digest of the pairs.
+      record: the content of config.json: the settings, a digest of the pairs, and
+        those of pairs for validation and of initial weights, if there are any.
     """
 
-    def __init__(self, folder: Path, config: Config, pairs: PairSource) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        pairs: PairSource,
+        *,
+        validation: PairSource | None = None,
+    ) -> None:
         """Claims the folder for a run: writes config.json.
 
         Args:
           folder: path of the folder; created if it is missing.
           config: all settings.
           pairs: all pairs of the run, held-out ones included.
+          validation: pairs for validation that are not among them.
 
         Raises:
+          FileNotFoundError: if there are no weights to start from.
           ValueError: if the folder holds a run on other pairs or with other settings.
         """
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / CONFIG_FILE
+        before = json.loads(path.read_text()) if path.exists() else None
         self.record: dict[str, Any] = {
             "config": to_flat(config),
             "data": fingerprint(pairs),
         }
-        path = folder / "config.json"
-        if path.exists():
-            self._check_same(json.loads(path.read_text()), may_change(config))
+        if validation is not None:
+            self.record["validation"] = fingerprint(validation)
+        if before is not None:
+            self._check_same(before, may_change(config))
+        if config.run.init:
+            # A resumed run no longer needs them; what they were is still known.
+            known = (before or {}).get("init_sha256")
+            self.record["init_sha256"] = known or sha256_of(
+                existing_file(weights_file(config.run.init))
+            )
+        folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, (json.dumps(self.record, indent=2) + "\n").encode())
 
     def _check_same(self, before: Mapping[str, Any], changeable: set[str]) -> None:
@@ -52,10 +82,15 @@ class Workdir:
                 f"expected the pairs of the run in {self.folder}, got others: the "
                 "folder holds a run on other pairs; use another workdir."
             )
+        if before.get("validation") != self.record.get("validation"):
+            raise ValueError(
+                f"expected the pairs for validation of the run in {self.folder}, got "
+                "others; use the same ones to resume it, or another workdir."
+            )
         settings = upgraded(before["config"])
         for name, value in self.record["config"].items():
             # An older run lacks newer settings; they count as unchanged.
-            old = settings.get(name, value)
+            old = settings.get(name, "" if name == "init" else value)
             if old != value and name not in changeable:
                 raise ValueError(
                     f"expected the settings of the run in {self.folder}, which holds a "
@@ -66,12 +101,12 @@ class Workdir:
     @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     @property
     def scalars(self) -> Path:
         """The log of scalars."""
-        return self.folder / "scalars.jsonl"
+        return self.folder / SCALARS
 
     def save_weights(self, method: Method, params: Any, step: int) -> None:
         """Writes the parameter trees to weights.safetensors.
@@ -88,13 +123,20 @@ class Workdir:
             method=method,
         )
 
-    def draw_panel(self, name: str, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
+    def draw_panel(
+        self, name: str, rows: Sequence[Mapping[str, np.ndarray]]
+    ) -> np.ndarray:
         """Writes a sheet of labelled pictures to `pictures/`.
 
         Args:
           name: file name without extension.
           rows: label to picture, see `reporting.panel.make_panel`.
+
+        Returns:
+          The sheet, uint8, height x width x 3.
         """
-        folder = self.folder / "pictures"
+        folder = self.folder / PICTURES
         folder.mkdir(exist_ok=True)
-        write_picture(folder / f"{name}.png", make_panel(rows))
+        panel = make_panel(rows)
+        write_picture(folder / f"{name}.png", panel)
+        return panel

@@ -47,6 +47,7 @@ class Pretrained(NamedTuple):
       method: the name of the method that they belong to.
       hints: how their sources are recognised.
       output_range: the rule of `pictures.ranges` that suits their pictures.
+      settings: of training on such sources, where they differ from the preset.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Pretrained(NamedTuple):
     method: str
     hints: Hints
     output_range: str
+    settings: dict[str, Any]
 
 
 def pretrained_names(folder: Path | None = None) -> tuple[str, ...]:
@@ -130,6 +132,7 @@ def find_pretrained(name: str, folder: Path | None = None) -> Pretrained:
         method=_text(facts, "method", card),
         hints=_hints(facts.get("hints", {}), card),
         output_range=_range(facts.get("range", RANGES[0]), card),
+        settings=_settings(facts.get("settings", {}), card),
     )
 
 
@@ -223,6 +226,12 @@ def _range(rule: Any, card: Path) -> str:
     if rule not in RANGES:
         raise _wrong(card, f"a range among {', '.join(RANGES)}", rule)
     return str(rule)
+
+
+def _settings(settings: Any, card: Path) -> dict[str, Any]:
+    if not isinstance(settings, dict) or not all(isinstance(x, str) for x in settings):
+        raise _wrong(card, "settings by name", settings)
+    return settings
 
 
 def _hints(hints: Any, card: Path) -> Hints:

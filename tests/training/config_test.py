@@ -6,12 +6,12 @@ import pytest
 from refusion_jax.methods.refusion.settings import PRESETS
 from refusion_jax.training.config import (
     Config,
-    all_fields,
     may_change,
     preset,
     to_flat,
     with_fields,
 )
+from refusion_jax.training.help import all_fields
 
 
 def test_the_papers_numbers_are_the_defaults():
@@ -84,6 +84,7 @@ def test_a_run_may_change_what_no_step_depends_on():
     assert may_change(Config()) == {
         *("dataset", "data_dir", "source_a", "source_b", "labels", "memory_budget"),
         *("reader_count", "save_every", "keep_checkpoints", "judged_pairs"),
+        *("validation_a", "validation_b", "validation_labels"),
     }
 
 

@@ -8,8 +8,8 @@ from refusion_jax.training.scalars import ScalarLog, read_scalars
 STEPS = (0, 10, 20, 30)
 
 
-def open_log(path, resume_step, tensorboard=False):
-    return ScalarLog(path, resume_step=resume_step, tensorboard=tensorboard)
+def open_log(path, resume_step):
+    return ScalarLog(path, resume_step=resume_step)
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def path(tmp_path):
     path = tmp_path / "scalars.jsonl"
     with open_log(path, 0) as log:
         for step in STEPS:
-            log.write(step, "fusion", {"loss": 0.1 * step})
+            log.scalars(step, "fusion", {"loss": 0.1 * step})
     return path
 
 
@@ -38,13 +38,13 @@ def test_a_line_is_in_the_file_as_soon_as_it_is_written(tmp_path):
     path = tmp_path / "scalars.jsonl"
     with open_log(path, 0) as log:
         for count in (1, 2):
-            log.write(count, "meta", {"loss": 1.0})
+            log.scalars(count, "meta", {"loss": 1.0})
             assert len(read_scalars(path)) == count
 
 
 def test_a_resumed_log_drops_the_steps_that_will_be_repeated(path):
     with open_log(path, 20) as log:
-        log.write(30, "fusion", {"loss": 7.0})
+        log.scalars(30, "fusion", {"loss": 7.0})
     assert steps(path) == [0, 10, 20, 30]
     assert read_scalars(path)[-1]["loss"] == 7.0
 
@@ -61,7 +61,7 @@ def test_a_last_line_that_was_cut_off_is_dropped(path, kept):
     path.write_text("".join(lines[:-1]) + lines[-1][:kept])
     assert steps(path) == [0, 10, 20]
     with open_log(path, 30) as log:
-        log.write(40, "fusion", {})
+        log.scalars(40, "fusion", {})
     assert steps(path) == [0, 10, 20, 40]
 
 
@@ -71,7 +71,7 @@ def test_a_log_that_does_not_exist_has_no_lines(tmp_path):
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):
     with open_log(tmp_path / "scalars.jsonl", 0, tensorboard=True) as log:
-        log.write(3, "meta", {"loss": 0.5})
+        log.scalars(3, "meta", {"loss": 0.5})
     (events,) = (tmp_path / "tensorboard").iterdir()
     content = events.read_bytes()
     assert b"meta/loss" in content

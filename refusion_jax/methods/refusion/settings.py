@@ -25,10 +25,10 @@ class Settings:
         True, "Gating in F's fusion module (ablation VIII: off; VI: both off)."
     )
     reconstruction_width: int = setting(
-        16, "Channels of R's branches.", at_least=1, multiple_of=8
+        16, "Width of R's branches.", at_least=1, multiple_of=8, unit="channels"
     )
     reconstruction_blocks: int = setting(
-        2, "Transformer blocks of each of R's branches.", at_least=1
+        2, "Depth of each of R's branches.", at_least=1, unit="transformer blocks"
     )
 
     alpha_fusion: float = setting(1.0, "alpha_1 of Eq. 1.", at_least=0)
@@ -44,6 +44,7 @@ class Settings:
         "Standard deviation of noise added to the fused picture before R reads it, so "
         "that what F does not emphasise is lost to R.",
         at_least=0,
+        unit="luminance of 0 to 1",
     )
     weight_power: int = setting(
         1,
@@ -82,9 +83,10 @@ class Settings:
 
     imitation_steps: int = setting(
         0,
-        "Updates per epoch of the warm-up in which P imitates the rule, with learned "
+        "Updates of the warm-up in which P imitates the rule, with learned "
         "loss_weights; 0 starts at random.",
         at_least=0,
+        unit="steps per epoch",
     )
 
     meta_gradient: str = setting(
@@ -133,15 +135,23 @@ class Settings:
         choices=("steps", "cosine"),
     )
     decay_every: int = setting(
-        0, "Epochs between decays of all step sizes; 0 never decays.", at_least=0
+        0,
+        "Distance of the decays of all step sizes; 0 never decays.",
+        at_least=0,
+        unit="epochs",
     )
     decay_factor: float = setting(
         0.1, "Factor of each decay of the step sizes.", is_positive=True
     )
     meta_steps: int = setting(
-        600, "M, updates of P per epoch: outer updates, or imitation.", at_least=0
+        600,
+        "M, updates of P: outer updates, or imitation.",
+        at_least=0,
+        unit="steps per epoch",
     )
-    fusion_steps: int = setting(1600, "N, fusion updates per epoch.", at_least=0)
+    fusion_steps: int = setting(
+        1600, "N, updates of F and R.", at_least=0, unit="steps per epoch"
+    )
     fusion_precision: str = setting(
         "float32",
         "Precision of fusion steps, see methods.precision; meta steps stay float32.",
@@ -215,6 +225,23 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         # Eqs. 1 to 12 and Algorithm 1 to the letter; Adam 1e-4 for all three networks.
         "paper": {},
+        # From weights that fuse already (init): no warm-up, which would undo them, and
+        # smaller steps.
+        "fine_tune": {
+            "swap": True,
+            "weight_power": 2,
+            "balanced": True,
+            "reconstruction_noise": 0.1,
+            "alpha_reconstruction": 0.1,
+            "inner_learning_rate": 1e-3,
+            "learning_rate": 2e-4,
+            "proposal_learning_rate": 1e-4,
+            "schedule": "cosine",
+            "meta_steps": 12,
+            "fusion_steps": 60,
+            "epochs": 4,
+            "crop_size": 48,
+        },
         "authors": AUTHORS,
         # A third party's script that derives from theirs leaves a term in P's gradient.
         "authors_script": {**AUTHORS, "direct_term": True},

@@ -1,0 +1,129 @@
+"""Loggers by name, and several as one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from refusion_jax.training.loggers.protocol import Logger
+
+ALWAYS = "jsonl"  # scalars.jsonl and pictures/ in the run's folder
+_CLASSES = {
+    "tensorboard": "TensorBoard",
+    "wandb": "WandB",
+    "mlflow": "MLflow",
+    "trackio": "Trackio",
+}
+LOGGERS = tuple(_CLASSES)
+
+
+def logger_names(text: str) -> tuple[str, ...]:
+    """Reads the names of loggers.
+
+    >>> logger_names("tensorboard, wandb")
+    ('tensorboard', 'wandb')
+
+    Args:
+      text: names with commas between; may be empty.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    return checked([name.strip() for name in text.split(",") if name.strip()])
+
+
+def checked(names: Sequence[Any]) -> tuple[Any, ...]:
+    """Returns loggers without doubles, once their names are known to exist.
+
+    Args:
+      names: names, `jsonl` allowed, and objects that are loggers.
+
+    Raises:
+      ValueError: for what is neither.
+    """
+    for name in names:
+        if not isinstance(name, Logger) and name not in (*LOGGERS, ALWAYS):
+            raise ValueError(
+                f"expected a logger among {', '.join(LOGGERS)}, got {name!r}; choose "
+                "from these."
+            )
+    return tuple(dict.fromkeys(name for name in names if name != ALWAYS))
+
+
+class Loggers:
+    """Several loggers as one; a context manager that closes them."""
+
+    def __init__(
+        self, chosen: Sequence[str | Logger], folder: Path, *, resume_step: int
+    ) -> None:
+        """Opens those that are named.
+
+        Args:
+          chosen: names and loggers, see `checked`.
+          folder: of the run.
+          resume_step: the step from which the run resumes.
+
+        Raises:
+          ImportError: if a package is not installed; what is open is closed.
+          ValueError: see `checked`.
+        """
+        self._all: list[Logger] = []
+        with ExitStack() as opened:
+            for each in checked(chosen):
+                logger = (
+                    _class(each)(folder, resume_step) if isinstance(each, str) else each
+                )
+                self._all.append(logger)
+                opened.callback(logger.close)
+            self._closing = opened.pop_all()
+
+    def add(self, logger: Logger) -> None:
+        """Adds an open logger, which is closed with the others.
+
+        Args:
+          logger: to add.
+        """
+        self._all.append(logger)
+        self._closing.callback(logger.close)
+
+    def __enter__(self) -> Self:
+        """Returns itself: the constructor has opened the loggers."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes them all."""
+        self.close()
+
+    def config(self, values: Mapping[str, Any]) -> None:
+        """Passes the settings on; see `Logger`."""
+        for logger in self._all:
+            logger.config(values)
+
+    def scalars(self, step: int, stage: str, values: Mapping[str, float]) -> None:
+        """Passes numbers on; see `Logger`."""
+        for logger in self._all:
+            logger.scalars(step, stage, values)
+
+    def image(self, step: int, name: str, array: np.ndarray) -> None:
+        """Passes a picture on; see `Logger`."""
+        for logger in self._all:
+            logger.image(step, name, array)
+
+    def close(self) -> None:
+        """Closes them all, the last first."""
+        self._closing.close()
+
+
+def _class(name: str) -> Callable[[Path, int], Logger]:
+    module = import_module(f"refusion_jax.training.loggers.{name}")
+    found: Callable[[Path, int], Logger] = getattr(module, _CLASSES[name])
+    return found
