@@ -7,21 +7,17 @@
 The ending selects the format: `.jax` for `jax.export` (needs flatbuffers), `.onnx` for
 ONNX (needs jax2onnx and onnxruntime, in a separate environment). The file is then run
 on a pair of a size the export has not seen, and compared with the network.
+`refusion export` does the same.
 """
 
-import logging
-import time
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 from launch import launch
 
-from refusion_jax.export.artefact import load_exported, metadata_file
-from refusion_jax.export.jax_export import COLOURS, difference, export_fusion
-from refusion_jax.files.checksums import sha256_of
+from refusion_jax.export.checked import export_checked
+from refusion_jax.export.jax_export import COLOURS
 from refusion_jax.pictures.ranges import RANGES
-from refusion_jax.weights.store import load_model, weights_file
 
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -41,46 +37,21 @@ _RANGE = flags.DEFINE_enum(
 )
 _TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 
-TOLERANCE = 1e-4
-
 
 def main() -> int:
     """Exports, checks, and reports.
 
     Returns:
       0 when the file is written.
-
-    Raises:
-      ValueError: if the file does not give what the network gives.
     """
-    # jax2onnx's own library warns of each small constant.
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
-    out, weights = Path(_OUT.value), weights_file(_WEIGHTS.value)
-    model = load_model(weights)
-    name = Path(_WEIGHTS.value).resolve().name
-    notes: dict[str, Any] = {"weights": {"name": name, "sha256": sha256_of(weights)}}
-    if _TASK.value is not None:
-        notes["task"] = _TASK.value
-    rules = {"colour": _COLOUR.value, "output_range": _RANGE.value}
-    started = time.perf_counter()
-    if out.suffix == ".onnx":
-        from refusion_jax.export.onnx_export import export_onnx, load_onnx
-
-        record = export_onnx(model, out, **rules, notes=notes)
-        fuse = load_onnx(out).fuse
-    else:
-        record = export_fusion(model, out, **rules, notes=notes)
-        fuse = load_exported(out).fuse
-    seconds = time.perf_counter() - started
-    error = difference(model, fuse, **rules)
-    print(f"{out}: {record['bytes']:,} bytes in {seconds:.1f} s")
-    print(f"{metadata_file(out)}: inputs, output, versions, checksums")
-    print(f"largest difference from the network: {error:.1e}")
-    if not error <= TOLERANCE:
-        raise ValueError(
-            f"expected a difference of at most {TOLERANCE}, got {error}; do not use "
-            "this file."
-        )
+    lines = export_checked(
+        _WEIGHTS.value,
+        Path(_OUT.value),
+        colour=_COLOUR.value,
+        output_range=_RANGE.value,
+        task=_TASK.value,
+    )
+    print("\n".join(lines))
     return 0
 
 

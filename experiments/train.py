@@ -8,29 +8,40 @@
         --labels=DATA/mask --label_values=binary
 
 Every setting is a flag; a flag that is not given keeps the preset's value. The same
-command resumes from the newest checkpoint.
+command resumes from the newest checkpoint. `refusion train` does the same.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 from launch import launch
 
-from refusion_jax.data.training_pairs import open_training_pairs
-from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
-from refusion_jax.methods.registry import DEFAULT
-from refusion_jax.training.config import all_fields, preset, with_fields
+from refusion_jax.runs.run import start
+from refusion_jax.runs.settings import chosen_config
+from refusion_jax.training.help import all_fields, help_of
+from refusion_jax.training.loggers.choice import LOGGERS, logger_names
 from refusion_jax.training.signals import Interrupted
-from refusion_jax.training.trainer import NonFiniteError, train
+from refusion_jax.training.trainer import NonFiniteError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _PRESET = flags.DEFINE_string(
-    "preset", "default", "Settings before the other flags: a preset of the method."
+    "preset",
+    None,
+    "Settings before the other flags: a preset of the method. None: default, or "
+    "fine_tune with --init.",
 )
-_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events.")
+_CONFIG = flags.DEFINE_string(
+    "config", None, "Instead of a preset, the settings of a run: its config.json."
+)
+_TASK = flags.DEFINE_string(
+    "task", None, "Settings for the sources of these weights of the package."
+)
+_LOG = flags.DEFINE_string(
+    "log", "", f"Loggers with commas between, among {', '.join(LOGGERS)}."
+)
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Short for --log=tensorboard.")
 
 
 def _define_config_flags() -> None:
@@ -41,11 +52,7 @@ def _define_config_flags() -> None:
         str: flags.DEFINE_string,
     }
     for name, field in all_fields().items():
-        choices = ", ".join(str(choice) for choice in field.metadata["choices"])
-        among = f" One of {choices}." if choices else ""
-        definers[type(field.default)](
-            name, None, f"{field.metadata['help']}{among} Paper: {field.default!r}."
-        )
+        definers[type(field.default)](name, None, help_of(name))
 
 
 _define_config_flags()
@@ -60,24 +67,16 @@ def main() -> int:
     """
     values = {name: flags.FLAGS[name].value for name in all_fields()}
     values[_OLD.name] = _OLD.value
-    given = {name: value for name, value in values.items() if value is not None}
-    config = with_fields(preset(_PRESET.value, given.get("method", DEFAULT)), given)
-    split_cpu(config.data.batch_size)
-    data = config.data
-    pairs = open_training_pairs(
-        dataset=data.dataset,
-        data_dir=data.data_dir,
-        source_a=data.source_a,
-        source_b=data.source_b,
-        align=data.align,
-        levels=data.levels,
-        patches=data.patches,
-        crop_size=data.crop_size,
-        labels=data.labels,
-        label_values=data.label_values if config.method.needs_labels else "",
-        classes=getattr(config.settings, "classes", None),
+    config = chosen_config(
+        {name: value for name, value in values.items() if value is not None},
+        preset_name=_PRESET.value,
+        config_file=_CONFIG.value,
+        task=_TASK.value,
     )
-    train(config, pairs, Path(_WORKDIR.value), tensorboard=_TENSORBOARD.value)
+    loggers = logger_names(_LOG.value)
+    if _TENSORBOARD.value:
+        loggers = (*loggers, "tensorboard")
+    start(config, _WORKDIR.value, loggers=loggers)
     return 0
 
 

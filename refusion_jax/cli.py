@@ -5,7 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from refusion_jax.commands import convert, doctor, evaluate, fuse, info
+from refusion_jax.commands.learning import ablate, export, prepare, train
 from refusion_jax.commands.messages import complain, notes_on_stderr
+from refusion_jax.commands.parsers import LateParser
+from refusion_jax.devices.huge_pages import restart_with_huge_pages
 
 EXAMPLES = """\
 examples:
@@ -15,6 +18,8 @@ examples:
   refusion convert ReFusion_IVIF.pth ivif.safetensors
   refusion info runs/msrs
   refusion doctor
+  refusion train infrared/ visible/ -o runs/mine --task=ivif
+  refusion export runs/mine -o mine.onnx
 
 exit status: 0 all is done, 1 some failed, 2 wrong usage, 130 interrupted
 """
@@ -34,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
+    if argv is None and getattr(arguments, "is_training", False):
+        restart_with_huge_pages()
     try:
         with notes_on_stderr():
             return int(arguments.run(arguments))
@@ -52,8 +59,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (fuse, evaluate, convert, info, doctor):
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", parser_class=LateParser
+    )
+    learning = (train, prepare, ablate, export)
+    for command in (fuse, evaluate, convert, info, doctor, *learning):
         command.add_parser(commands)
     return parser
 

@@ -65,9 +65,9 @@ def open_training_pairs(
         )
     if dataset in ("", "folder") and not (source_a and source_b):
         raise ValueError(
-            "expected a data set or two folders of pictures, got "
-            f"{'one folder' if source_a or source_b else 'neither'}; give --dataset, "
-            "or --source_a and --source_b."
+            f"expected {'' if dataset else 'a data set or '}two folders of pictures, "
+            f"got {'one folder' if source_a or source_b else 'neither'}; give "
+            f"{'' if dataset else '--dataset, or '}--source_a and --source_b."
         )
     is_labelled = bool(label_values)
     if is_labelled and not dataset and not labels:

@@ -1,0 +1,1 @@
+"""The subcommands that train and what belongs to it; see `commands`."""
