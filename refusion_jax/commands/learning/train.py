@@ -46,6 +46,8 @@ def add_parser(commands: Commands) -> None:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     from refusion_jax.training.loggers.choice import LOGGERS
 
+    # argparse's own would name all settings.
+    parser.usage = "refusion train [A B] -o RUN [--task NAME] [options]"
     parser.add_argument(
         "source_a",
         metavar="A",
