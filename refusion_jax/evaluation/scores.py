@@ -105,6 +105,30 @@ def to_json(scores: Scores) -> dict[str, Any]:
     return {"images": images, "mean": mean}
 
 
+def from_json(content: Mapping[str, Any]) -> Scores:
+    """Reads what `to_json` returned.
+
+    Args:
+      content: with an entry "images" of at least one picture.
+
+    Returns:
+      The scores.
+
+    Examples:
+      >>> scores = Scores(("1", "2"), ("sd",), np.array([[30.0], [math.nan]]))
+      >>> read = from_json(to_json(scores))
+      >>> read.stems, read.keys, read.values.tolist()
+      (('1', '2'), ('sd',), [[30.0], [nan]])
+    """
+    images = content["images"]
+    keys = tuple(next(iter(images.values())))
+    values = [
+        [math.nan if row[key] is None else row[key] for key in keys]
+        for row in images.values()
+    ]
+    return Scores(tuple(images), keys, np.array(values, np.float64))
+
+
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 

@@ -40,12 +40,12 @@ def averaged(runs: Sequence[Scores]) -> Scores:
 
 
 def variant_tables(
-    runs: Mapping[str, Sequence[Scores]], reference: str
+    runs: Mapping[str, Mapping[int, Scores]], reference: str
 ) -> tuple[Table, Table, Table]:
     """Tabulates variants: means, differences from one of them, and spread over seeds.
 
     Args:
-      runs: scores by variant, one per seed, of the same pairs and metrics.
+      runs: scores by variant and seed, of the same pairs and metrics.
       reference: the variant that the others are compared with.
 
     Returns:
@@ -53,7 +53,7 @@ def variant_tables(
       from the reference with intervals over pairs, each pair averaged over seeds; and
       the same differences seed by seed, smallest to largest, where both have a seed.
     """
-    means = {name: averaged(scores) for name, scores in runs.items()}
+    means = {name: averaged(list(by_seed.values())) for name, by_seed in runs.items()}
     return (
         summary(means),
         intervals(compare(means, reference), reference),
@@ -61,20 +61,21 @@ def variant_tables(
     )
 
 
-def _by_seed(runs: Mapping[str, Sequence[Scores]], reference: str) -> Table:
+def _by_seed(runs: Mapping[str, Mapping[int, Scores]], reference: str) -> Table:
     """Tabulates, for each variant, the smallest and largest difference of a seed."""
-    keys = runs[reference][0].keys
+    others = runs[reference]
+    keys = next(iter(others.values())).keys
     records = [metrics.ALL_METRICS[key] for key in keys]
     rows = []
-    for name, scores in runs.items():
-        if name == reference:
+    for name, by_seed in runs.items():
+        seeds = sorted(by_seed.keys() & others.keys())
+        if name == reference or not seeds:
             continue
-        pairs = list(zip(scores, runs[reference], strict=False))
         cells = []
         for key in keys:
-            ends = sorted(ours.mean(key) - theirs.mean(key) for ours, theirs in pairs)
+            ends = sorted(by_seed[x].mean(key) - others[x].mean(key) for x in seeds)
             cells.append(Cell(f"{ends[0]:+.4g} to {ends[-1]:+.4g}"))
-        rows.append(Row(name, (*cells, Cell(str(len(pairs))))))
+        rows.append(Row(name, (*cells, Cell(str(len(seeds))))))
     return Table(
         (
             f"Method minus {reference}",

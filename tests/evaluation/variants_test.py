@@ -31,21 +31,25 @@ def test_seeds_of_other_pairs_are_refused() -> None:
 def test_tables_tell_a_sure_difference_from_one_that_the_seed_decides() -> None:
     base = [10.0, 20.0, 30.0]
     runs = {
-        "learned": [scores(base), scores(base)],
-        "better": [scores([x + 2 for x in base]), scores([x + 1 for x in base])],
-        "unsure": [scores([x + 2 for x in base]), scores([x - 2 for x in base])],
+        "learned": {0: scores(base), 1: scores(base)},
+        "better": {0: scores([x + 2 for x in base]), 1: scores([x + 1 for x in base])},
+        "unsure": {0: scores([x + 2 for x in base]), 1: scores([x - 2 for x in base])},
+        "failed once": {1: scores([x + 3 for x in base])},
     }
     means, differences, by_seed = variant_tables(runs, "learned")
     assert [(row.name, row.cells[-1].text) for row in means.rows] == [
-        ("learned", "2.50"),
-        ("better", "1.00"),
-        ("unsure", "2.50"),
+        ("learned", "3.50"),
+        ("better", "2.00"),
+        ("unsure", "3.50"),
+        ("failed once", "1.00"),
     ]
     assert [(row.name, row.cells[-1].text) for row in differences.rows] == [
         ("better", "1 : 0 : 0"),
         ("unsure", "0 : 0 : 1"),
+        ("failed once", "1 : 0 : 0"),
     ]
     assert [[cell.text for cell in row.cells] for row in by_seed.rows] == [
         ["+1 to +2", "2"],
         ["-2 to +2", "2"],
+        ["+3 to +3", "1"],
     ]

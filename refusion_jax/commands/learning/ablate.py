@@ -1,4 +1,4 @@
-"""`refusion ablate`: trains variants side by side on demo pairs."""
+"""`refusion ablate`: trains variants side by side, and compares what they fuse."""
 
 import argparse
 from pathlib import Path
@@ -10,12 +10,13 @@ from refusion_jax.commands.parsers import Commands, add_command
 EXAMPLES = """\
 examples:
   refusion ablate -o runs/presets
-  refusion ablate -o runs/orders --variant=meta_gradient=exact \\
-      --variant=meta_gradient=first_order --variant=loss_weights=equal,meta_steps=0
+  refusion ablate train/ir train/vi -o runs/weights --task=ivif --seeds=3 \\
+      --test=MSRS=test/ir,test/vi --variant=preset=default \\
+      --variant=loss_weights=equal,imitation_steps=0,meta_steps=0
 
-A variant is field=value,... on top of a run of minutes; preset=NAME is one of the
-fields. The pairs are photographs blurred or exposed twice (extra `demo`), so that the
-true picture is known. The same command resumes.
+A variant is field=value,... with preset=NAME among the fields. The others are compared
+with the first. Without folders, all train for minutes on photographs blurred or exposed
+twice (extra `demo`), so that the true picture is known. The same command resumes.
 
 exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 """
@@ -32,11 +33,15 @@ def add_parser(commands: Commands) -> None:
         "ablate",
         run,
         summary="compare settings by training with each",
-        description="Train variants of the settings side by side where the true "
-        "picture is known, and print a table.",
+        description="Train variants of the settings, several seeds each, on two "
+        "folders of pictures, score them on others, and print tables.",
         examples=EXAMPLES,
     )
     parser.set_defaults(is_training=True)
+    parser.add_argument(
+        "source_a", metavar="A", nargs="?", help="as for train; default: demo pairs"
+    )
+    parser.add_argument("source_b", metavar="B", nargs="?", help="as for train")
     parser.add_argument(
         "-o",
         "--output",
@@ -45,7 +50,7 @@ def add_parser(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder of the runs, ablation.json and table.md",
+        help="folder of the runs, of a record of each in JSON, and of table.md",
     )
     parser.add_argument(
         "--variant",
@@ -55,6 +60,25 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--seeds", type=int, default=2, metavar="N", help="runs per variant (default 2)"
+    )
+    parser.add_argument(
+        "--test",
+        action="append",
+        default=[],
+        metavar="NAME=A,B",
+        help="with A and B: two folders of pairs to score on; repeat it for more sets",
+    )
+    parser.add_argument(
+        "--task",
+        metavar="NAME",
+        help="with A and B: what the sources are, for settings and columns, as for "
+        "train",
+    )
+    parser.add_argument(
+        "--common",
+        default="",
+        metavar="FIELD=VALUE,...",
+        help="with A and B: fields of all variants, such as epochs=9,crop_size=48",
     )
 
 
@@ -71,14 +95,48 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       OSError, ValueError, ImportError: if nothing can be trained with these arguments.
     """
+    with working() as codes:
+        if arguments.source_a is None:
+            say(_on_demo_pairs(arguments).rstrip("\n"))
+        else:
+            say(_on_pairs(arguments).rstrip("\n"))
+    return codes[0] if codes else 0
+
+
+def _on_demo_pairs(arguments: argparse.Namespace) -> str:
     from refusion_jax.runs.ablation import DEFAULT_VARIANTS, ablate
 
-    with working() as codes:
-        text = ablate(
-            arguments.variant or DEFAULT_VARIANTS,
-            arguments.workdir,
-            seeds=arguments.seeds,
-            tell=complain,
+    if arguments.test or arguments.task or arguments.common:
+        raise ValueError(
+            "expected two folders with --test, --task or --common, got none; name "
+            "them: refusion ablate A B -o DIR --test NAME=A,B."
         )
-        say(text.rstrip("\n"))
-    return codes[0] if codes else 0
+    return ablate(
+        arguments.variant or DEFAULT_VARIANTS,
+        arguments.workdir,
+        seeds=arguments.seeds,
+        tell=complain,
+    )
+
+
+def _on_pairs(arguments: argparse.Namespace) -> str:
+    from refusion_jax.evaluation.scoring import columns
+    from refusion_jax.runs.ablation import DEFAULT_VARIANTS
+    from refusion_jax.runs.study import common_fields, scored_pairs, study
+    from refusion_jax.weights.pretrained import suitable_range
+
+    if arguments.source_b is None:
+        raise ValueError("expected two folders, A and B, got one; name the other.")
+    task = arguments.task
+    return study(
+        arguments.variant or DEFAULT_VARIANTS,
+        arguments.workdir,
+        common=common_fields(
+            arguments.common, task, arguments.source_a, arguments.source_b
+        ),
+        seeds=arguments.seeds,
+        test_sets=[scored_pairs(text) for text in arguments.test],
+        keys=columns("paper", task),
+        output_range=suitable_range(task) if task else None,
+        tell=complain,
+    )

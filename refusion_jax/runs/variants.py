@@ -1,0 +1,76 @@
+"""Variants of a run's settings, as `field=value,...`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from refusion_jax.methods.registry import DEFAULT
+from refusion_jax.training.config import Config, preset, to_flat, with_fields
+
+WORDS = {"true": True, "false": False}
+
+
+def read_variant(text: str, common: Mapping[str, Any]) -> Config:
+    """Reads the config of a variant.
+
+    Args:
+      text: `field=value,...`, with fields of the config and `preset`.
+      common: fields of all variants; those of the text win.
+
+    Returns:
+      The preset with the common and the given fields.
+
+    Raises:
+      ValueError: for an unknown field, or a value of the wrong type.
+    """
+    given = read_fields(text)
+    name = str(given.pop("preset", "default"))
+    base = preset(name, str(given.get("method", common.get("method", DEFAULT))))
+    return with_fields(base, {**common, **typed(given, base, text)})
+
+
+def read_fields(text: str) -> dict[str, str]:
+    """Splits `field=value,...`.
+
+    Args:
+      text: the fields; none if it is empty.
+
+    Raises:
+      ValueError: for a part without an equals sign.
+    """
+    given = {}
+    for item in filter(None, text.split(",")):
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"expected field=value,..., got {item!r} in {text!r}.")
+        given[name.strip()] = value.strip()
+    return given
+
+
+def typed(given: Mapping[str, str], config: Config, text: str) -> dict[str, Any]:
+    """Converts values to the types of their fields.
+
+    Args:
+      given: value by field.
+      config: has the fields; unknown ones stay as they are, for `with_fields` to name.
+      text: what they were read from, for messages.
+
+    Raises:
+      ValueError: for a value of the wrong type.
+    """
+    defaults = {**to_flat(config), "fixed_weights": False}  # an older form
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        kind = type(defaults.get(name, ""))
+        try:
+            values[name] = _truth(value) if kind is bool else kind(value)
+        except ValueError as error:
+            raise ValueError(
+                f"expected {name} of type {kind.__name__}, got {value!r} in {text!r}."
+            ) from error
+    return values
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in WORDS:
+        raise ValueError(text)
+    return WORDS[text.lower()]

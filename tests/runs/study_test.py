@@ -1,0 +1,120 @@
+"""A study with light networks: what is trained, scored, kept and told."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refusion_jax.runs import study as studying
+from refusion_jax.runs.study import ScoredPairs, common_fields, scored_pairs, study
+from refusion_jax.runs.variants import read_variant
+from refusion_jax.training.trainer import NonFiniteError
+
+VARIANTS = ("accumulate=1", "loss_weights=equal,meta_steps=0")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders of six pairs."""
+    generator = np.random.default_rng(0)
+    for side in ("a", "b"):
+        (tmp_path / side).mkdir()
+        for number in range(6):
+            picture = generator.integers(0, 256, (40, 40), np.uint8)
+            Image.fromarray(picture).save(tmp_path / side / f"{number}.png")
+    return str(tmp_path / "a"), str(tmp_path / "b")
+
+
+@pytest.fixture
+def conduct(folders, light_method, tmp_path, monkeypatch):
+    """Runs the study; returns its text, what was told, and how often weights fused."""
+    fused = []
+
+    class Fusing:
+        def __init__(self, weights, *, output_range):
+            self.weights = weights
+
+        def __call__(self, pair):
+            fused.append((self.weights.parent.name, pair.stem))
+            return np.asarray(Image.open(pair.path_a))
+
+    monkeypatch.setattr(studying, "FromWeights", Fusing)
+    common = {
+        **common_fields("", None, *folders),
+        **{"method": light_method.name, "crop_size": 32, "batch_size": 2},
+        **{"epochs": 1, "meta_steps": 1, "fusion_steps": 1, "holdout_pairs": 1},
+        **{"imitation_steps": 0, "warm_up_share": 0.0},
+    }
+
+    def run(seeds=2):
+        told = []
+        text = study(
+            VARIANTS,
+            tmp_path / "study",
+            common=common,
+            seeds=seeds,
+            test_sets=[ScoredPairs("small", *folders)],
+            keys=("en", "sd"),
+            tell=told.append,
+        )
+        return text.replace("\\_", "_"), told, fused
+
+    return run
+
+
+def test_each_variant_and_seed_is_trained_and_scored_once(conduct, tmp_path):
+    text, told, fused = conduct()
+    assert told == [
+        f"{variant}, seed {seed}" for seed in (0, 1) for variant in VARIANTS
+    ]
+    assert len(fused) == len(set(fused)) == 2 * 2 * 6
+    assert text.count("| accumulate=1 |") == 1  # the reference: means only
+    assert text.count("| loss_weights=equal,meta_steps=0 |") == 3
+    record = json.loads((tmp_path / "study" / "study.json").read_text())
+    runs = record["variants"]["accumulate=1"]
+    assert [run["seed"] for run in runs] == [0, 1]
+    assert runs[0]["validation"]["stage"] == "validation"
+    again, _, fused = conduct()
+    assert again == text and len(fused) == 2 * 2 * 6  # everything was known
+
+
+def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
+    started = studying.start
+
+    def start(config, folder):
+        if config.run.seed == 1 and config.settings.loss_weights == "equal":
+            raise NonFiniteError("L_f is not finite at step 3.")
+        return started(config, folder)
+
+    monkeypatch.setattr(studying, "start", start)
+    text, told, _ = conduct()
+    assert told[-1] == "L_f is not finite at step 3."
+    assert "- `loss_weights=equal,meta_steps=0`, seed 1: L_f is not finite" in text
+    assert "failed: 1" in text and text.count("| loss_weights=equal") == 3
+
+
+def test_a_study_needs_pairs_to_score_on(conduct, monkeypatch):
+    with pytest.raises(ValueError, match="one test set or more"):
+        study(
+            VARIANTS,
+            None,
+            common={},
+            seeds=1,
+            test_sets=[],
+            keys=("en",),
+            tell=print,
+        )
+
+
+@pytest.mark.parametrize("text", ["", "MSRS", "MSRS=a", "=a,b"])
+def test_a_test_set_is_a_name_and_two_folders(text):
+    with pytest.raises(ValueError, match="NAME=A,B with two folders"):
+        scored_pairs(text)
+    assert scored_pairs("M=a,b") == ScoredPairs("M", "a", "b")
+
+
+def test_a_variants_own_fields_win_over_the_common_ones():
+    config = read_variant("preset=paper,epochs=3", {"epochs": 9, "crop_size": 48})
+    assert config.run.epochs == 3 and config.data.crop_size == 48
+    assert config.settings.reconstruction_noise == 0  # of the preset
