@@ -127,5 +127,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, name):
 
 
 def test_an_unknown_logger_is_refused():
-    with pytest.raises(ValueError, match=r"among tensorboard, wandb.* got 'aim'; choos"):
+    with pytest.raises(
+        ValueError, match=r"among tensorboard, wandb.* got 'aim'; choos"
+    ):
         logger_names("wandb,aim")
