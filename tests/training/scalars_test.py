@@ -1,5 +1,4 @@
 import json
-import sys
 
 import pytest
 
@@ -67,21 +66,3 @@ def test_a_last_line_that_was_cut_off_is_dropped(path, kept):
 
 def test_a_log_that_does_not_exist_has_no_lines(tmp_path):
     assert read_scalars(tmp_path / "none.jsonl") == []
-
-
-def test_tensorboard_gets_the_same_numbers(tmp_path):
-    with open_log(tmp_path / "scalars.jsonl", 0, tensorboard=True) as log:
-        log.scalars(3, "meta", {"loss": 0.5})
-    (events,) = (tmp_path / "tensorboard").iterdir()
-    content = events.read_bytes()
-    assert b"meta/loss" in content
-    assert b"\x00\x00\x00\x3f" in content  # 0.5 as a little-endian float
-
-
-def test_missing_tensorboard_says_how_to_install_it_and_keeps_the_log(
-    path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"pip install 'refusion-jax\[tensorboard\]'"):
-        open_log(path, 0, tensorboard=True)
-    assert steps(path) == [*STEPS]

@@ -40,8 +40,9 @@ def working(*, is_quiet: bool = False) -> Iterator[list[int]]:
 
     codes: list[int] = []
     handler, log = Notes(), logging.getLogger(PACKAGE)
-    level = log.level
+    level, propagates = log.level, log.propagate
     log.addHandler(handler)
+    log.propagate = False  # a library's handler at the root would print it again
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)
     try:
         yield codes
@@ -54,3 +55,4 @@ def working(*, is_quiet: bool = False) -> Iterator[list[int]]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+        log.propagate = propagates

@@ -1,0 +1,140 @@
+"""`refusion train` up to the training itself, which tests/training covers."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refusion_jax import cli
+from refusion_jax.cli import main
+from refusion_jax.commands.learning import ablate, export, prepare, train
+from refusion_jax.export import function
+from refusion_jax.runs import run as runs
+from refusion_jax.training.signals import Interrupted
+from refusion_jax.training.trainer import NonFiniteError
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Three pairs, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for side in "ab":
+        (tmp_path / side).mkdir()
+        for stem in range(3):
+            pixels = generator.integers(0, 256, (60, 70), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / side / f"{stem}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What the trainer is given; it trains nothing."""
+    seen = []
+
+    def watch(config, pairs, folder, **options):
+        seen.append((config, pairs, folder, options))
+        folder.mkdir(parents=True)
+        config.to_json(folder / "config.json")
+
+    monkeypatch.setattr(runs, "train_on", watch)
+    return seen
+
+
+def test_two_folders_and_a_task_are_enough(folders, trained, capsys):
+    assert main(["train", "a/", "b/", "-o", "runs/mine", "--task=mfif"]) == 0
+    ((config, pairs, folder, options),) = trained
+    assert (config.settings.rule, config.settings.alpha_fusion) == ("sharper", 0.05)
+    assert len(pairs) == 3 and str(folder) == "runs/mine"
+    assert options == {"held_out": None, "loggers": (), "progress": True}
+    assert capsys.readouterr().out.splitlines() == [
+        "weights: runs/mine/weights.safetensors",
+        "fuse: refusion fuse a/ b/ -o fused/ --weights runs/mine",
+    ]
+
+
+def test_settings_have_dashes_or_underscores_and_a_file_is_read_back(folders, trained):
+    assert main(["train", "a", "b", "-o", "x", "--crop-size=16", "--no-swap"]) == 0
+    arguments = ["train", "-o", "y", "--config", "x", "--crop_size=24", "--swap=true"]
+    assert main(arguments) == 0
+    first, second = (config for config, *_ in trained)
+    assert first.diff(second) == {"crop_size": (16, 24), "swap": (False, True)}
+
+
+def test_validation_folders_and_loggers_reach_the_trainer(folders, trained):
+    arguments = ["train", "a", "b", "-o", "x", "--validation-a=a", "--validation-b=b"]
+    assert main([*arguments, "--log=wandb", "--tensorboard", "--quiet"]) == 0
+    ((_, _, _, options),) = trained
+    assert len(options["held_out"]) == 3 and not options["progress"]
+    assert options["loggers"] == ("wandb", "tensorboard")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a"], "expected two folders of pictures or --dataset, got one folder"),
+        (["a", "b", "--epochs=0"], "expected epochs of at least 1, got 0"),
+        (["a", "b", "--task=art"], "expected shipped weights among ivif, meif"),
+        (["a", "b", "--preset=best"], "expected a preset among default"),
+        (["a", "b", "--config=none"], "expected the settings of a run, got no file"),
+        (["a", "b", "--log=aim"], "expected a logger among tensorboard"),
+        (["a", "b", "--validation-a=a"], "expected validation_b with validation_a"),
+        (["a", "c"], "c"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(folders, trained, capsys, arguments, message):
+    assert main(["train", *arguments, "-o", "x"]) == 2
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1
+    assert not trained and not (folders / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NonFiniteError("expected a finite loss."), 1),
+        (Interrupted(2, 40), 130),
+        (Interrupted(15, 40), 143),
+    ],
+)
+def test_an_early_end_is_a_sentence_and_a_code(
+    folders, monkeypatch, capsys, error, code
+):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(runs, "train_on", fail)
+    assert main(["train", "a", "b", "-o", "x"]) == code
+    assert capsys.readouterr() == ("", f"refusion: {error}\n")
+
+
+@pytest.mark.parametrize("command", [train, prepare, ablate, export])
+def test_help_shows_examples(capsys, command):
+    name = command.__name__.rpartition(".")[2]
+    assert main([name, "--help"]) == 0
+    assert command.EXAMPLES in capsys.readouterr().out
+
+
+def test_the_list_of_commands_needs_no_jax():
+    program = (
+        "import sys; from refusion_jax.cli import main; main(['--help']); "
+        "sys.exit(bool({'jax', 'numpy', 'PIL', 'tqdm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert done.returncode == 0 and b"train" in done.stdout
+
+
+def test_choices_of_colour_are_those_of_export():
+    assert set(export.COLOURS) == set(function.COLOURS)
+
+
+def test_only_a_process_of_its_own_is_restarted(folders, trained, monkeypatch):
+    restarts = []
+    monkeypatch.setattr(cli, "restart_with_huge_pages", lambda: restarts.append(1))
+    main(["train", "a", "b", "-o", "x"])
+    assert restarts == []
+    monkeypatch.setattr("sys.argv", ["refusion", "train", "a", "b", "-o", "y"])
+    main()
+    assert restarts == [1]

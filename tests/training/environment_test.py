@@ -1,0 +1,37 @@
+import json
+import os
+
+import pytest
+
+from refusion_jax.extras import version_of
+from refusion_jax.training import environment
+from refusion_jax.training.environment import record_environment
+
+
+@pytest.fixture
+def records(tmp_path, monkeypatch):
+    monkeypatch.setenv("USER", "somebody-secret")
+    monkeypatch.setenv("API_TOKEN", "token-secret")
+    monkeypatch.setattr("sys.argv", ["/home/somebody-secret/bin/refusion", "train"])
+    for step in (0, 40):
+        record_environment(tmp_path, step=step)
+    return (tmp_path / environment.FILE).read_text()
+
+
+def test_each_start_appends_a_record(records):
+    first, second = json.loads(records)
+    assert (first["step"], second["step"]) == (0, 40)
+    assert first["command"] == ["refusion", "train"]
+    assert first["versions"]["jax"] == version_of("jax")
+    assert first["cores"] == len(os.sched_getaffinity(0))
+    assert first["memory_bytes"] > 1e8 and first["devices"] and first["processor"]
+
+
+def test_neither_users_nor_variables_are_recorded(records):
+    assert "secret" not in records
+
+
+def test_a_package_without_a_checkout_has_no_commit(tmp_path, monkeypatch):
+    place = tmp_path / "site-packages" / "refusion_jax" / "training" / "environment.py"
+    monkeypatch.setattr(environment, "__file__", str(place))
+    assert environment._commit() is None
