@@ -10,10 +10,12 @@ import re
 import shutil
 from importlib import import_module
 from pathlib import Path
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING
 
 from refusion_jax.weights.pretrained import pretrained
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parent.parent
 DOCS = "docs"
@@ -91,7 +93,7 @@ def with_links(text: str, name: Path, page: Path) -> str:
     return "".join([*parts, LINK.sub(linked, text[end:])])
 
 
-def with_links_of_pages(app: Sphinx, page: str, source: list[str]) -> None:
+def with_links_of_pages(app: "Sphinx", page: str, source: list[str]) -> None:
     """Does the same to the pages of this folder, as Sphinx reads them.
 
     Lines of a toctree of the form `name*` may match nothing: they are dropped then,
@@ -105,7 +107,7 @@ def with_links_of_pages(app: Sphinx, page: str, source: list[str]) -> None:
         )
 
 
-def as_restructured_text(_: Sphinx, *about: object) -> None:
+def as_restructured_text(_: "Sphinx", *about: object) -> None:
     """Keeps Sphinx from reading markup into a docstring: it has formulas and code."""
     lines = about[-1]
     assert isinstance(lines, list)

@@ -1,0 +1,44 @@
+"""Python in documents runs, or is marked `<!-- not run: why -->` and imports well."""
+
+import ast
+import importlib
+import re
+
+import numpy as np
+import pytest
+from documents import DOCUMENTS, blocks_of
+from PIL import Image
+
+MARK = re.compile(r"<!-- not run: \S.* -->")
+SNIPPETS = [
+    pytest.param(before, code, id=f"{document}-{place}")
+    for document in DOCUMENTS
+    for place, (before, code) in enumerate(blocks_of(document, "python"))
+]
+RUN = [x for x in SNIPPETS if not MARK.fullmatch(x.values[0])]
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A working folder with the pictures that documents name."""
+    noise = np.random.default_rng(0)
+    for name in ("near", "far", "infrared", "visible"):
+        shape = (40, 48) if name == "infrared" else (40, 48, 3)
+        picture = Image.fromarray(noise.integers(0, 256, shape, np.uint8))
+        picture.save(tmp_path / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("_", "code"), SNIPPETS)
+def test_snippets_import_what_there_is(_, code):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("refusion_jax"):
+            module = importlib.import_module(node.module)
+            for name in node.names:
+                if not hasattr(module, name.name):  # then it is a module of its own
+                    importlib.import_module(f"{node.module}.{name.name}")
+
+
+@pytest.mark.parametrize(("_", "code"), RUN)
+def test_snippets_run(_, code, pictures):
+    exec(compile(code, "snippet", "exec"), {})
