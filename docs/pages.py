@@ -10,6 +10,7 @@ import re
 import shutil
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from refusion_jax.weights.pretrained import pretrained
@@ -160,10 +161,20 @@ def _write_api(folder: Path) -> None:
             lines[2] = lines[2].partition("\n")[0]
         for entry in names:
             value = getattr(module, entry)
+            if isinstance(value, ModuleType):
+                continue  # it has a page of its own
             if isinstance(value, type):
                 lines += [f".. autoclass:: {name}.{entry}", "   :members:", ""]
             elif callable(value):
                 lines += [f".. autofunction:: {name}.{entry}", ""]
             else:
-                lines += [f".. py:data:: {name}.{entry}", ""]
+                # A mapping's keys or a tuple's entries: their docstring is the type's.
+                entries = [value] if isinstance(value, str) else value
+                content = ", ".join(f"`{x}`" for x in entries)
+                lines += [
+                    f".. py:data:: {name}.{entry}",
+                    "",
+                    f"   Holds {content}.",
+                    "",
+                ]
         (folder / f"{name}.md").write_text("\n".join([*lines, "```", ""]))
