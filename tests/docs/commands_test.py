@@ -13,8 +13,8 @@ from documents import CODE_SPAN, DOCUMENTS, ROOT, blocks_of, prose_of
 from refusion_jax.cli import _parser
 
 OPTION = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
-# Options of other programs: ruff, XLA, and absl's own.
-OF_OTHERS = re.compile(r"check$|xla_|helpfull$")
+# Options of other programs: ruff, Jupyter, XLA, and absl's own.
+OF_OTHERS = re.compile(r"check$|inplace$|xla_|helpfull$")
 # Imports each binary once, in a process of its own: absl has one set of flags.
 CHILD = """
 import copy, importlib, json, sys

@@ -15,7 +15,7 @@ SNIPPETS = [
     for document in DOCUMENTS
     for place, (before, code) in enumerate(blocks_of(document, "python"))
 ]
-RUN = [x for x in SNIPPETS if not MARK.fullmatch(x.values[0])]
+WITH_PYTHON = [page for page in DOCUMENTS if blocks_of(page, "python")]
 
 
 @pytest.fixture
@@ -39,6 +39,10 @@ def test_snippets_import_what_there_is(_, code):
                     importlib.import_module(f"{node.module}.{name.name}")
 
 
-@pytest.mark.parametrize(("_", "code"), RUN)
-def test_snippets_run(_, code, pictures):
-    exec(compile(code, "snippet", "exec"), {})
+@pytest.mark.parametrize("document", WITH_PYTHON)
+def test_snippets_run(document, pictures):
+    """One after the other, with the names of those before."""
+    names = {}
+    for before, code in blocks_of(document, "python"):
+        if not MARK.fullmatch(before):
+            exec(compile(code, document, "exec"), names)
