@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test coverage check fix
+.PHONY: demo test coverage check fix docs
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py --workdir=runs/demo
@@ -23,10 +23,18 @@ fix: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -qb html docs docs/_build/html
+
 .venv/installed: setup.cfg pyproject.toml requirements.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), \
 	  f"Expected Python 3.11 or newer, got {sys.version.split()[0]}; set PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint requirements.txt --editable '.[test]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint requirements.txt --editable '.[docs]'
 	touch $@

@@ -1,28 +1,13 @@
 """Documents name what exists: folders, files, links, make targets, versions."""
 
 import re
-from pathlib import Path
 
 import pytest
+from documents import CODE_SPAN, DOCUMENTS, FENCED, LINK, ROOT, text_of
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "refusion_jax"
-DOCUMENTS = (
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "experiments/README.md",
-)
-CODE_SPAN = re.compile(r"`([^`\n]+)`")
-FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 # What looks like a path of the repository: folders end in a slash, files in a suffix.
 PATH = re.compile(r"[a-z_.]+(?:/[a-z_0-9.]+)*(?:/|\.(?:py|css|js|cff|yml|toml))")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
-def text_of(document):
-    return (ROOT / document).read_text()
 
 
 def paths_in(text):
@@ -65,6 +50,10 @@ def test_links_lead_to_files_and_headings_of_the_repository(document):
         ):
             broken.append(link)
     assert broken == []
+
+
+def test_the_first_page_fits_on_a_page():
+    assert len(text_of("README.md").splitlines()) <= 100
 
 
 def test_contributing_names_every_make_target():

@@ -1,4 +1,4 @@
-"""The README's table of formats is what the readers do: it is made here.
+"""The table of formats in docs/formats.md is what the readers do: it is made here.
 
 To write it anew: REFUSION_WRITE_TABLE=1 python -m pytest tests/pictures/table_test.py
 """
@@ -22,7 +22,7 @@ tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
 pillow_heif = pytest.importorskip("pillow_heif")
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/formats.md"
 BEGIN, END = "<!-- formats: made by tests/pictures/table_test.py -->", "<!-- end -->"
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (16, 24), np.uint8)
@@ -150,9 +150,9 @@ def table(folder, monkeypatch):
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow lacks AVIF")
 def test_the_table_of_formats_is_what_the_readers_do(tmp_path, monkeypatch):
     made = f"{BEGIN}\n\n{table(tmp_path, monkeypatch)}\n\n{END}"
-    text = README.read_text()
+    text = PAGE.read_text()
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     if os.environ.get("REFUSION_WRITE_TABLE"):
-        README.write_text(re.sub(pattern, lambda _: made, text, flags=re.DOTALL))
-    (written,) = re.findall(pattern, README.read_text(), re.DOTALL)
+        PAGE.write_text(re.sub(pattern, lambda _: made, text, flags=re.DOTALL))
+    (written,) = re.findall(pattern, PAGE.read_text(), re.DOTALL)
     assert written == made

@@ -198,7 +198,7 @@ class Settings:
         )
 
 
-# The habits of the authors' code, as far as known (see the table in README).
+# The habits of the authors' code, as far as known (see docs/howto/train.md).
 AUTHORS: Mapping[str, Any] = MappingProxyType(
     {
         "swap": True,
