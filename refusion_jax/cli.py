@@ -3,15 +3,18 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from refusion_jax.commands import convert, doctor, evaluate, fuse, info
-from refusion_jax.commands.messages import complain, notes_on_stderr
+from refusion_jax.commands import convert, doctor, evaluate, fuse, info, metrics
+from refusion_jax.commands.messages import complain, notes_on_stderr, say
+from refusion_jax.extras import version_of
 
 EXAMPLES = """\
 examples:
   refusion fuse infrared.png visible.png -o fused.png
   refusion fuse infrared/ visible/ -o fused/ --weights runs/msrs
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
+  refusion metrics infrared.png visible.png fused.png
   refusion convert ReFusion_IVIF.pth ivif.safetensors
   refusion info runs/msrs
   refusion doctor
@@ -45,6 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *others: Any) -> None:
+        say(f"{parser.prog} {version_of() or 'unknown'}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="refusion",
@@ -52,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (fuse, evaluate, convert, info, doctor):
+    for command in (fuse, evaluate, metrics, convert, info, doctor):
         command.add_parser(commands)
     return parser
 

@@ -27,6 +27,7 @@ PURE_IMPORTS = {
         "collections",
         "concurrent",
         "dataclasses",
+        "difflib",
         "enum",
         "functools",
         "importlib",

@@ -47,7 +47,8 @@ def add_parser(commands: Commands) -> None:
         "--columns",
         default="paper",
         help="paper (default): the columns of the task's table in the paper, or of all "
-        "its tables without --task; all: every metric; or metrics separated by commas",
+        "its tables without --task; all: every metric of these; mefb: those of the "
+        "benchmark MEFB; or metrics separated by commas (refusion metrics --list)",
     )
     parser.add_argument(
         "--task",
