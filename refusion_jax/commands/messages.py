@@ -32,6 +32,16 @@ def say(text: str) -> None:
     _print(f"{text}\n", "stdout")
 
 
+def is_terminal(name: str = "stderr") -> bool:
+    """Returns whether somebody looks at a stream.
+
+    Args:
+      name: of the stream, "stdout" or "stderr".
+    """
+    stream = getattr(sys, name)
+    return stream is not None and stream.isatty()
+
+
 def _print(text: str, name: str) -> None:
     stream = getattr(sys, name)
     if stream is None:  # as under pythonw
@@ -65,17 +75,25 @@ def notes_on_stderr() -> Iterator[None]:
     Of those that every picture of a series gives, the first is printed, and at the end
     how many there were.
     """
-    from refusion_jax.pictures.notes import PictureWarning, RangeWarning
+    from refusion_jax.pictures.notes import (
+        AgainWarning,
+        PictureWarning,
+        RangeWarning,
+    )
 
     repeated: Counter[str] = Counter()
+    kinds = {
+        RangeWarning: "pictures use little of their scale",
+        AgainWarning: "pictures are made again",
+    }
 
     def show(message: Any, category: type[Warning], *others: Any, **more: Any) -> None:
         if not issubclass(category, PictureWarning):
             before(message, category, *others, **more)
             return
-        if issubclass(category, RangeWarning):
-            repeated["pictures use little of their scale"] += 1
-            if repeated.total() > 1:
+        if category in kinds:
+            repeated[kinds[category]] += 1
+            if repeated[kinds[category]] > 1:
                 return
         complain(message)
 

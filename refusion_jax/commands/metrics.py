@@ -96,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     from refusion_jax.metrics import ALL_METRICS
 
     keys = columns(arguments.columns, None)
-    scores = score(*pictures, keys, levels=arguments.levels)
+    a, b, fused = pictures
+    scores = score(a, b, fused, keys, levels=arguments.levels)
     if arguments.json:
         defined = {k: x if math.isfinite(x) else None for k, x in scores.items()}
         say(json.dumps(defined, indent=1, allow_nan=False))

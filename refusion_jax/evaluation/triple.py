@@ -44,8 +44,8 @@ def score(
     keys = metrics.check_keys(keys)
     rules = (levels, levels, "full")
     pictures = (source_a, source_b, fused)
-    luminances = [_luminance(x, rule) for x, rule in zip(pictures, rules, strict=True)]
-    return metrics.compute(*luminances, keys)
+    a, b, made = (_luminance(x, rule) for x, rule in zip(pictures, rules, strict=True))
+    return metrics.compute(a, b, made, keys)
 
 
 def _luminance(source: Source, levels: str) -> np.ndarray:

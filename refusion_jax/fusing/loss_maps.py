@@ -42,7 +42,8 @@ def maps_of(
             f"expected two sources for the maps, got {len(photographs)}; choose two, "
             "which the maps weigh against each other."
         )
-    pictures = aligned_pictures(*on_each_other(photographs, rules))
+    photographs, rules, _ = on_each_other(photographs, rules)
+    pictures = aligned_pictures(photographs, rules)
     a, b = (luminance_of(make()) for make in pictures)
     return model.maps(a, b)
 

@@ -70,7 +70,7 @@ def qp(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
     Examples:
       >>> block = jnp.zeros((32, 32)).at[8:24, 8:24].set(200)
       >>> f"{qp(block, block, block):.2f}", f"{qp(block, block, block.T[::-1] / 9):.2f}"
-      ('0.98', '0.92')
+      ('0.92', '0.92')
     """
     return _qp(source_a, source_b, fused, mixed_share=1.0)
 
