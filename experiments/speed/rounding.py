@@ -6,7 +6,7 @@ import numpy as np
 
 from refusion_jax import Fuser, use_all_cores
 from refusion_jax.data.pairs import find_pairs
-from refusion_jax.methods.precision import PRECISIONS, Precision
+from refusion_jax.methods.setting import PRECISIONS, Precision
 from speed.contest import time_here
 from speed.results import Row, Table
 from speed.settings import Settings

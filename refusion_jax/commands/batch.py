@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,11 @@ class _Stages:
         if len(job.sources) == 1:
             pages = range(count_pages(job.sources[0]))
             return [read_photograph(job.sources[0], page=page) for page in pages]
-        return [read_photograph(source) for source in job.sources]
+        photographs = [read_photograph(source) for source in job.sources]
+        for one, other in pairwise(photographs):
+            if np.array_equal(one.pixels, other.pixels):
+                note(f"{one.name} and {other.name} are the same picture; name another.")
+        return photographs
 
     def work(self, photographs: list[Photograph] | None) -> _Made | None:
         if photographs is None:

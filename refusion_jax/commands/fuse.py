@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
@@ -275,9 +275,15 @@ def _weights(
     """Returns the weights that are named, or chooses shipped ones and says why."""
     if arguments.weights is not None:
         return Path(arguments.weights)
+    from refusion_jax.fusing.choice import choose, doubt
+
     if arguments.task is not None:
-        return pretrained_file(arguments.task)
-    from refusion_jax.fusing.choice import choose
+        file = pretrained_file(arguments.task)
+        if len(sources) > 1 and (
+            reason := doubt(arguments.task, sources, jobs[0].sources if jobs else ())
+        ):
+            complain(reason)
+        return file
 
     if not pretrained_names():
         raise ValueError(
@@ -302,14 +308,14 @@ def _weights(
 
 
 def _fuser(
-    arguments: argparse.Namespace, weights: Path, output_range: "Range | None"
+    arguments: argparse.Namespace, weights: Path, output_range: str | None
 ) -> "Fuser":
     from refusion_jax.fusing.fuser import Fuser
     from refusion_jax.weights.store import load_model
 
     return Fuser(
         load_model(weights, is_fast=True) if arguments.fast else weights,
-        output_range=output_range,
+        output_range=cast("Range | None", output_range),
         align=arguments.align,
         motion=arguments.motion,
         border=arguments.border,

@@ -172,6 +172,11 @@ def check_exist(sources: Sequence[Path]) -> None:
       FileNotFoundError: if a source is missing, naming the first one.
     """
     for path in sources:
+        if str(path).startswith(("http:/", "https:/")):
+            raise FileNotFoundError(
+                "expected a file or a folder, got an address of the web; download it "
+                "first."
+            )
         if not path.exists():
             raise FileNotFoundError(
                 f"expected a file or a folder, got nothing at {path}; check the path."

@@ -5,12 +5,15 @@ escape, and a reader that has gone away is ignored.
 """
 
 import os
+import re
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_ARGUMENT = re.compile(r"(?<![\w-])(align|levels|motion|border|precision)=")
 
 
 def complain(problem: object) -> None:
@@ -20,6 +23,8 @@ def complain(problem: object) -> None:
       problem: an error or a sentence; for an error without text its type is printed.
     """
     lines = str(problem).splitlines() or [type(problem).__name__]
+    # The library speaks of arguments, the command of options.
+    lines[0] = _ARGUMENT.sub(lambda found: f"--{found[1]}=", lines[0])
     _print(f"refusion: {lines[0]}\n", "stderr")
 
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import jax
 
@@ -25,7 +24,7 @@ def long_compilations(
     """
     timers: list[threading.Timer] = []
 
-    def listen(event: str, _: float, **facts: Any) -> None:
+    def listen(event: str, duration_secs: float, **facts: str | int) -> None:
         if event in (_HANDED, _COMPILED):
             while timers:
                 timers.pop().cancel()

@@ -93,7 +93,7 @@ class FromWeights:
         weights: str | os.PathLike[str] | FusionModel,
         *,
         rounding: str = "refusion",
-        output_range: Range | None = None,
+        output_range: str | None = None,
     ) -> None:
         """Loads the model.
 
