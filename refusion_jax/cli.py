@@ -1,6 +1,7 @@
 """The `refusion` command: chooses the subcommand and reports errors."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
+    # Before JAX is imported: its compiler would raise an alarm among asterisks where a
+    # compilation takes minutes on a busy machine. What fails is raised all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with notes_on_stderr():
             return int(arguments.run(arguments))
