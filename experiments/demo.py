@@ -140,7 +140,7 @@ def _maps(params: NetsParams, pair: Pair, name: str) -> dict[str, np.ndarray]:
     made = look(params, *(jnp.asarray(x)[None, ..., None] for x in luminances))
     return {
         f"P of {name}, {key[0]} of source a: where its "
-        f"{'brightness' if key[0] == 'w' else 'edges'} should be kept (red: 1, "
+        f"{'brightness' if key[0] == 'w' else 'edges'} should be kept (brown: 1, "
         "blue: 0, that of b)": color_map(made[key])
         for key in ("w_a", "v_a")
     }

@@ -30,6 +30,8 @@ def launch(work: Callable[[], int], *expected: type[Exception]) -> None:
         # absl would show the log of every library; only ours is of interest.
         absl_logging.set_verbosity(absl_logging.WARNING)
         logging.getLogger("refusion_jax").setLevel(logging.INFO)
+        # JAX reports each kind of device that the machine lacks.
+        logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
         try:
             return work()
         except reported as error:

@@ -2,51 +2,77 @@
 
 `fuse(source_a, source_b, task=...)` fuses pictures of one scene, a `Fuser` loads the
 weights once and fuses many, `pretrained()` lists the weights that come with the
-package, `evaluate(folder_a, folder_b, fused)` scores fused pictures, and
-`use_all_cores()`, called first, lets the cores of a CPU share each picture.
+package, `score(a, b, fused)` scores a fused picture and `evaluate(folder_a, folder_b,
+fused)` a folder of them, and `use_all_cores()`, called first, lets the cores of a CPU
+share each picture.
 Everything else lives in its room: `methods.refusion` (the networks F, R and P, the
 losses of Eqs. 1-6, the three updates), `training`, `fusing`, `weights`, `export`,
 `data`, `metrics`, `evaluation`, `pictures`. ARCHITECTURE.md is the map.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refusion_jax import data, evaluation, metrics, training
     from refusion_jax.devices.cores import use_all_cores
+    from refusion_jax.evaluation.scores import Scores
     from refusion_jax.evaluation.scoring import evaluate
+    from refusion_jax.evaluation.triple import score
     from refusion_jax.fusing.fuser import Fuser
+    from refusion_jax.fusing.fusion import Fusion
     from refusion_jax.fusing.inference import fuse
     from refusion_jax.weights.pretrained import pretrained
 
     __version__: str
 
-__all__ = ["Fuser", "__version__", "evaluate", "fuse", "pretrained", "use_all_cores"]
+# Where each name lives. It is loaded on first use, so that `import refusion_jax` stays
+# instant.
+_HOMES = {
+    "Fuser": "fusing.fuser",
+    "Fusion": "fusing.fusion",
+    "Scores": "evaluation.scores",
+    "evaluate": "evaluation.scoring",
+    "fuse": "fusing.inference",
+    "pretrained": "weights.pretrained",
+    "score": "evaluation.triple",
+    "use_all_cores": "devices.cores",
+}
+_ROOMS = (
+    *("data", "devices", "evaluation", "export", "files", "fusing", "methods"),
+    *("metrics", "pictures", "reporting", "training", "weights"),
+)
+
+__all__ = [
+    "Fuser",
+    "Fusion",
+    "Scores",
+    "__version__",
+    "data",
+    "evaluate",
+    "evaluation",
+    "fuse",
+    "metrics",
+    "pretrained",
+    "score",
+    "training",
+    "use_all_cores",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads each name on first use, so that `import refusion_jax` stays instant."""
+    """Loads each name and each room on first use."""
     if name == "__version__":
         from refusion_jax.extras import version_of
 
         return version_of()
-    if name == "fuse":
-        from refusion_jax.fusing.inference import fuse
-
-        return fuse
-    if name == "evaluate":
-        from refusion_jax.evaluation.scoring import evaluate
-
-        return evaluate
-    if name == "Fuser":
-        from refusion_jax.fusing.fuser import Fuser
-
-        return Fuser
-    if name == "pretrained":
-        from refusion_jax.weights.pretrained import pretrained
-
-        return pretrained
-    if name == "use_all_cores":
-        from refusion_jax.devices.cores import use_all_cores
-
-        return use_all_cores
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Lists what can be had, loaded or not."""
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,20 +1,24 @@
 """The `refusion` command: chooses the subcommand and reports errors."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from refusion_jax.commands import convert, doctor, evaluate, fuse, info
+from refusion_jax.commands import convert, doctor, evaluate, fuse, info, metrics
 from refusion_jax.commands.learning import ablate, export, prepare, train
-from refusion_jax.commands.messages import complain, notes_on_stderr
+from refusion_jax.commands.messages import complain, notes_on_stderr, say
 from refusion_jax.commands.parsers import LateParser
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
+from refusion_jax.extras import version_of
 
 EXAMPLES = """\
 examples:
   refusion fuse infrared.png visible.png -o fused.png
   refusion fuse infrared/ visible/ -o fused/ --weights runs/msrs
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
+  refusion metrics infrared.png visible.png fused.png
   refusion convert ReFusion_IVIF.pth ivif.safetensors
   refusion info runs/msrs
   refusion doctor
@@ -39,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
+    # Before JAX is imported: its compiler would raise an alarm among asterisks where a
+    # compilation takes minutes on a busy machine. What fails is raised all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if argv is None and getattr(arguments, "is_training", False):
         restart_with_huge_pages()
     try:
@@ -52,6 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *others: Any) -> None:
+        say(f"{parser.prog} {version_of() or 'unknown'}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="refusion",
@@ -59,11 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", parser_class=LateParser
     )
     learning = (train, prepare, ablate, export)
-    for command in (fuse, evaluate, convert, info, doctor, *learning):
+    for command in (fuse, evaluate, metrics, convert, info, doctor, *learning):
         command.add_parser(commands)
     return parser
 

@@ -28,6 +28,7 @@ PURE_IMPORTS = {
         "collections",
         "concurrent",
         "dataclasses",
+        "difflib",
         "enum",
         "functools",
         "importlib",

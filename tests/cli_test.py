@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+import refusion_jax
 from refusion_jax import cli
 from refusion_jax.cli import main
 from refusion_jax.commands import convert, doctor, fuse, info
@@ -60,3 +61,22 @@ def test_ctrl_c_ends_with_130_and_a_sentence(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "run", press)
     assert main(["doctor"]) == 130
     assert capsys.readouterr() == ("", "refusion: interrupted\n")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"refusion {refusion_jax.__version__}\n"
+
+
+def test_names_of_the_package_are_listed_and_load_nothing():
+    program = (
+        "import sys, refusion_jax; assert {'fuse', 'Fuser', 'metrics', 'score'} <= "
+        "set(dir(refusion_jax)); assert not {'jax', 'numpy'} & set(sys.modules); "
+        "assert refusion_jax.metrics.METRICS and refusion_jax.trainer_of_none"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert ran.stderr.splitlines()[-1] == (
+        "AttributeError: module 'refusion_jax' has no attribute 'trainer_of_none'"
+    )

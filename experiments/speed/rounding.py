@@ -6,7 +6,7 @@ import numpy as np
 
 from refusion_jax import Fuser, use_all_cores
 from refusion_jax.data.pairs import find_pairs
-from refusion_jax.methods.precision import PRECISIONS
+from refusion_jax.methods.setting import PRECISIONS, Precision
 from speed.contest import time_here
 from speed.results import Row, Table
 from speed.settings import Settings
@@ -33,8 +33,10 @@ def measure(settings: Settings) -> list[Table]:
     pairs = find_pairs(settings.source_a, settings.source_b)
     pictures: dict[str, list[np.ndarray]] = {}
 
-    def fuser(precision: str) -> Callable[[], int]:
-        fuse = Fuser(settings.weights, precision=precision).fuse
+    weights = settings.weights
+
+    def fuser(precision: Precision) -> Callable[[], int]:
+        fuse = Fuser(weights, precision=precision).fuse
 
         def run() -> int:
             pictures[precision] = [fuse(pair.path_a, pair.path_b) for pair in pairs]

@@ -1,23 +1,29 @@
 """Runs the jobs of `refusion fuse`: prints one line per picture, survives failures."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from refusion_jax.commands.jobs import Job, is_finished
-from refusion_jax.commands.messages import complain, say
+from refusion_jax.commands.messages import complain, is_terminal, say
+from refusion_jax.devices.compiling import long_compilations
 from refusion_jax.files.atomic import remove_abandoned
 from refusion_jax.files.conveyor import Outcome, convey
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.loss_maps import write_maps
+from refusion_jax.fusing.provenance import is_same_way, to_text, with_sources
+from refusion_jax.pictures.notes import AgainWarning, note
 from refusion_jax.pictures.photographs import (
     Photograph,
     count_pages,
+    origin_of,
     read_photograph,
     write_photograph,
 )
@@ -38,10 +44,12 @@ class _Stored(NamedTuple):
     Attributes:
       path: the file.
       size: height and width; None if the file is kept from an earlier run.
+      record: how it was made; None if it is kept.
     """
 
     path: Path
     size: tuple[int, int] | None
+    record: dict[str, Any] | None
 
     def line(self) -> str:
         """Returns the line to print."""
@@ -50,39 +58,65 @@ class _Stored(NamedTuple):
         height, width = self.size
         return f"{self.path} {width}x{height}"
 
+    def entries(self) -> dict[str, Any]:
+        """Returns what the line says and the record, as JSON values."""
+        height, width = self.size or (None, None)
+        return {
+            "output": str(self.path),
+            "kept": self.size is None,
+            "width": width,
+            "height": height,
+            "provenance": self.record,
+        }
+
 
 @dataclass(frozen=True)
 class _Stages:
     """The three stages of a job, for `convey`. A job to keep passes through as None."""
 
     fuser: Fuser
+    record: dict[str, Any]
     resume: bool
     with_maps: bool
+    at_work: list[str] = field(default_factory=list)  # the size of the last picture
 
     def load(self, job: Job) -> list[Photograph] | None:
         if self.resume and is_finished(job):
-            return None
+            # What tells nothing, such as a BMP, is kept.
+            if is_same_way(origin_of(job.output), self.record) is not False:
+                return None
+            note(
+                f"{job.output} was made by other weights or options and is made again.",
+                AgainWarning,
+            )
         if len(job.sources) == 1:
             pages = range(count_pages(job.sources[0]))
             return [read_photograph(job.sources[0], page=page) for page in pages]
-        return [read_photograph(source) for source in job.sources]
+        photographs = [read_photograph(source) for source in job.sources]
+        for one, other in pairwise(photographs):
+            if np.array_equal(one.pixels, other.pixels):
+                note(f"{one.name} and {other.name} are the same picture; name another.")
+        return photographs
 
     def work(self, photographs: list[Photograph] | None) -> _Made | None:
         if photographs is None:
             return None
+        height, width = photographs[0].pixels.shape[:2]
+        self.at_work[:] = [f"{width} x {height}"]
         fused = self.fuser.fuse_photograph(*photographs)
         maps = self.fuser.loss_maps(*photographs) if self.with_maps else None
         return _Made(fused, maps)
 
     def store(self, job: Job, made: _Made | None) -> _Stored:
         if made is None:
-            return _Stored(job.output, None)
+            return _Stored(job.output, None, None)
         if made.maps is not None:
             write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
         # After the maps, because `resume` takes a picture as proof that they are there.
-        write_photograph(job.output, made.fused)
+        record = with_sources(self.record, [str(source) for source in job.sources])
+        write_photograph(job.output, made.fused, origin=to_text(record))
         height, width = made.fused.pixels.shape[:2]
-        return _Stored(job.output, (height, width))
+        return _Stored(job.output, (height, width), record)
 
 
 @dataclass
@@ -122,6 +156,8 @@ def fuse_batch(
     resume: bool,
     with_maps: bool,
     is_batch: bool,
+    is_json: bool = False,
+    record: dict[str, Any] | None = None,
 ) -> int:
     """Fuses and writes pictures in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
 
@@ -129,9 +165,12 @@ def fuse_batch(
       fuser: fuses the pictures.
       jobs: the pictures to fuse and the files to write.
       threads: number of threads that read ahead and write behind.
-      resume: whether to keep outputs that exist and are complete.
+      resume: whether to keep outputs that exist, are complete, and were made by the
+        same weights and options or do not tell how.
       with_maps: whether to write the loss maps of each pair as well.
       is_batch: whether to show progress and a closing line.
+      is_json: whether to print a JSON object per picture instead.
+      record: how the pictures are made; None: as the fuser says.
 
     Returns:
       The exit status: 0 if all pictures are written or kept, 1 if some failed.
@@ -141,12 +180,22 @@ def fuse_batch(
     """
     if resume:
         _remove_leftovers(jobs)
-    stages = _Stages(fuser, resume, with_maps)
+    stages = _Stages(fuser, record or fuser.provenance, resume, with_maps)
+
+    def tell_of_compiling() -> None:
+        if not is_terminal():
+            return
+        size = " for ".join(["", *stages.at_work])
+        complain(f"compiling{size}, once for this range of sizes ...")
+
     start, tally = time.monotonic(), _Tally(len(jobs))
     # disable=None, because that hides the bar where standard error is not a terminal.
-    with tqdm(
-        total=len(jobs), unit="picture", disable=None if is_batch else True
-    ) as bar:
+    with (
+        long_compilations(tell_of_compiling),
+        tqdm(
+            total=len(jobs), unit="picture", disable=None if is_batch else True
+        ) as bar,
+    ):
         try:
             for outcome in convey(
                 jobs,
@@ -156,7 +205,7 @@ def fuse_batch(
                 jobs=threads,
             ):
                 with bar.external_write_mode():
-                    _report(outcome)
+                    _report(outcome, is_json)
                     tally.add(outcome)
                 bar.update()
         except KeyboardInterrupt:
@@ -176,9 +225,14 @@ def _remove_leftovers(jobs: Sequence[Job]) -> None:
             remove_abandoned(folder)
 
 
-def _report(outcome: Outcome[Job, _Stored]) -> None:
+def _report(outcome: Outcome[Job, _Stored], is_json: bool) -> None:
     """Prints the result of a job on stdout, or its error on stderr."""
     if outcome.result is None:
         complain(f"{outcome.item.stem}: {outcome.error}")
+        if is_json:
+            failed = {"output": str(outcome.item.output), "error": str(outcome.error)}
+            say(json.dumps(failed))
+    elif is_json:
+        say(json.dumps(outcome.result.entries()))
     else:
         say(outcome.result.line())

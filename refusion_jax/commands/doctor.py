@@ -1,17 +1,23 @@
 """`refusion doctor`: checks this installation and lists what it runs on."""
 
 import argparse
+import json
+import os
 import platform
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.extras import version_of
+from refusion_jax.weights.pretrained import pretrained_listing
 
 EXAMPLES = """\
 examples:
   refusion doctor
+  refusion doctor --json
 
 exit status: 0 if a tiny picture can be fused, 1 if not
 """
@@ -38,11 +44,14 @@ def add_parser(commands: Commands) -> None:
         "tiny picture with random weights.",
         examples=EXAMPLES,
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object, for reports of bugs"
+    )
     add_cache_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one fact per line; the last line states whether fusion works.
+    """Prints one fact per line; the last states whether fusion works.
 
     Args:
       arguments: the arguments that `add_parser` describes.
@@ -50,24 +59,56 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
       0 if the tiny picture could be fused, 1 if not.
     """
-    print(f"python: {sys.version.split()[0]} on {platform.platform()}")
+    facts: dict[str, str] = {}
+
+    def tell(name: str, fact: str) -> None:
+        facts[name] = fact
+        if not arguments.json:
+            print(f"{name}: {fact}", flush=True)
+
+    status = _examine(arguments, tell)
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+    return status
+
+
+def _examine(arguments: argparse.Namespace, tell: Callable[[str, str], None]) -> int:
+    tell("python", f"{sys.version.split()[0]} on {platform.platform()}")
     for package in PACKAGES:
-        print(f"{package}: {version_of(package) or 'not installed'}")
+        tell(package, version_of(package) or "not installed")
     plugins = [f"{x} {version_of(x)}" for x in PLUGINS if version_of(x)]
-    print(f"accelerator plugin: {', '.join(plugins) or 'none, JAX runs on the CPU'}")
+    tell("accelerator plugin", ", ".join(plugins) or "none, JAX runs on the CPU")
+    is_video = "ok, FFmpeg comes with av" if version_of("av") else "needs [video]"
+    tell("videos", is_video)
+    tell("shipped weights", pretrained_listing())
+    tell("memory", _memory())
     try:
         import jax
 
         set_up_jax(arguments)
-        print(f"devices: {', '.join(map(str, jax.devices()))}")
-        print(f"compilation cache: {_cache()}")
-        print(f"fusion: ok, {_fuse():.1f} s with compilation")
+        tell("devices", _devices(jax.devices()))
+        tell("compilation cache", _cache())
+        tell("fusion", f"ok, {_fuse():.1f} s with compilation")
     # Any kind of error, because reporting what is wrong is what this command is for.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        print(f"fusion: failed ({reason})")
+        tell("fusion", f"failed ({reason})")
         return 1
     return 0
+
+
+def _memory() -> str:
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return "unknown"
+    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB"
+
+
+def _devices(devices: Sequence[Any]) -> str:
+    listed = ", ".join(map(str, devices))
+    if len(devices) > 1 and devices[0].platform == "cpu":
+        return f"{listed} (one device per core of this computer's CPU)"
+    return listed
 
 
 def _cache() -> str:

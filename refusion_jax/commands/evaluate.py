@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from refusion_jax.commands.messages import complain, say
+from refusion_jax.commands.messages import complain, is_terminal, say
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.pictures.names import ALIGNMENTS
 
@@ -47,7 +47,8 @@ def add_parser(commands: Commands) -> None:
         "--columns",
         default="paper",
         help="paper (default): the columns of the task's table in the paper, or of all "
-        "its tables without --task; all: every metric; or metrics separated by commas",
+        "its tables without --task; all: every metric of these; mefb: those of the "
+        "benchmark MEFB; or metrics separated by commas (refusion metrics --list)",
     )
     parser.add_argument(
         "--task",
@@ -109,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     from refusion_jax.evaluation.published import published_rows
     from refusion_jax.evaluation.results import ReportOptions, write_evaluation
     from refusion_jax.evaluation.scoring import InputError, columns
-    from refusion_jax.evaluation.table_formats import to_markdown
+    from refusion_jax.evaluation.table_formats import to_markdown, to_terminal
     from refusion_jax.pictures.levels import check_rule
 
     keys = columns(arguments.columns, arguments.task)
@@ -144,6 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (RuntimeError, MemoryError) as error:
         complain(error)
         return 1
-    say("\n".join(map(to_markdown, tables)).rstrip("\n"))
+    shown = to_terminal if is_terminal("stdout") else to_markdown
+    say("\n".join(map(shown, tables)).rstrip("\n"))
     say(f"The report is at {arguments.output / 'report.html'}")
     return 0

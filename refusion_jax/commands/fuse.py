@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
@@ -17,6 +17,7 @@ from refusion_jax.commands.volumes import (
     add_volume_options,
     check_volumes,
     fuse_volumes,
+    refuse_batch_options,
     refuse_volume_options,
 )
 from refusion_jax.fusing.rules import Rules
@@ -29,6 +30,7 @@ from refusion_jax.weights.pretrained import (
 if TYPE_CHECKING:
     from refusion_jax.commands.jobs import Job
     from refusion_jax.fusing.fuser import Fuser
+    from refusion_jax.pictures.names import Range
 
 EXAMPLES = """\
 examples:
@@ -144,7 +146,24 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep outputs that exist and are complete, however they were made",
+        help="keep outputs that exist and are complete, unless they tell that other "
+        "weights or options made them",
+    )
+    parser.add_argument(
+        "--no-overwrite",
+        dest="overwrite",
+        action="store_false",
+        help="refuse to start if an output exists",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be fused into what, and write nothing",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object per picture, with its weights and options",
     )
     parser.add_argument(
         "--max-pixels",
@@ -199,12 +218,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     from refusion_jax.commands.batch import fuse_batch
-    from refusion_jax.commands.jobs import Output, plan_jobs
+    from refusion_jax.commands.jobs import Output, plan, plan_jobs, refuse_existing
+    from refusion_jax.fusing.provenance import provenance_of
 
     is_folder = arguments.output.endswith(("/", os.sep))
     output = Path(arguments.output)
     jobs = plan_jobs(sources, Output(output, is_folder), pair=arguments.pair)
+    if not arguments.overwrite:
+        refuse_existing(jobs)
     weights = _weights(arguments, sources, jobs)
+    if arguments.dry_run:
+        say("\n".join(plan(jobs, is_json=arguments.json)))
+        return 0
     set_up_jax(arguments)
     fuser = _fuser(arguments, weights, arguments.output_range)
     if arguments.maps and len(sources) > 2:
@@ -224,6 +249,8 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
         resume=arguments.resume,
         with_maps=arguments.maps,
         is_batch=is_batch,
+        is_json=arguments.json,
+        record=provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast),
     )
 
 
@@ -248,9 +275,15 @@ def _weights(
     """Returns the weights that are named, or chooses shipped ones and says why."""
     if arguments.weights is not None:
         return Path(arguments.weights)
+    from refusion_jax.fusing.choice import choose, doubt
+
     if arguments.task is not None:
-        return pretrained_file(arguments.task)
-    from refusion_jax.fusing.choice import choose
+        file = pretrained_file(arguments.task)
+        if len(sources) > 1 and (
+            reason := doubt(arguments.task, sources, jobs[0].sources if jobs else ())
+        ):
+            complain(reason)
+        return file
 
     if not pretrained_names():
         raise ValueError(
@@ -282,7 +315,7 @@ def _fuser(
 
     return Fuser(
         load_model(weights, is_fast=True) if arguments.fast else weights,
-        output_range=output_range,
+        output_range=cast("Range | None", output_range),
         align=arguments.align,
         motion=arguments.motion,
         border=arguments.border,
@@ -307,11 +340,7 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
             "expected --range=source or --range=none for videos, got stretch, which "
             "would make them flicker; choose one of the two."
         )
-    if arguments.maps or arguments.resume:
-        raise ValueError(
-            "expected pictures with --maps or --resume, got videos; leave out --maps "
-            "and --resume."
-        )
+    refuse_batch_options(arguments, "videos")
     check_exist(sources)
     output = Path(arguments.output)
     if len(sources) < 2:

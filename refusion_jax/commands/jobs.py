@@ -1,5 +1,6 @@
 """Plans which pictures a command fuses, and which files it writes."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -171,10 +172,57 @@ def check_exist(sources: Sequence[Path]) -> None:
       FileNotFoundError: if a source is missing, naming the first one.
     """
     for path in sources:
+        if str(path).startswith(("http:/", "https:/")):
+            raise FileNotFoundError(
+                "expected a file or a folder, got an address of the web; download it "
+                "first."
+            )
         if not path.exists():
             raise FileNotFoundError(
                 f"expected a file or a folder, got nothing at {path}; check the path."
             )
+
+
+def refuse_existing(jobs: Sequence[Job]) -> None:
+    """Raises if an output exists.
+
+    Args:
+      jobs: what is planned.
+
+    Raises:
+      FileExistsError: naming the first one.
+    """
+    found = [job.output for job in jobs if job.output.exists()]
+    if found:
+        raise FileExistsError(
+            f"expected new outputs with --no-overwrite, got {found[0]}, which exists "
+            f"({len(found)} of {len(jobs)} do); name another place, or --resume."
+        )
+
+
+def plan(jobs: Sequence[Job], *, is_json: bool) -> list[str]:
+    """Returns what would be done, one line per picture.
+
+    Args:
+      jobs: what is planned.
+      is_json: whether the lines are JSON objects.
+    """
+    if is_json:
+        return [
+            json.dumps(
+                {
+                    "output": str(job.output),
+                    "exists": job.output.exists(),
+                    "sources": [str(source) for source in job.sources],
+                }
+            )
+            for job in jobs
+        ]
+    return [
+        f"{job.output}{' (exists)' * job.output.exists()} <- "
+        f"{' '.join(map(str, job.sources))}"
+        for job in jobs
+    ]
 
 
 def is_finished(job: Job) -> bool:

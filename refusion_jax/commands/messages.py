@@ -5,12 +5,15 @@ escape, and a reader that has gone away is ignored.
 """
 
 import os
+import re
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_ARGUMENT = re.compile(r"(?<![\w-])(align|levels|motion|border|precision)=")
 
 
 def complain(problem: object) -> None:
@@ -20,6 +23,8 @@ def complain(problem: object) -> None:
       problem: an error or a sentence; for an error without text its type is printed.
     """
     lines = str(problem).splitlines() or [type(problem).__name__]
+    # The library speaks of arguments, the command of options.
+    lines[0] = _ARGUMENT.sub(lambda found: f"--{found[1]}=", lines[0])
     _print(f"refusion: {lines[0]}\n", "stderr")
 
 
@@ -30,6 +35,16 @@ def say(text: str) -> None:
       text: one line or more, without the last line break.
     """
     _print(f"{text}\n", "stdout")
+
+
+def is_terminal(name: str = "stderr") -> bool:
+    """Returns whether somebody looks at a stream.
+
+    Args:
+      name: of the stream, "stdout" or "stderr".
+    """
+    stream = getattr(sys, name)
+    return stream is not None and stream.isatty()
 
 
 def _print(text: str, name: str) -> None:
@@ -65,17 +80,25 @@ def notes_on_stderr() -> Iterator[None]:
     Of those that every picture of a series gives, the first is printed, and at the end
     how many there were.
     """
-    from refusion_jax.pictures.notes import PictureWarning, RangeWarning
+    from refusion_jax.pictures.notes import (
+        AgainWarning,
+        PictureWarning,
+        RangeWarning,
+    )
 
     repeated: Counter[str] = Counter()
+    kinds = {
+        RangeWarning: "pictures use little of their scale",
+        AgainWarning: "pictures are made again",
+    }
 
     def show(message: Any, category: type[Warning], *others: Any, **more: Any) -> None:
         if not issubclass(category, PictureWarning):
             before(message, category, *others, **more)
             return
-        if issubclass(category, RangeWarning):
-            repeated["pictures use little of their scale"] += 1
-            if repeated.total() > 1:
+        if category in kinds:
+            repeated[kinds[category]] += 1
+            if repeated[kinds[category]] > 1:
                 return
         complain(message)
 

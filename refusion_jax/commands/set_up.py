@@ -22,7 +22,7 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
         dest="cache",
         action="store_false",
         help="keep no compiled programs; by default they are kept in $REFUSION_CACHE, "
-        "or else in refusion-jax in $XDG_CACHE_HOME or ~/.cache",
+        "or else in refusion-jax in the system's folder of caches (~/.cache on Linux)",
     )
 
 

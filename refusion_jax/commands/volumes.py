@@ -47,6 +47,29 @@ def refuse_volume_options(arguments: argparse.Namespace) -> None:
             )
 
 
+def refuse_batch_options(arguments: argparse.Namespace, sources: str) -> None:
+    """Raises if an option that only pictures have is given with other sources.
+
+    Args:
+      arguments: of `refusion fuse`.
+      sources: what they are instead.
+
+    Raises:
+      ValueError: naming the options.
+    """
+    given = [
+        name
+        for name in ("maps", "resume", "dry_run", "json")
+        if getattr(arguments, name)
+    ]
+    given += [] if arguments.overwrite else ["no_overwrite"]
+    if given:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            f"expected pictures with {names}, got {sources}; leave {names} out."
+        )
+
+
 def fuse_volumes(
     arguments: argparse.Namespace, sources: Sequence[Path], weights: Path
 ) -> int:
@@ -119,7 +142,4 @@ def check_volumes(arguments: argparse.Namespace, sources: Sequence[Path]) -> Non
             f"expected an output apart from the sources, got {arguments.output}; name "
             "another file."
         )
-    if arguments.maps or arguments.resume:
-        raise ValueError(
-            "expected pictures with --maps or --resume, got volumes; leave both out."
-        )
+    refuse_batch_options(arguments, "volumes")

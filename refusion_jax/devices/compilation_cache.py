@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 VARIABLE = "REFUSION_CACHE"
+_FOLDER = "refusion-jax"
 
 
 def default_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -20,7 +21,8 @@ def default_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | 
 
     Returns:
       REFUSION_CACHE if it is set, or None if it is set to the empty string; otherwise
-      `refusion-jax` in XDG_CACHE_HOME, or in `.cache` of the home folder.
+      `refusion-jax` in XDG_CACHE_HOME if that is set, or where the system keeps caches:
+      `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows.
 
     Examples:
       >>> print(default_cache_folder({"XDG_CACHE_HOME": "/caches"}))
@@ -31,8 +33,11 @@ def default_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | 
     if VARIABLE in environment:
         named = environment[VARIABLE]
         return Path(named).expanduser() if named else None
-    caches = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "refusion-jax"
+    if caches := environment.get("XDG_CACHE_HOME"):
+        return Path(caches) / _FOLDER
+    from platformdirs import user_cache_path
+
+    return user_cache_path(_FOLDER, appauthor=False)
 
 
 def use_compilation_cache(folder: str | os.PathLike[str]) -> None:

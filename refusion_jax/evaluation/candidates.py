@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +23,7 @@ from refusion_jax.pictures.alignment import align_pair, common_size, fit
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.color import rgb_to_luminance
 from refusion_jax.pictures.levels import average, to_8_bit
+from refusion_jax.pictures.names import Alignment, Range
 from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import as_model
 
@@ -145,9 +146,9 @@ class FromWeights:
                 pair.path_a,
                 pair.path_b,
                 weights=self.model,
-                output_range=self.rules.output_range,
+                output_range=cast(Range, self.rules.output_range),
                 levels=pair.levels,
-                align=pair.align,
+                align=cast(Alignment, pair.align),
             )
             # From 16-bit sources it has 16 bits, but metrics take 8-bit pictures.
             return to_8_bit(fused, "full") if fused.dtype == np.uint16 else fused

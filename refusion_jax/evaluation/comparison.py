@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 RESAMPLES = 10_000
-CHUNK = 1_000  # resamples held in memory at once
+BATCH = 1_000  # resamples held in memory at once
 
 
 def marks(values: Sequence[float] | np.ndarray, *, higher_is_better: bool) -> list[str]:
@@ -88,19 +88,19 @@ def paired_bootstrap(
     count = len(differences)
     if count < 2:
         return Interval(math.nan, math.nan)
-    generator = np.random.default_rng(seed)
-    means = np.concatenate(
-        [
-            differences[generator.integers(0, count, (size, count))].mean(axis=1)
-            for size in _chunks(resamples)
-        ]
-    )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    from scipy.stats import bootstrap  # comes with jax; slow to import
 
-
-def _chunks(total: int) -> list[int]:
-    return [min(CHUNK, total - start) for start in range(0, total, CHUNK)]
+    found = bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=resamples,
+        batch=BATCH,
+        confidence_level=level,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high))
 
 
 def sign_test(wins: int, losses: int) -> float:
@@ -121,10 +121,11 @@ def sign_test(wins: int, losses: int) -> float:
       >>> sign_test(5, 0)
       0.0625
     """
-    count = wins + losses
-    tail = sum(math.comb(count, i) for i in range(min(wins, losses) + 1))
-    # A division of integers, because it is exact for any counts but for one rounding.
-    return min(1.0, 2 * tail / 2**count)
+    if wins + losses == 0:
+        return 1.0
+    from scipy.stats import binomtest  # comes with jax; slow to import
+
+    return float(binomtest(wins, wins + losses).pvalue)
 
 
 class Difference(NamedTuple):

@@ -17,6 +17,7 @@ from refusion_jax.extras import version_of
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.levels import average
 from refusion_jax.reporting import charts
+from refusion_jax.reporting.color_map import color_map
 from refusion_jax.reporting.page import asset, data_uri, write_page
 
 DIFFERENCE_RANGE = 64  # grey levels at which a difference picture saturates
@@ -109,15 +110,12 @@ def difference_picture(luminance: np.ndarray, reference: np.ndarray) -> np.ndarr
 
 
 def difference_palette() -> np.ndarray:
-    """Returns a palette from blue (darker) through white (equal) to red (brighter).
+    """Returns the diverging map: blue (darker), near white (equal), brown (brighter).
 
     Returns:
       uint8, 256 x 3: the colours of `difference_picture`'s levels.
     """
-    share = (np.arange(256)[:, None] - 128) / 127
-    blue, red = np.array([33, 82, 192]), np.array([192, 40, 33])
-    end = np.where(share < 0, blue, red)
-    return np.rint(255 + np.clip(np.abs(share), 0, 1) * (end - 255)).astype(np.uint8)
+    return color_map(0.5 + (np.arange(256) - 128) / 254)
 
 
 def _charts(methods: Mapping[str, Scores]) -> list[str]:
@@ -148,15 +146,16 @@ def _charts(methods: Mapping[str, Scores]) -> list[str]:
 def _strips(evaluation: Evaluation, images: int) -> list[str]:
     pairs = evaluation.pairs
     shown = sorted({round(i) for i in np.linspace(0, len(pairs) - 1, images)})
-    ramp = "rgb({} {} {}),rgb(255 255 255),rgb({} {} {})".format(
-        *difference_palette()[1], *difference_palette()[255]
+    ramp = ",".join(
+        "rgb({} {} {})".format(*difference_palette()[level])
+        for level in (1, 64, 128, 192, 255)
     )
     parts = [
         f"<p>Shown: {len(shown)} of {len(pairs)} pairs. Press a picture to enlarge it; "
         "the arrow keys flip through its row in place.</p>"
         f'<p class="note">Differences of luminance: &minus;{DIFFERENCE_RANGE}'
         f'<span class="scale" style="background:linear-gradient(90deg,{ramp})"></span>'
-        f"+{DIFFERENCE_RANGE} grey levels, white where equal.</p>"
+        f"+{DIFFERENCE_RANGE} grey levels, near white where equal.</p>"
         if images
         else f"<p>Shown: none of {len(pairs)} pairs.</p>"
     ]

@@ -1,17 +1,20 @@
 """The scores of a method on many pairs, their means, and the files that store them."""
 
 import csv
+import html
 import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Float
 
 from refusion_jax.files.atomic import replace_file
+from refusion_jax.metrics import ALL_METRICS
 
 
 class Scores(NamedTuple):
@@ -33,6 +36,30 @@ class Scores(NamedTuple):
     keys: tuple[str, ...]
     values: Float[np.ndarray, "images metrics"]
 
+    def __getitem__(self, place: Any) -> Any:
+        """Returns the values of a metric by its key, or a field by its number."""
+        # Not by `super`, which the class of a NamedTuple lacks.
+        by_key = isinstance(place, str)
+        return self.column(place) if by_key else tuple.__getitem__(self, place)
+
+    def __repr__(self) -> str:
+        """Names the number of pairs and the means."""
+        means = ", ".join(f"{key}={self.mean(key):.4g}" for key in self.keys)
+        return f"Scores({len(self.stems)} pairs; means {means})"
+
+    def _repr_html_(self) -> str:
+        """Returns a table for a notebook: a row per pair, and the means."""
+        head = "".join(f"<th>{html.escape(key)}</th>" for key in ("", *self.keys))
+        rows = [*zip(self.stems, self.values.tolist(), strict=True)]
+        rows.append(("mean", list(self.mean().values())))
+        body = "".join(
+            f"<tr><th>{html.escape(stem)}</th>"
+            + "".join(f"<td>{value:.4g}</td>" for value in values)
+            + "</tr>"
+            for stem, values in rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
     def column(self, key: str) -> Float[np.ndarray, " images"]:
         """Returns the values of one metric.
 
@@ -41,21 +68,68 @@ class Scores(NamedTuple):
 
         Returns:
           One value per pair.
+
+        Raises:
+          ValueError: if there is no such metric.
         """
+        if key not in self.keys:
+            raise ValueError(
+                f"expected a metric among {', '.join(self.keys)}, got {key!r}; name "
+                "one that was computed."
+            )
         return self.values[:, self.keys.index(key)]
 
-    def mean(self, key: str) -> float:
+    @overload
+    def mean(self) -> dict[str, float]: ...
+    @overload
+    def mean(self, key: str) -> float: ...
+    def mean(self, key: str | None = None) -> float | dict[str, float]:
         """Returns the mean of a metric over the pairs for which it is defined.
 
         Args:
-          key: one of `keys`.
+          key: one of `keys`; None for all of them.
 
         Returns:
-          The mean; NaN if the metric is defined for no pair.
+          The mean, NaN if the metric is defined for no pair; or all means by key.
         """
+        if key is None:
+            return {name: self.mean(name) for name in self.keys}
         values = self.column(key)
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else math.nan
+
+    def worst(self, key: str, count: int = 5) -> list[str]:
+        """Returns the pairs with the worst values of a metric, the worst first.
+
+        Args:
+          key: one of `keys`.
+          count: how many at most.
+
+        Returns:
+          Their stems; pairs without a value are left out.
+        """
+        values = self.column(key)
+        signed = values if ALL_METRICS[key].higher_is_better else -values
+        order = np.argsort(np.where(np.isfinite(values), signed, np.inf), kind="stable")
+        order = order[: min(count, int(np.isfinite(values).sum()))]
+        return [self.stems[i] for i in order]
+
+    def to_dataframe(self) -> Any:
+        """Returns a pandas.DataFrame: a row per pair, a column per metric.
+
+        Raises:
+          ImportError: without pandas.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise ImportError(
+                "expected the package pandas to make a DataFrame, got an environment "
+                "without it; install it by pip install pandas."
+            ) from error
+        return pandas.DataFrame(
+            self.values, index=list(self.stems), columns=list(self.keys)
+        )
 
     def only(self, keys: Sequence[str]) -> "Scores":
         """Returns the scores by some of the metrics.

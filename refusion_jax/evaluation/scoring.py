@@ -22,6 +22,7 @@ from refusion_jax.evaluation.candidates import (
 )
 from refusion_jax.evaluation.scores import Scores
 from refusion_jax.files.pairing import matched
+from refusion_jax.metrics import check_keys
 from refusion_jax.pictures.alignment import common_size
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.notes import note
@@ -68,7 +69,8 @@ def evaluate(
         `weights`.
       weights: weights with which to fuse the sources as `refusion fuse` does, see
         `weights.store.load_model`.
-      keys: keys of `metrics.METRICS`; None for all of them.
+      keys: keys of `metrics.METRICS` and `metrics.MEFB_METRICS`; None for all of the
+        former.
       ground_truth: folder of the true pictures, for the scores of
         `metrics.TRUTH_METRICS` besides; None: without.
       levels, align: how the sources are read, as for `refusion_jax.fuse`.
@@ -107,40 +109,13 @@ def evaluate(
     return score(pairs, method, keys, ground_truth=ground_truth, progress=progress)
 
 
-def check_keys(keys: Sequence[str] | None) -> tuple[str, ...]:
-    """Raises unless all keys are metrics.
-
-    Args:
-      keys: keys of `metrics.METRICS`, at least one; None for all of them.
-
-    Returns:
-      The keys in the given order, without repetitions.
-
-    Raises:
-      ValueError: if there is no such metric, or no key at all, listing the choices.
-
-    Examples:
-      >>> check_keys(["sd", "en", "sd"])
-      ('sd', 'en')
-    """
-    if keys is None:
-        return tuple(metrics.METRICS)
-    unknown = [key for key in keys if key not in metrics.METRICS]
-    if unknown or not keys:
-        raise ValueError(
-            f"expected metrics among {', '.join(metrics.METRICS)}, got "
-            f"{repr(unknown[0]) if unknown else 'none'}; choose some of these."
-        )
-    return tuple(dict.fromkeys(keys))
-
-
 def columns(choice: str, task: str | None) -> tuple[str, ...]:
     """Returns the metrics that are the columns of a table.
 
     Args:
       choice: "paper" for the columns of the task's table in the paper, or of all its
-        tables if no task is named; "all" for every metric; otherwise keys separated by
-        commas.
+        tables if no task is named; "all" for all of `metrics.METRICS`; "mefb" for the
+        columns of the benchmark MEFB; otherwise keys separated by commas.
       task: one of `metrics.PAPER_COLUMNS`, or None.
 
     Returns:
@@ -162,6 +137,8 @@ def columns(choice: str, task: str | None) -> tuple[str, ...]:
         )
     if choice == "all":
         return check_keys(None)
+    if choice == "mefb":
+        return metrics.MEFB_COLUMNS
     if choice != "paper":
         return check_keys(choice.split(","))
     tasks = metrics.PAPER_COLUMNS if task is None else (task,)
@@ -278,7 +255,7 @@ def score(
     Args:
       pairs: pairs as `check_pictures` returns them.
       method: the candidate that makes the fused picture of a pair.
-      keys: keys of `metrics.METRICS`.
+      keys: keys of `metrics.METRICS` and `metrics.MEFB_METRICS`.
       ground_truth: folder of the true pictures, for the scores of
         `metrics.TRUTH_METRICS` besides; None: without.
       name: label of the bar.

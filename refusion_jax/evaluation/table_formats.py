@@ -47,6 +47,36 @@ def to_markdown(table: Table) -> str:
     return body + "\n" + " ".join(map(_markdown, notes)) + "\n"
 
 
+def to_terminal(table: Table) -> str:
+    """Formats a table for a terminal: best in bold, second best underlined.
+
+    Args:
+      table: a table of plain text.
+
+    Returns:
+      Lines with the terminal's signs for colours.
+    """
+    # Both come with flax; here, because they take a while to import.
+    from rich.console import Console
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    drawn = Drawn(caption=" ".join(table.notes), caption_justify="left")
+    drawn.add_column(table.titles[0])
+    arrows = {1: " \u2191", -1: " \u2193", 0: ""}
+    for title, direction in zip(table.titles[1:], table.directions, strict=True):
+        drawn.add_column(title + arrows[direction], justify="right")
+    styles = {"best": "bold green", "second": "underline", "": ""}
+    for row in table.rows:
+        style = "dim" if row.source else ""
+        cells = [Text(cell.text, styles[cell.mark]) for cell in row.cells]
+        drawn.add_row(Text(row.name), *cells, style=style)
+    console = Console()
+    with console.capture() as capture:
+        console.print(drawn)
+    return capture.get().rstrip("\n")
+
+
 def to_latex(table: Table) -> str:
     r"""Formats a table as LaTeX for the package booktabs: best bold, second underlined.
 

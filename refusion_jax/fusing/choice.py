@@ -18,7 +18,12 @@ import numpy as np
 from PIL import Image
 
 from refusion_jax.pictures.codecs import read_picture
-from refusion_jax.weights.pretrained import Hints, Pretrained, pretrained
+from refusion_jax.weights.pretrained import (
+    Hints,
+    Pretrained,
+    find_pretrained,
+    pretrained,
+)
 
 # The looks that a card can name, and what they say of the sources.
 LOOKS = {
@@ -96,6 +101,47 @@ def choose(
         look = LOOKS[by_look[0].hints.look]
         return Choice(by_look[0], f"because of the sources' looks: {look}")
     return _by_names(matches[0]) if len(matches) == 1 else None
+
+
+def doubt(name: str, sources: Sequence[Path], sample: Sequence[Path]) -> str | None:
+    """Tells why named weights may not suit some sources, or not in this order.
+
+    Args:
+      name: of shipped weights.
+      sources: files or folders, two or more, whose names are read.
+      sample: pictures of one scene to look at; empty: names decide alone.
+
+    Returns:
+      One sentence; None if there is no reason, or a picture cannot be read.
+    """
+    weights = find_pretrained(name)
+    first, second = weights.sources
+    match = _match(weights, [_words(source) for source in sources])
+    if match is not None and match.is_reversed:
+        return (
+            f"the weights {name} have learned with {first} first and {second} second, "
+            f"but the names say {' and '.join(match.words)}; exchange the sources."
+        )
+    try:
+        views = [_view(path, "auto") for path in sample]
+    except (OSError, ValueError):
+        return None  # whoever fuses it will say so
+    if len(views) < 2:
+        return None
+    look = look_of(views)
+    is_turned = [view.is_coloured for view in views[:2]] == [True, False]
+    if weights.hints.look == look == "sensors" and is_turned:
+        return (
+            f"the weights {name} have learned with {first} first and {second} second, "
+            "but the first source is coloured and the second is grey; exchange them?"
+        )
+    known = {x.hints.look for x in pretrained()}
+    if look in known and weights.hints.look in LOOKS and look != weights.hints.look:
+        return (
+            f"the weights {name} have learned {weights.title}, but of these sources "
+            f"{LOOKS[look]}; other weights may suit them better."
+        )
+    return None
 
 
 def _by_names(match: _Match) -> Choice:

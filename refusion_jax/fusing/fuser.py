@@ -3,23 +3,28 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.array_types import Params
 from refusion_jax.devices.compilation_cache import use_compilation_cache
 from refusion_jax.files.conveyor import Outcome, convey
-from refusion_jax.fusing.inference import fuse_photographs
+from refusion_jax.fusing.fusion import Fusion
+from refusion_jax.fusing.inference import fuse_photographs, on_each_other
 from refusion_jax.fusing.loss_maps import maps_of
+from refusion_jax.fusing.provenance import provenance_of, with_sources
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
+from refusion_jax.methods.setting import Precision
 from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.codecs import check_writable
-from refusion_jax.pictures.photographs import Photograph, write_photograph
+from refusion_jax.pictures.names import Alignment, Border, Movement, Range
+from refusion_jax.pictures.photographs import Photograph
 from refusion_jax.weights.pretrained import pretrained_file, suitable_range
 from refusion_jax.weights.store import as_model
 
@@ -38,6 +43,15 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _refuse_forked() -> None:
+    if os.getpid() in _FORKED:
+        raise RuntimeError(
+            "expected a process that was started anew, got one that was forked from a "
+            "process in which JAX runs, where it would hang; use "
+            "multiprocessing.get_context('spawn')."
+        )
 
 
 def _made_anew(weights: Any, options: dict[str, Any]) -> "Fuser":
@@ -63,14 +77,14 @@ class Fuser:
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | FusionModel | Params,
+        weights: str | os.PathLike[str] | FusionModel | Mapping[str, Any],
         *,
-        output_range: str | None = None,
-        align: str = "none",
+        output_range: Range | None = None,
+        align: Alignment = "none",
         levels: str = "full",
-        precision: str = "float32",
-        motion: str = "auto",
-        border: str = "crop",
+        precision: Precision = "float32",
+        motion: Movement = "auto",
+        border: Border = "crop",
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
         """Loads the weights onto the device.
@@ -85,8 +99,8 @@ class Fuser:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
         """
         self._weights, self._cache = weights, cache
-        output_range = output_range or suitable_range(weights)
-        self._rules = Rules(output_range, align, motion, border, levels, precision)
+        chosen = output_range or suitable_range(weights)
+        self._rules = Rules(chosen, align, motion, border, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)
         self._model = as_model(weights)
@@ -117,6 +131,11 @@ class Fuser:
         """The model that fuses, for another `Fuser` with other rules."""
         return self._model
 
+    @property
+    def rules(self) -> Rules:
+        """How sources are read and results written."""
+        return self._rules
+
     def warm_up(self, height: int, width: int) -> None:
         """Compiles the network for one size of picture, which takes seconds.
 
@@ -127,6 +146,99 @@ class Fuser:
         with self._one_at_a_time:
             fused = self._model.fuse(black, black, precision=self._rules.precision)
             fused.block_until_ready()
+
+    def __repr__(self) -> str:
+        """Names the weights, their size, whether they make maps, and the devices."""
+        name = "weights"
+        if isinstance(self._weights, str | os.PathLike):
+            name = Path(self._weights).name.removesuffix(".safetensors")
+        count = self._model.facts.get("parameters", 0)
+        devices = jax.devices()
+        times = f" x{len(devices)}" if len(devices) > 1 else ""
+        return (
+            f"Fuser({name!r}, {count:,} parameters, "
+            f"{'with' if self.has_maps else 'without'} P, "
+            f"range={self._rules.output_range}, on {devices[0].platform}{times})"
+        )
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the weights make maps of what the learned loss prefers."""
+        try:
+            self._model.require_maps()
+        except ValueError:
+            return False
+        return True
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """By what pictures are made, JSON values, see `fusing.provenance`."""
+        return provenance_of(self._weights, self._model, self._rules)
+
+    def __call__(self, *sources: Source | Photograph) -> Fusion:
+        """Fuses two or more pictures of one scene.
+
+        Args:
+          *sources: as for `inference.fuse`.
+
+        Returns:
+          The picture with its maps, motions and provenance; a notebook shows it.
+
+        Raises:
+          FileNotFoundError, ValueError: as `inference.fuse` does.
+        """
+        _refuse_forked()
+        photographs = [as_photograph(source) for source in sources]
+        with self._one_at_a_time:
+            aligned, rules, motions = on_each_other(photographs, self._rules)
+            made = fuse_photographs(self._model, aligned, rules)
+
+        def make_maps() -> dict[str, np.ndarray]:
+            self.require_maps()
+            with self._one_at_a_time:
+                return maps_of(self._model, aligned, rules)
+
+        names = [x.name or f"source {i}" for i, x in enumerate(photographs, start=1)]
+        return Fusion(
+            made,
+            provenance=with_sources(self.provenance, names),
+            registration=motions,
+            make_maps=make_maps,
+        )
+
+    def fuse_batch(self, *batches: np.ndarray | jax.Array) -> np.ndarray:
+        """Fuses the pictures of batches one after the other, by one compiled program.
+
+        >>> class First(FusionModel):
+        ...     def fuse(self, luminance_a, luminance_b, *, precision):
+        ...         return luminance_a
+        >>> batch = np.full((5, 4, 6, 3), 0.5)
+        >>> Fuser(First(), output_range="none").fuse_batch(batch, batch).shape
+        (5, 4, 6)
+
+        Args:
+          *batches: two or more of shape (number, height, width) or (number, height,
+            width, 1 to 4), of one number; values as for `inference.fuse`.
+
+        Returns:
+          (number, height, width), or (number, height, width, 3) if any fused picture is
+          coloured.
+
+        Raises:
+          ValueError: if the batches differ in number, or as `inference.fuse` does.
+        """
+        arrays = [np.asarray(batch) for batch in batches]
+        counts = {array.shape[0] if array.ndim > 2 else 0 for array in arrays}
+        if len(counts) != 1 or 0 in counts:
+            shapes = " and ".join(str(array.shape) for array in arrays) or "none"
+            raise ValueError(
+                "expected batches of one number of pictures, (number, height, width) "
+                f"or (number, height, width, channels), got {shapes}; stack them alike."
+            )
+        fused = [self.fuse(*sources) for sources in zip(*arrays, strict=True)]
+        if len({picture.ndim for picture in fused}) > 1:
+            fused = [np.dstack([x] * 3) if x.ndim == 2 else x for x in fused]
+        return np.stack(fused)
 
     def fuse(self, source_a: Source, source_b: Source, *more: Source) -> np.ndarray:
         """Fuses two or more pictures of one scene.
@@ -154,12 +266,7 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
         """
-        if os.getpid() in _FORKED:
-            raise RuntimeError(
-                "expected a process that was started anew, got one that was forked "
-                "from a process in which JAX runs, where it would hang; use "
-                "multiprocessing.get_context('spawn')."
-            )
+        _refuse_forked()
         photographs = [as_photograph(source) for source in sources]
         with self._one_at_a_time:
             return fuse_photographs(self._model, photographs, self._rules)
@@ -195,6 +302,7 @@ class Fuser:
 
         Args:
           output: its ending chooses the format, see `pictures.codecs.write_picture`.
+            The file tells by what it was made, see `photographs.origin_of`.
           *sources: two or more.
 
         Returns:
@@ -205,9 +313,9 @@ class Fuser:
             cannot be written.
         """
         check_writable(Path(output))
-        fused = self.fuse_photograph(*sources)
-        write_photograph(output, fused)
-        return fused
+        fusion = self(*sources)
+        fusion.save(output)
+        return fusion.photograph
 
     def fuse_many(
         self, groups: Iterable[Sequence[Source]], *, jobs: int = JOBS

@@ -16,21 +16,23 @@ raw output; the range rule is applied once, at the end.
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from refusion_jax.array_types import Params
 from refusion_jax.fusing.registering import registered
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
+from refusion_jax.methods.setting import Precision
 from refusion_jax.pictures.alignment import common_size, fit
 from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.color import fuse_chroma, is_grey, rgb_to_ycbcr, ycbcr_to_rgb
+from refusion_jax.pictures.names import Alignment, Border, Movement, Range
 from refusion_jax.pictures.photographs import (
     Photograph,
     from_unit,
@@ -38,6 +40,7 @@ from refusion_jax.pictures.photographs import (
     to_unit,
 )
 from refusion_jax.pictures.ranges import ENOUGH_RANGE, apply_range
+from refusion_jax.pictures.registration import Motion
 from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import chosen_model
 
@@ -50,14 +53,14 @@ def fuse(
     source_a: Source,
     source_b: Source,
     *more: Source,
-    weights: str | os.PathLike[str] | FusionModel | Params | None = None,
+    weights: str | os.PathLike[str] | FusionModel | Mapping[str, Any] | None = None,
     task: str | None = None,
-    output_range: str | None = None,
-    align: str = "none",
+    output_range: Range | None = None,
+    align: Alignment = "none",
     levels: str = "full",
-    precision: str = "float32",
-    motion: str = "auto",
-    border: str = "crop",
+    precision: Precision = "float32",
+    motion: Movement = "auto",
+    border: Border = "crop",
 ) -> np.ndarray:
     """Fuses two or more pictures of one scene.
 
@@ -71,10 +74,11 @@ def fuse(
     [[0, 255]]
 
     Args:
-      source_a, source_b, *more: files, or arrays of shape (height, width), (height,
-        width, 1) or (height, width, 3): uint8, floats in [0, 1], or grey as uint16. In
-        the order of training: infrared, visible; functional, MRI; near to far; under-
-        to over-exposed.
+      source_a, source_b, *more: files, their bytes or file objects; images of Pillow's;
+        or arrays of shape (height, width) or (height, width, 1 to 4): uint8, floats in
+        [0, 1], or uint16. The last of two or four channels is transparency. In the
+        order of training: infrared, visible; functional, MRI; near to far; under- to
+        over-exposed.
       weights: a weight file or run folder as `weights.store.load_model` takes it, the
         model that it returns, or the parameters of ReFusion's F;
       task: or the name of shipped weights, see `refusion_jax.pretrained`. Exactly one
@@ -101,8 +105,8 @@ def fuse(
     Warns:
       PictureWarning: if something of a source is left out, or a rule has no effect.
     """
-    output_range = output_range or suitable_range(task or weights)
-    rules = Rules(output_range, align, motion, border, levels, precision)
+    chosen = output_range or suitable_range(task or weights)
+    rules = Rules(chosen, align, motion, border, levels, precision)
     photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
     return fuse_photographs(chosen_model(weights, task), photographs, rules).pixels
 
@@ -124,7 +128,7 @@ def fuse_photographs(
       ValueError: as `fuse` does.
     """
     report_idle_levels(photographs, rules.levels)
-    photographs, rules = on_each_other(photographs, rules)
+    photographs, rules, _ = on_each_other(photographs, rules)
     fused = _fuse(model, aligned_pictures(photographs, rules), rules)
     size = (fused.shape[0], fused.shape[1])
     sources = [
@@ -136,7 +140,7 @@ def fuse_photographs(
 
 def on_each_other(
     photographs: Sequence[Photograph], rules: Rules
-) -> tuple[Sequence[Photograph], Rules]:
+) -> tuple[Sequence[Photograph], Rules, tuple[Motion, ...]]:
     """Registers the photographs if the rules ask for it.
 
     Args:
@@ -144,15 +148,17 @@ def on_each_other(
       rules: how.
 
     Returns:
-      The photographs, and the rules for what is left to do.
+      The photographs, the rules for what is left to do, and the motions that were
+      found.
 
     Raises:
       ImportError, ValueError: as `registering.registered` does.
     """
     if rules.align != "register":
-        return photographs, rules
+        return photographs, rules, ()
     aligned = dataclasses.replace(rules, align="none")
-    return registered(photographs, rules), aligned
+    found = registered(photographs, rules)
+    return found.photographs, aligned, found.motions
 
 
 def aligned_pictures(

@@ -1,6 +1,7 @@
 """Maps that explain how a pair is fused, such as the loss maps w and v of ReFusion.
 
-As in Figs. 8 to 11 of its paper they are coloured from blue (0) to red (1).
+In the panel 0 is blue, 1/2 near white and 1 brown, which all eyes tell apart; Figs. 8
+to 11 of its paper go from blue to red.
 """
 
 import io
@@ -41,7 +42,8 @@ def maps_of(
             f"expected two sources for the maps, got {len(photographs)}; choose two, "
             "which the maps weigh against each other."
         )
-    pictures = aligned_pictures(*on_each_other(photographs, rules))
+    photographs, rules, _ = on_each_other(photographs, rules)
+    pictures = aligned_pictures(photographs, rules)
     a, b = (luminance_of(make()) for make in pictures)
     return model.maps(a, b)
 

@@ -1,6 +1,7 @@
 """Brings the sources of a fusion onto the first one, and says what it found."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,19 @@ _BY_LOOK = {
 }
 
 
-def registered(photographs: Sequence[Photograph], rules: Rules) -> list[Photograph]:
+class Registered(NamedTuple):
+    """Sources on the first one.
+
+    Attributes:
+      photographs: of one size.
+      motions: how each further source lay on the first.
+    """
+
+    photographs: list[Photograph]
+    motions: tuple[Motion, ...]
+
+
+def registered(photographs: Sequence[Photograph], rules: Rules) -> Registered:
     """Brings all sources onto the first.
 
     What "auto" takes for the motion depends on the looks: rigid for pictures on black,
@@ -36,9 +49,9 @@ def registered(photographs: Sequence[Photograph], rules: Rules) -> list[Photogra
       rules: `levels`, `motion` and `border` are read.
 
     Returns:
-      The sources, of one size. With the border "crop" it is the largest area that all
-      of them show; with "fill" that of the first, which stands in where another source
-      shows nothing.
+      The sources, of one size, and their motions. With the border "crop" the size is
+      that of the largest area that all of them show; with "fill" that of the first,
+      which stands in where another source shows nothing.
 
     Raises:
       ImportError: without SimpleITK.
@@ -52,16 +65,19 @@ def registered(photographs: Sequence[Photograph], rules: Rules) -> list[Photogra
         for place, x in enumerate(photographs, start=1)
     ]
     first = named[0]
-    made, known = [first], np.ones(first.pixels.shape[:2], bool)
+    made, known, motions = [first], np.ones(first.pixels.shape[:2], bool), []
     for photograph in named[1:]:
         motion = motion_of(first, photograph, rules)
         note(f"{photograph.name} lies on {first.name} {motion}.")
+        motions.append(motion)
         other, is_known = _moved(photograph, motion)
         if rules.border == "fill":
             other = _filled(other, is_known, _luminance(first, rules))
         made.append(other)
         known &= is_known
-    return made if rules.border == "fill" else [_cropped(x, known) for x in made]
+    if rules.border != "fill":
+        made = [_cropped(x, known) for x in made]
+    return Registered(made, tuple(motions))
 
 
 def motion_of(first: Photograph, other: Photograph, rules: Rules) -> Motion:

@@ -13,9 +13,10 @@ read this metadata.
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
-PRECISIONS = ("float32", "tf32", "bfloat16")  # see `methods.precision`
+Precision = Literal["float32", "tf32", "bfloat16"]  # see `methods.precision`
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def setting(

@@ -1,7 +1,8 @@
 """The list of metrics, one record per key, and the columns of the paper's tables."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from jaxtyping import Array
 
@@ -16,6 +17,18 @@ from refusion_jax.metrics import (
     truth,
     vif,
     yang,
+)
+from refusion_jax.metrics.mefb import (
+    edges as mefb_edges,
+)
+from refusion_jax.metrics.mefb import (
+    exposure,
+    phase,
+    similarity,
+    visibility,
+)
+from refusion_jax.metrics.mefb import (
+    information as mefb_information,
 )
 
 
@@ -77,6 +90,24 @@ METRICS: Mapping[str, Metric] = {
     "fmi": Metric(feature_information.fmi, "FMI (gradient)", smallest_side=3),
 }
 
+# What the benchmark MEFB prints besides: computed where they are named, because Q_P
+# takes seconds per picture.
+MEFB_METRICS: Mapping[str, Metric] = {
+    "ce": Metric(mefb_information.ce, "CE", False, "bit"),
+    "te": Metric(mefb_information.te, "TE (q = 1.85)"),
+    "ei": Metric(mefb_edges.ei, "EI", unit="level", of_fused_alone=True),
+    "qp": Metric(phase.qp, "Q_P"),
+    "qc": Metric(similarity.qc, "Q_C", smallest_side=len(yang.TAPS)),
+    "qw": Metric(similarity.qw, "Q_W", smallest_side=len(ssim.GAUSSIAN)),
+    "qw_edges": Metric(
+        similarity.qw_edges, "Q_W (edges)", smallest_side=len(ssim.GAUSSIAN)
+    ),
+    "qcv": Metric(visibility.qcv, "Q_CV", False, "level^2"),
+    "mef_ssim": Metric(
+        exposure.mef_ssim, "MEF-SSIM", smallest_side=exposure.SMALLEST_SIDE
+    ),
+}
+
 # Of the true picture and the fused one, for test sets that have true pictures.
 TRUTH_METRICS: Mapping[str, Metric] = {
     "psnr_truth": Metric(truth.psnr_truth, "PSNR to the true picture", unit="dB"),
@@ -86,7 +117,7 @@ TRUTH_METRICS: Mapping[str, Metric] = {
         smallest_side=len(ssim.GAUSSIAN),
     ),
 }
-ALL_METRICS: Mapping[str, Metric] = {**METRICS, **TRUTH_METRICS}
+ALL_METRICS: Mapping[str, Metric] = {**METRICS, **MEFB_METRICS, **TRUTH_METRICS}
 
 # The two sets of columns of the paper's tables.
 WITH_SSIM = ("en", "sd", "sf", "ag", "scd", "ssim_refusion")
@@ -96,3 +127,55 @@ WITH_VIFF = ("en", "sd", "sf", "viff", "qcb", "qncie")
 PAPER_COLUMNS: Mapping[str, tuple[str, ...]] = dict(
     ivif=WITH_SSIM, mif=WITH_SSIM, mfif=WITH_VIFF, meif=WITH_VIFF
 )
+# The columns of MEFB's tables, in its order.
+MEFB_COLUMNS = (
+    *("ce", "en", "fmi", "nmi", "psnr", "qncie", "te"),
+    *("ag", "ei", "qabf", "qp", "sd", "sf"),
+    *("qc", "qw_edges", "qy", "mef_ssim", "qcb", "qcv", "viff"),
+)
+
+
+def check_keys(keys: Iterable[str] | None) -> tuple[str, ...]:
+    """Raises unless all keys are metrics of sources and fused picture.
+
+    Args:
+      keys: keys of METRICS or MEFB_METRICS, at least one; None for all of METRICS.
+
+    Returns:
+      The keys in the given order, without repetitions.
+
+    Raises:
+      ValueError: if there is no such metric, naming similar ones, or no key at all.
+
+    Examples:
+      >>> check_keys(["sd", "en", "sd"])
+      ('sd', 'en')
+      >>> check_keys(["ms_sim"])  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      ValueError: expected metrics among en, ..., got 'ms_sim'; did you mean ms_ssim...?
+    """
+    if keys is None:
+        return tuple(METRICS)
+    keys = tuple(dict.fromkeys(keys))
+    choices = (*METRICS, *MEFB_METRICS)
+    unknown = [key for key in keys if key not in choices]
+    if not unknown and keys:
+        return keys
+    cure = "choose some of these."
+    if unknown and (similar := _similar(unknown[0], choices)):
+        first = ", ".join(similar[:-1])
+        cure = f"did you mean {first}{' or ' if first else ''}{similar[-1]}?"
+    raise ValueError(
+        f"expected metrics among {', '.join(choices)}, got "
+        f"{repr(unknown[0]) if unknown else 'none'}; {cure}"
+    )
+
+
+def _similar(word: str, choices: Iterable[str]) -> list[str]:
+    """Returns the keys that contain a word, or those that are spelled like it."""
+    word = word.lower().replace("-", "_")
+    choices = list(choices)
+    if word in choices:
+        return [word]
+    inside = [x for x in choices if word and word in x]
+    return inside or get_close_matches(word.replace("/", ""), choices)

@@ -6,7 +6,13 @@ import numpy as np
 from jaxtyping import Array
 
 from refusion_jax.array_types import Scalar
-from refusion_jax.metrics.levels import LARGEST, Levels, as_levels
+from refusion_jax.metrics.levels import (
+    LARGEST,
+    Levels,
+    as_levels,
+    quotient,
+    stretched,
+)
 from refusion_jax.metrics.windows import (
     Map,
     Pictures,
@@ -55,7 +61,7 @@ def qcb(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
       '1.000'
     """
     return _qcb(
-        *(_quotient(image, LARGEST) for image in as_levels(source_a, source_b, fused))
+        *(quotient(image, LARGEST) for image in as_levels(source_a, source_b, fused))
     )
 
 
@@ -71,17 +77,10 @@ def qcb_double_input(source_a: Levels, source_b: Levels, fused: Levels) -> Scala
     return _qcb(*as_levels(source_a, source_b, fused))
 
 
-def _quotient(image: Array, divisor: float | Array) -> Array:
-    # The barrier, because XLA replaces division by a common divisor with multiplication
-    # by its reciprocal, which rounds ties of the stretch the other way.
-    divisors = jnp.broadcast_to(jnp.asarray(divisor, image.dtype), image.shape)
-    return image / jax.lax.optimization_barrier(divisors)
-
-
 def _qcb(source_a: Array, source_b: Array, fused: Array) -> Scalar:
     # Transposed, because Octave transforms columns first, and rounding matters (see
     # `_as_seen`). Nothing else here distinguishes rows from columns.
-    images = jnp.stack([_stretched(image).T for image in (source_a, source_b, fused)])
+    images = jnp.stack([stretched(image).T for image in (source_a, source_b, fused)])
     # One picture at a time, because complex spectra are large.
     seen = jax.lax.map(_as_seen, images)
     margin = TAPS // 2
@@ -102,11 +101,6 @@ def _quality(padded: Pictures) -> tuple[Map]:
     share_a = power_a / (power_a + power_b)
     share_b = power_b / (power_a + power_b)
     return (share_a * preservation(of_a) + share_b * preservation(of_b),)
-
-
-def _stretched(image: Map) -> Map:
-    low = image.min()
-    return jnp.floor(_quotient(image - low, image.max() - low) * LARGEST + 0.5)
 
 
 def _as_seen(image: Map) -> Map:

@@ -10,7 +10,12 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from refusion_jax.metrics.catalogue import METRICS, TRUTH_METRICS, Metric
+from refusion_jax.metrics.catalogue import (
+    ALL_METRICS,
+    TRUTH_METRICS,
+    Metric,
+    check_keys,
+)
 from refusion_jax.metrics.levels import LARGEST
 
 
@@ -25,11 +30,11 @@ def compute(
     Args:
       source_a, source_b, fused: grey levels 0..255, height x width, integers or
         floating point.
-      keys: keys of METRICS; None for all of them.
+      keys: keys of METRICS and MEFB_METRICS; None for all of METRICS.
 
     Returns:
       One value per key, in the order of the keys. NaN if the metric is undefined for
-      these pictures, is infinite, or needs larger ones (`METRICS[key].smallest_side`).
+      these pictures, is infinite, or needs larger ones (`Metric.smallest_side`).
 
     Raises:
       ValueError: if a key is unknown, or the pictures are not grey, not of one size,
@@ -41,17 +46,11 @@ def compute(
       >>> {key: round(value, 3) for key, value in scores.items()}
       {'en': 1.0, 'mse': 8128.25, 'ssim_wang': nan}
     """
-    keys = tuple(METRICS) if keys is None else tuple(keys)
-    for key in keys:
-        if key not in METRICS:
-            raise ValueError(
-                f"expected metrics among {', '.join(METRICS)}, got {key!r}; choose "
-                "some of these."
-            )
+    keys = check_keys(keys)
     images = _images(source_a=source_a, source_b=source_b, fused=fused)
 
     def score(key: str) -> float:
-        metric = METRICS[key]
+        metric = ALL_METRICS[key]
         return _score(metric, images[2:] if metric.of_fused_alone else images)
 
     # In threads, because one program uses one core, and Python releases its lock while
@@ -119,10 +118,15 @@ def _compiled(function: Callable[..., Array]) -> Callable[..., Array]:
 
 def _checked(name: str, picture: np.ndarray) -> np.ndarray:
     """Returns a picture in float64; raises if it is not a picture of grey levels."""
+    if picture.dtype.kind in "USO":
+        raise ValueError(
+            f"expected {name} to be an array, got {picture.dtype.type.__name__} of "
+            f"shape {picture.shape}; refusion_jax.score reads files and images."
+        )
     if picture.ndim != 2:
         raise ValueError(
             f"expected {name} to be a grey picture, height x width, got shape "
-            f"{picture.shape}; take the luminance of a colour picture first."
+            f"{picture.shape}; refusion_jax.score takes the luminance of colour."
         )
     if picture.size == 0 or not (
         np.issubdtype(picture.dtype, np.integer)

@@ -27,8 +27,13 @@ class Edges(NamedTuple):
     angle: Map
 
 
-def _sobel(image: Map, padding: str) -> tuple[Map, Map]:
-    """Returns the rightward and upward derivatives; absolute taps sum to 8 in each."""
+def sobel(image: Map, padding: str) -> tuple[Map, Map]:
+    """Returns the rightward and upward derivatives; absolute taps sum to 8 in each.
+
+    Args:
+      image: any values.
+      padding: what lies beyond the border, a mode of `jax.numpy.pad`.
+    """
     height, width = image.shape
     padded = jnp.pad(image, 1, mode=padding)
 
@@ -42,7 +47,12 @@ def _sobel(image: Map, padding: str) -> tuple[Map, Map]:
     return across, upward
 
 
-def _length(across: Map, upward: Map) -> Map:
+def length_of(across: Map, upward: Map) -> Map:
+    """Returns the length of each vector.
+
+    Args:
+      across, upward: components of vectors.
+    """
     # Not `hypot`, because equally strong edges of integer levels must compare equal.
     return jnp.sqrt(across * across + upward * upward)
 
@@ -76,8 +86,8 @@ def _arctan(y: Map, x: Map, length: Map) -> Map:
 
 
 def _qabf_edges(image: Map) -> Edges:
-    across, upward = _sobel(image, "constant")
-    length = _length(across, upward)
+    across, upward = sobel(image, "constant")
+    length = length_of(across, upward)
     angle = jnp.where(across == 0, RIGHT_ANGLE, _arctan(upward, across, length))
     return Edges(length, angle)
 
@@ -128,8 +138,8 @@ def qabf(source_a: Levels, source_b: Levels, fused: Levels) -> Scalar:
 
 
 def _nabf_edges(image: Map) -> Edges:
-    across, upward = (response / 8 for response in _sobel(image, "reflect"))
-    length = _length(across, upward)
+    across, upward = (response / 8 for response in sobel(image, "reflect"))
+    length = length_of(across, upward)
     return Edges(length, _arctan(across, upward, length))
 
 

@@ -88,3 +88,30 @@ def mean_over_sources(of_a: Array, of_b: Array) -> Float[Array, ""]:
       of_a, of_b: one value per source.
     """
     return (of_a + of_b) / 2
+
+
+def quotient(image: Array, divisor: float | Array) -> Array:
+    """Returns a picture divided by one number, rounded as a division.
+
+    Args:
+      image: any values.
+      divisor: not 0.
+    """
+    # The barrier, because XLA replaces division by a common divisor with multiplication
+    # by its reciprocal, which rounds ties of the stretch the other way.
+    divisors = jnp.broadcast_to(jnp.asarray(divisor, image.dtype), image.shape)
+    return image / jax.lax.optimization_barrier(divisors)
+
+
+def stretched(image: Float[Array, "height width"]) -> Float[Array, "height width"]:
+    """Returns round(255 (x - min) / (max - min)), halves upward.
+
+    Args:
+      image: any values; NaN everywhere if it is constant.
+
+    Examples:
+      >>> stretched(jnp.array([[1.0, 3.0, 5.0]])).tolist()
+      [[0.0, 128.0, 255.0]]
+    """
+    low = image.min()
+    return jnp.floor(quotient(image - low, image.max() - low) * LARGEST + 0.5)

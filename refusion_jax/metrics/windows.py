@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 Taps = Sequence[float]
 STRIP_ROWS = 32
@@ -121,6 +121,58 @@ def local_moments(
             for k, (i, j) in enumerate(pairs)
         ),
     )
+
+
+def exact_moments(
+    images: Pictures, pairs: Sequence[tuple[int, int]], taps: Taps
+) -> Moments:
+    """Returns `local_moments` without the rounding errors of flat windows.
+
+    In a window of one level E[x^2] - E[x]^2 leaves a rounding error, which a quotient
+    with a tiny constant would show. Here such a window has neither variance nor
+    covariance, and no variance is negative.
+
+    Args:
+      images, pairs, taps: as for `local_moments`.
+
+    Returns:
+      As `local_moments` does.
+    """
+    means, variances, covariances = local_moments(images, pairs, taps)
+    is_flat = [_is_flat(image, len(taps)) for image in images]
+    return Moments(
+        means,
+        tuple(
+            jnp.where(flat, 0, jnp.maximum(variance, 0))
+            for flat, variance in zip(is_flat, variances, strict=True)
+        ),
+        tuple(
+            jnp.where(is_flat[i] | is_flat[j], 0, covariance)
+            for (i, j), covariance in zip(pairs, covariances, strict=True)
+        ),
+    )
+
+
+def _is_flat(image: Array, size: int) -> Bool[Array, "_height _width"]:
+    return _extreme(image, size, jnp.maximum) == _extreme(image, size, jnp.minimum)
+
+
+def _extreme(image: Array, size: int, choose: Callable[[Array, Array], Array]) -> Array:
+    """Returns the largest or smallest level of each square window.
+
+    The windows double in size until they are large enough, which takes few comparisons.
+    """
+    for axis in (0, 1):
+        reached = 1
+        while reached < size:
+            offset = min(reached, size - reached)
+            length = image.shape[axis] - offset
+            image = choose(
+                jax.lax.slice_in_dim(image, 0, length, axis=axis),
+                jax.lax.slice_in_dim(image, offset, offset + length, axis=axis),
+            )
+            reached += offset
+    return image
 
 
 def sums_over_windows(

@@ -1,18 +1,15 @@
 """Q_Y (Yang, Zhang, Wang & Liu 2008): SSIM to the locally dominant source."""
 
-from collections.abc import Callable
-
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
 from refusion_jax.array_types import Scalar
 from refusion_jax.metrics.levels import Levels, as_levels, ratio
 from refusion_jax.metrics.windows import (
     Map,
     Pictures,
+    exact_moments,
     gaussian_taps,
-    local_moments,
     sums_over_windows,
 )
 
@@ -60,18 +57,12 @@ def _quality(images: Pictures) -> tuple[Map, Map]:
     The mask is 0 where both sources are flat and 1 elsewhere.
     """
     pairs = ((0, 1), (0, 2), (1, 2))
-    means, variances, covariances = local_moments(images, pairs, TAPS)
-    is_flat = [_is_flat(image) for image in images]
-    variances = tuple(
-        jnp.where(flat, 0, jnp.maximum(variance, 0))
-        for flat, variance in zip(is_flat, variances, strict=True)
-    )
+    means, variances, covariances = exact_moments(images, pairs, TAPS)
 
     def similarity(pair: int) -> Array:
         x, y = pairs[pair]
-        covariance = jnp.where(is_flat[x] | is_flat[y], 0, covariances[pair])
         luminance = 2 * means[x] * means[y] + CONSTANT
-        structure = 2 * covariance + CONSTANT
+        structure = 2 * covariances[pair] + CONSTANT
         return (luminance * structure) / (
             (means[x] ** 2 + means[y] ** 2 + CONSTANT)
             * (variances[x] + variances[y] + CONSTANT)
@@ -83,22 +74,3 @@ def _quality(images: Pictures) -> tuple[Map, Map]:
     weighed = share * of_a + (1 - share) * of_b
     quality = jnp.where(of_both >= REDUNDANT, weighed, jnp.maximum(of_a, of_b))
     return jnp.where(has_detail, quality, 0), has_detail.astype(images.dtype)
-
-
-def _is_flat(image: Array) -> Bool[Array, "height width"]:
-    return _extreme(image, jnp.maximum) == _extreme(image, jnp.minimum)
-
-
-def _extreme(image: Array, choose: Callable[[Array, Array], Array]) -> Array:
-    """Returns the largest or smallest level of each 7 x 7 window.
-
-    The windows grow to sides of 2, 4 and 7, which takes three comparisons per axis.
-    """
-    for axis in (0, 1):
-        for offset in (1, 2, 3):
-            length = image.shape[axis] - offset
-            image = choose(
-                jax.lax.slice_in_dim(image, 0, length, axis=axis),
-                jax.lax.slice_in_dim(image, offset, offset + length, axis=axis),
-            )
-    return image

@@ -7,11 +7,14 @@ import jax
 import numpy as np
 from PIL import Image
 
+from refusion_jax.pictures.codecs import Readable
 from refusion_jax.pictures.photographs import Photograph, read_photograph
 from refusion_jax.pictures.rasters import Opened, as_deep_as_it_is, raster_of
 
 # Beside these, anything with `__array__` or `__array_interface__`.
-Source = str | os.PathLike[str] | np.ndarray | jax.Array | Image.Image
+Source = (
+    str | os.PathLike[str] | np.ndarray | jax.Array | Image.Image | bytes | Readable
+)
 
 # Of [0, 1], which resizing and float32 leave by a hair.
 _SLACK = 1e-6
@@ -21,11 +24,12 @@ def as_photograph(source: Any) -> Photograph:
     """Checks a source of `fuse` and returns it as a photograph.
 
     Args:
-      source: a file; an array, or what NumPy can read as one; or an image of Pillow's.
+      source: a file, its bytes or a file object open for reading; an array, or what
+        NumPy can read as one; or an image of Pillow's. The last of two or four channels
+        of an array is its transparency.
 
     Returns:
-      The pixels, with the metadata if the source is a file, with the transparency if it
-      is an image of Pillow's.
+      The pixels, with the metadata if the source is a file, and with the transparency.
 
     Raises:
       FileNotFoundError: if the file is missing.
@@ -37,7 +41,7 @@ def as_photograph(source: Any) -> Photograph:
     """
     if isinstance(source, Photograph):
         return source
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
         return read_photograph(source)
     if isinstance(source, Image.Image):
         try:
@@ -47,7 +51,14 @@ def as_photograph(source: Any) -> Photograph:
             raise ValueError(
                 f"expected an image of grey or colour, got {error}; convert it first."
             ) from None
-    return Photograph(_pixels_of(_array_of(source)))
+    array = _array_of(source)
+    if array.ndim == 3 and array.shape[-1] in (2, 4) and array.size:
+        alpha = _pixels_of(array[..., -1])
+        if alpha.dtype == np.float32:
+            alpha = np.rint(alpha * 255).astype(np.uint8)
+        is_opaque = (alpha == np.iinfo(alpha.dtype).max).all()
+        return Photograph(_pixels_of(array[..., :-1]), None if is_opaque else alpha)
+    return Photograph(_pixels_of(array))
 
 
 def _array_of(source: Any) -> np.ndarray:
@@ -109,17 +120,17 @@ def _check_shape(array: np.ndarray) -> None:
     if is_shaped and array.size:
         return
     cure = "pass one picture of at least one pixel"
-    if array.ndim == 3 and shape[-1] in (2, 4):
-        cure = "its last channel is transparency: leave it out by array[..., :-1]"
-    elif array.ndim == 3 and shape[0] in (1, 3):
+    if array.ndim == 3 and shape[0] in (1, 3):
         cure = (
             "move the channels last by numpy.moveaxis(array, 0, -1)"
             if shape[0] == 3
             else "it begins with a batch or a channel of one: pass array[0]"
         )
     elif array.ndim == 4:
-        cure = "pass the pictures of a batch one at a time"
+        cure = "Fuser.fuse_batch takes batches"
+    elif array.ndim == 3:
+        cure = "Fuser.fuse_batch takes batches of grey pictures"
     raise ValueError(
-        "expected an array of shape (height, width), (height, width, 1) or (height, "
-        f"width, 3), got {shape}; {cure}."
+        "expected an array of shape (height, width) or (height, width, 1 to 4), got "
+        f"{shape}; {cure}."
     )

@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
@@ -52,6 +52,15 @@ _OTHERS = (
 Content = TypeVar("Content")
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """A file object that is open for reading bytes."""
+
+    def read(self) -> bytes:
+        """Returns the rest of the file."""
+        ...
+
+
 def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.ndarray:
     """Reads a picture as 8-bit grey or RGB.
 
@@ -82,7 +91,7 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
 
 
 def open_picture(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | bytes | Readable,
     read: Callable[[Opened], Content],
     *,
     page: int | None = None,
@@ -90,7 +99,7 @@ def open_picture(
     """Opens a picture file of a known format within Pillow's limit on pixels.
 
     Args:
-      path: a picture file.
+      path: a picture file, its content, or a file object that is open for reading.
       read: extracts the wanted content from the opened picture.
       page: of several pages or frames; None for the first.
 
@@ -100,6 +109,12 @@ def open_picture(
     Raises:
       FileNotFoundError, ValueError: as `read_picture` does, including if `read` fails.
     """
+    if isinstance(path, bytes):
+        return _read(path, "the bytes", read, page)
+    if not isinstance(path, str | os.PathLike):
+        name = getattr(path, "name", None)
+        name = name if isinstance(name, str) else "the file object"
+        return _read(_content_of(path), name, read, page)
     path = Path(path)
     if path.is_dir():
         raise ValueError(
@@ -128,6 +143,16 @@ def decode_picture(encoded: bytes, name: str, *, levels: str = "full") -> np.nda
     """
     check_rule(levels)
     return _eight_bits(_read(encoded, name, raster_of).pixels, levels, name)
+
+
+def _content_of(file: Readable) -> bytes:
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise ValueError(
+            f"expected a file object of bytes, got one of {type(content).__name__}; "
+            "open it by open(path, 'rb')."
+        )
+    return content
 
 
 def _read(

@@ -1,10 +1,16 @@
 """Names that users choose from or that files have, in a file without slow imports."""
 
+from typing import Literal, get_args
+
 # See `pictures.ranges`, `pictures.alignment` and `pictures.registration`.
-RANGES = ("stretch", "none", "source")
-ALIGNMENTS = ("none", "crop", "resize", "resize-largest", "register")
-MOTIONS = ("auto", "translation", "rigid", "similarity", "affine")
-BORDERS = ("crop", "fill")
+Range = Literal["stretch", "none", "source"]
+Alignment = Literal["none", "crop", "resize", "resize-largest", "register"]
+Movement = Literal["auto", "translation", "rigid", "similarity", "affine"]
+Border = Literal["crop", "fill"]
+RANGES: tuple[Range, ...] = get_args(Range)
+ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+MOTIONS: tuple[Movement, ...] = get_args(Movement)
+BORDERS: tuple[Border, ...] = get_args(Border)
 # See `pictures.palettes` and `pictures.volumes`.
 PALETTES = ("grey", "hot", "spectrum")
 AXES = ("axial", "coronal", "sagittal")

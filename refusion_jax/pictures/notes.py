@@ -11,6 +11,10 @@ class RangeWarning(PictureWarning):
     """A picture uses little of its scale; every picture of a series says so."""
 
 
+class AgainWarning(PictureWarning):
+    """A picture of another making is made again; every one of a folder says so."""
+
+
 def note(text: str, kind: type[PictureWarning] = PictureWarning) -> None:
     """Warns about a picture; the commands print the warning as one line on stderr.
 

@@ -29,7 +29,12 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from refusion_jax.extras import require
-from refusion_jax.pictures.codecs import open_picture, save_content, save_image
+from refusion_jax.pictures.codecs import (
+    Readable,
+    open_picture,
+    save_content,
+    save_image,
+)
 from refusion_jax.pictures.formats.png import encode_png
 from refusion_jax.pictures.levels import MAX_LEVEL, is_coloured, to_8_bit, unit_of
 from refusion_jax.pictures.notes import note
@@ -48,6 +53,9 @@ _STALE_TAGS = (
     _Tag.ExifImageHeight,
     _Tag.ExifInteroperabilityOffset,
 )
+# Where a picture tells how it was made: a tag of its own, so that the camera's stay; in
+# a TIFF without EXIF, which Pillow could not compress with it, the other.
+_ORIGIN_TAGS = (_Tag.ProcessingSoftware, _Tag.Software)
 _EXIF_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 _ALPHA_ENDINGS = frozenset({".png", ".tif", ".tiff", ".webp"})
 _DEEP_ENDINGS = frozenset({".png", ".tif", ".tiff"})
@@ -79,12 +87,13 @@ class Photograph(NamedTuple):
 
 
 def read_photograph(
-    path: str | os.PathLike[str], *, page: int | None = None
+    path: str | os.PathLike[str] | bytes | Readable, *, page: int | None = None
 ) -> Photograph:
     """Reads a picture and its metadata.
 
     Args:
-      path: a picture file; its content, not its ending, determines the format.
+      path: a picture file, its content, or a file object open for reading; the content,
+        not the ending, determines the format.
       page: of several pages or frames; None reads the first and says so.
 
     Returns:
@@ -96,7 +105,10 @@ def read_photograph(
     Warns:
       PictureWarning: if something of the file is left out.
     """
-    return open_picture(path, _photograph, page=page)._replace(name=str(path))
+    photograph = open_picture(path, _photograph, page=page)
+    if not isinstance(path, str | os.PathLike):
+        return photograph
+    return photograph._replace(name=str(path))
 
 
 def count_pages(path: str | os.PathLike[str]) -> int:
@@ -134,6 +146,38 @@ def _exif_of(image: Image.Image) -> bytes | None:
     # have corrupted.
     except Exception:
         return None
+
+
+def origin_of(path: str | os.PathLike[str]) -> str | None:
+    """Returns what a picture tells about how it was made.
+
+    Args:
+      path: a picture file.
+
+    Returns:
+      What `write_photograph` was given; None if there is nothing, or not of ours.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_picture` does.
+    """
+    return open_picture(path, _origin)
+
+
+def _origin(opened: Opened) -> str | None:
+    try:
+        tags = opened.image.getexif() if opened.image is not None else {}
+        texts = [str(tags[tag]) for tag in _ORIGIN_TAGS if tag in tags]
+    except Exception:  # as in `_exif_of`
+        return None
+    return next((text for text in texts if text.startswith("{")), None)
+
+
+def _with_origin(exif: bytes | None, origin: str) -> bytes:
+    tags = Image.Exif()
+    if exif is not None:
+        tags.load(exif)
+    tags[_Tag.ProcessingSoftware] = origin
+    return tags.tobytes()
 
 
 def to_unit(photograph: Photograph, levels: str = "full") -> np.ndarray:
@@ -254,7 +298,9 @@ def _takes_tifffile(ending: str, photograph: Photograph) -> bool:
     return is_deep and (photograph.pixels.ndim == 3 or photograph.alpha is not None)
 
 
-def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> None:
+def write_photograph(
+    path: str | os.PathLike[str], photograph: Photograph, *, origin: str | None = None
+) -> None:
     """Writes a picture with the metadata that the format can store.
 
     The file appears complete or not at all.
@@ -262,6 +308,8 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
     Args:
       path: the file; its ending determines the format, see `codecs.write_picture`.
       photograph: a photograph of uint8 or uint16 pixels.
+      origin: how it was made, a JSON object of ASCII characters; see `origin_of`. A BMP
+        has no place for it.
 
     Raises:
       FileNotFoundError: if the folder does not exist.
@@ -275,11 +323,14 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
         kept = "kept by .png" if ending != ".bmp" else "kept by .png and .tif"
         note(f"{path} does not keep {' and '.join(lost)}; all of it is {kept}.")
     pixels, alpha, icc_profile, exif, _ = photograph
+    is_tiff = ending in (".tif", ".tiff")
+    if origin is not None and ending in _EXIF_ENDINGS and not (is_tiff and not exif):
+        exif = _with_origin(exif, origin)
     if ending not in _ALPHA_ENDINGS:
         alpha = None
     is_deep = pixels.dtype == np.uint16 and ending in _DEEP_ENDINGS
     if _takes_tifffile(ending, photograph) and find_spec("tifffile"):
-        save_content(path, _deep_tiff(_samples(pixels, alpha), icc_profile))
+        save_content(path, _deep_tiff(_samples(pixels, alpha), icc_profile, origin))
         return
     if is_deep and ending == ".png" and (pixels.ndim == 3 or alpha is not None):
         save_content(path, encode_png(_samples(pixels, alpha), icc_profile, exif))
@@ -296,8 +347,10 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
     is_too_long = ending in (".jpg", ".jpeg") and len(exif or b"") > _MAX_JPEG_EXIF
     if exif is not None and ending in _EXIF_ENDINGS and not is_too_long:
         metadata["exif"] = exif
-        if ending in (".tif", ".tiff"):
+        if is_tiff:
             metadata["compression"] = None  # Pillow's compressing writer drops EXIF
+    elif is_tiff and origin is not None:
+        metadata["software"] = origin
     save_image(path, image, **metadata)
 
 
@@ -316,7 +369,9 @@ def _samples(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     return np.dstack([pixels, _in_16_bits(alpha)])
 
 
-def _deep_tiff(samples: np.ndarray, icc_profile: bytes | None) -> bytes:
+def _deep_tiff(
+    samples: np.ndarray, icc_profile: bytes | None, origin: str | None
+) -> bytes:
     tifffile = require("tifffile", extra="tiff", why="to write 16-bit colour as TIFF")
     encoded = io.BytesIO()
     channels = samples.shape[-1]
@@ -329,6 +384,7 @@ def _deep_tiff(samples: np.ndarray, icc_profile: bytes | None) -> bytes:
         compression="zlib",
         iccprofile=icc_profile,
         metadata=None,
+        software=origin or "refusion-jax",
     )
     return encoded.getvalue()
 

@@ -1,36 +1,55 @@
-"""The colour map of the paper's Figs. 8 to 11: from blue (0) to red (1)."""
+"""Colour maps of values, the same for every picture and page, for all eyes.
+
+Both keep apart what they should keep apart without red and green: the diverging map
+goes from blue over a light neutral to brown, the sequential one from dark blue over
+grey to yellow, always brighter.
+"""
 
 import numpy as np
 
 from refusion_jax.reporting.panel import to_bytes
 
 # Red, green, blue at evenly spaced values from 0 to 1.
-COLOURS = np.array(
+DIVERGING = np.array(
     [
-        (0.10, 0.10, 0.45),
-        (0.15, 0.35, 0.90),
-        (0.10, 0.75, 0.90),
-        (0.45, 0.90, 0.50),
-        (0.95, 0.85, 0.20),
-        (0.95, 0.45, 0.10),
-        (0.55, 0.05, 0.05),
+        (0.02, 0.19, 0.45),
+        (0.16, 0.42, 0.71),
+        (0.48, 0.68, 0.86),
+        (0.80, 0.88, 0.95),
+        (0.97, 0.97, 0.97),
+        (0.96, 0.86, 0.72),
+        (0.88, 0.64, 0.38),
+        (0.67, 0.38, 0.10),
+        (0.38, 0.19, 0.02),
+    ]
+)
+SEQUENTIAL = np.array(
+    [
+        (0.00, 0.13, 0.31),
+        (0.22, 0.28, 0.43),
+        (0.41, 0.43, 0.46),
+        (0.58, 0.57, 0.46),
+        (0.78, 0.73, 0.40),
+        (1.00, 0.91, 0.27),
     ]
 )
 
 
-def color_map(values: np.ndarray) -> np.ndarray:
-    """Colours a map of values: blue is 0, green is 1/2, red is 1.
+def color_map(values: np.ndarray, colours: np.ndarray = DIVERGING) -> np.ndarray:
+    """Colours a map of values.
 
     Args:
-      values: height x width, in [0, 1].
+      values: of any shape, in [0, 1].
+      colours: DIVERGING for values with a middle, such as weights of two sources (blue
+        is 0, near white 1/2, brown 1); SEQUENTIAL for amounts.
 
     Returns:
-      uint8, height x width x 3.
+      uint8, of the values' shape and a last axis of 3.
 
     Examples:
       >>> color_map(np.array([[0.0, 0.5, 1.0]])).tolist()
-      [[[26, 26, 115], [115, 230, 128], [140, 13, 13]]]
+      [[[5, 48, 115], [247, 247, 247], [97, 48, 5]]]
     """
-    places = np.linspace(0, 1, len(COLOURS))
-    channels = [np.interp(values, places, channel) for channel in COLOURS.T]
+    places = np.linspace(0, 1, len(colours))
+    channels = [np.interp(values, places, channel) for channel in colours.T]
     return to_bytes(np.stack(channels, axis=-1))

@@ -22,11 +22,8 @@ def rank(
       >>> rank([0.5, 0.7, 0.5, np.nan], higher_is_better=True).tolist()
       [2.5, 1.0, 2.5, nan]
     """
+    from scipy.stats import rankdata  # comes with jax; slow to import
+
     values = np.asarray(values, np.float64)
-    ranks = np.full(values.shape, np.nan)
     signed = -values if higher_is_better else values
-    for i in np.flatnonzero(~np.isnan(values)):
-        better = np.sum(signed < signed[i])
-        equal = np.sum(signed == signed[i])
-        ranks[i] = better + (equal + 1) / 2
-    return ranks
+    return np.asarray(rankdata(signed, nan_policy="omit"), np.float64)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from refusion_jax.files.checksums import sha256_of
-from refusion_jax.pictures.names import RANGES
+from refusion_jax.pictures.names import RANGES, Range
 
 WEIGHTS, CARD = ".safetensors", ".card.md"
 _WORD_LISTS = ("first", "second", "any")
@@ -59,7 +59,7 @@ class Pretrained(NamedTuple):
     license: str
     method: str
     hints: Hints
-    output_range: str
+    output_range: Range
     settings: dict[str, Any]
 
 
@@ -136,7 +136,7 @@ def find_pretrained(name: str, folder: Path | None = None) -> Pretrained:
     )
 
 
-def suitable_range(weights: object) -> str:
+def suitable_range(weights: object) -> Range:
     """Returns the range rule that suits the pictures of some weights.
 
     Args:
@@ -222,10 +222,10 @@ def _text(facts: dict[str, Any], key: str, card: Path) -> str:
     return text
 
 
-def _range(rule: Any, card: Path) -> str:
+def _range(rule: Any, card: Path) -> Range:
     if rule not in RANGES:
         raise _wrong(card, f"a range among {', '.join(RANGES)}", rule)
-    return str(rule)
+    return RANGES[RANGES.index(rule)]
 
 
 def _settings(settings: Any, card: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def test_a_sound_installation_fuses_and_says_on_what(capsys):
     assert re.fullmatch(r"ok, [0-9.]+ s with compilation", facts["fusion"])
     for package in ("jax", "jaxlib", "pillow", "safetensors"):
         assert facts[package] == metadata.version(package)
-    assert facts["devices"] == ", ".join(map(str, jax.devices()))
+    assert facts["devices"].startswith(", ".join(map(str, jax.devices())))
     assert facts["compilation cache"].startswith(
         jax.config.values["jax_compilation_cache_dir"]
     )

@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import pytest
 from PIL import Image
 
 from refusion_jax.cli import main
+from refusion_jax.files.checksums import sha256_of
 from refusion_jax.fusing import inference
 from refusion_jax.methods.refusion import forward, model
 from refusion_jax.pictures.codecs import read_picture
+from refusion_jax.pictures.photographs import origin_of
 from refusion_jax.weights.store import save_weights
 
 A = np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)
@@ -382,3 +385,87 @@ def test_a_reader_that_goes_away_does_not_end_the_batch(run):
     assert child.stderr.read() == b"done\n"
     child.stderr.close()
     assert child.wait() == 0
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(run, capsys):
+    assert fuse("a", "b", "-o", "out", "--dry-run") == 0
+    assert capsys.readouterr().out == (
+        "out/1.png <- a/1.png b/1.png\nout/2.png <- a/2.png b/2.png\n"
+    )
+    assert not (run / "out").exists()
+    assert fuse("a", "b", "-o", "out", "--dry-run", "--json") == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert first == {
+        "output": "out/1.png",
+        "exists": False,
+        "sources": ["a/1.png", "b/1.png"],
+    }
+
+
+def test_json_tells_of_each_picture_how_it_was_made(run, capsys):
+    (run / "a" / "2.png").write_bytes(b"no picture")
+    assert fuse("a", "b", "-o", "out", "--json") == 1
+    made, failed = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (made["output"], made["width"], made["height"]) == ("out/1.png", 8, 6)
+    assert made["provenance"] == json.loads(origin_of("out/1.png"))
+    assert made["provenance"]["weights_sha256"] == sha256_of(
+        run / "weights.safetensors"
+    )
+    assert "a/2.png" in failed["error"]
+
+
+def test_outputs_that_exist_can_be_spared(run, capsys):
+    assert fuse("a/1.png", "b/1.png", "-o", "x.png", "--no-overwrite") == 0
+    before = (run / "x.png").read_bytes()
+    assert fuse("b/1.png", "a/1.png", "-o", "x.png", "--no-overwrite") == 2
+    assert "got x.png, which exists (1 of 1 do)" in capsys.readouterr().err
+    assert (run / "x.png").read_bytes() == before
+
+
+def test_resuming_makes_again_what_other_options_or_weights_made(run, tree_of, capsys):
+    assert fuse("a", "b", "-o", "out") == 0
+    first = (run / "out" / "1.png").read_bytes()
+    capsys.readouterr()
+    assert fuse("a", "b", "-o", "out", "--resume") == 0
+    assert capsys.readouterr().out == "out/1.png kept\nout/2.png kept\n"
+    assert fuse("a", "b", "-o", "out", "--resume", "--range=none") == 0
+    out, err = capsys.readouterr()
+    assert "kept" not in out
+    assert "out/1.png was made by other weights or options and is made again" in err
+    assert "2 pictures are made again; only the first is named" in err
+    assert (run / "out" / "1.png").read_bytes() != first
+    # What tells nothing is kept, as before.
+    Image.fromarray(A).save(run / "out" / "1.png")
+    assert fuse("a", "b", "-o", "out", "--resume") == 0
+    assert "out/1.png kept" in capsys.readouterr().out
+
+
+def test_one_picture_twice_is_told(run, capsys):
+    assert fuse("a/1.png", "a/2.png", "-o", "x.png") == 0
+    assert "a/1.png and a/2.png are the same picture" in capsys.readouterr().err
+
+
+def test_weights_that_do_not_suit_are_told(run, shipped, capsys):
+    (run / "a").rename(run / "ir")
+    (run / "b").rename(run / "vi")
+    assert fuse_shipped("vi/1.png", "ir/1.png", "-o", "x.png", "--task=heat") == 0
+    err = capsys.readouterr().err
+    assert "but the names say vi and ir; exchange the sources" in err
+    assert fuse_shipped("ir/1.png", "vi/1.png", "-o", "x.png", "--task=heat") == 0
+    assert capsys.readouterr().err == ""
+    for folder, name in (("ir", "p"), ("vi", "q")):
+        (run / folder / "1.png").rename(run / f"{name}.png")
+    assert fuse_shipped("q.png", "p.png", "-o", "x.png", "--task=heat") == 0
+    assert "the first source is coloured and the second is grey" in (
+        capsys.readouterr().err
+    )
+    assert fuse_shipped("p.png", "q.png", "-o", "x.png", "--task=depth") == 0
+    assert "other weights may suit them better" in capsys.readouterr().err
+
+
+def test_options_are_named_as_the_command_has_them(run, capsys):
+    Image.fromarray(A[1:]).save(run / "a" / "1.png")
+    assert fuse("a/1.png", "b/1.png", "-o", "x.png") == 1
+    assert "choose --align=crop" in capsys.readouterr().err
+    assert fuse("https://a.org/x.png", "b/1.png", "-o", "x.png") == 2
+    assert "an address of the web; download it first" in capsys.readouterr().err

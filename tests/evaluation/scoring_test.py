@@ -301,7 +301,7 @@ def test_a_method_is_a_folder_or_weights(folders, weights):
 
 
 def test_unknown_metrics_and_tasks_are_told_with_the_choices():
-    with pytest.raises(ValueError, match=r"among en, sd, .* got 'ssim'; choose"):
+    with pytest.raises(ValueError, match=r"among en, sd, .* got 'ssim'; did you mean"):
         check_keys(["en", "ssim"])
     with pytest.raises(ValueError, match="got none"):
         check_keys([])

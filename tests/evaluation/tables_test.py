@@ -8,7 +8,12 @@ import pytest
 from refusion_jax.evaluation.comparison import difference
 from refusion_jax.evaluation.published import PublishedRow
 from refusion_jax.evaluation.scores import Scores
-from refusion_jax.evaluation.table_formats import to_html, to_latex, to_markdown
+from refusion_jax.evaluation.table_formats import (
+    to_html,
+    to_latex,
+    to_markdown,
+    to_terminal,
+)
 from refusion_jax.evaluation.tables import (
     Cell,
     Row,
@@ -163,3 +168,19 @@ def test_latex_escapes_every_special_character(nasty):
     assert row == rf"{escaped} & \textbf{{{escaped}}} & \underline{{1.00}} \\"
     assert r"x $\downarrow$ \\" in lines[4] or r"x $\downarrow$ \\" in "".join(lines)
     assert lines[1] == r"\begin{tabular}{lrr}"
+
+
+def test_a_terminal_sees_names_values_and_notes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    cells = (Cell("6.7", "best"), Cell("0.5"))
+    table = Table(
+        ("Method", "EN", "MSE"), (1, -1), (Row("ours", cells),), ("One pair.",)
+    )
+    lines = to_terminal(table).splitlines()
+    assert ["Method", "EN \u2191", "MSE \u2193"] == [
+        x.strip() for x in lines[1].strip("\u2503").split("\u2503")
+    ]
+    assert ["ours", "6.7", "0.5"] == [
+        x.strip() for x in lines[3].strip("\u2502").split("\u2502")
+    ]
+    assert lines[-1].strip() == "One pair."

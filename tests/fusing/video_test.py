@@ -206,7 +206,7 @@ def test_the_command_prints_one_line_a_video(videos, capsys):
         ),
         (
             ("a.mkv", "b.mkv", "-o", "x.mp4", "--maps"),
-            "pictures with --maps or --resume",
+            "expected pictures with --maps, got videos",
         ),
     ],
     ids=repr,

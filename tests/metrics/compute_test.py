@@ -89,7 +89,10 @@ def test_functions_refuse_pictures_of_two_sizes():
         ({"fused": np.where(RAMP > 9, np.nan, RAMP)}, "finite grey levels in fused"),
         ({"fused": RAMP > 9}, "expected fused to hold numbers.*bool"),
         ({"source_a": np.zeros((0, 4))}, "expected source_a to hold numbers"),
-        ({"keys": ["ssim"]}, "metrics among en, sd, .*fmi, got 'ssim'; choose"),
+        (
+            {"keys": ["ssim"]},
+            "metrics among en, sd, .*fmi, got 'ssim'; did you mean ssim_refusion",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence(change, message):

@@ -34,7 +34,11 @@ def test_the_truth_itself_has_no_finite_psnr_and_an_ssim_of_1():
 
 def test_truth_metrics_are_no_metrics_of_sources():
     assert not set(metrics.TRUTH_METRICS) & set(metrics.METRICS)
-    assert list(metrics.ALL_METRICS) == [*metrics.METRICS, *metrics.TRUTH_METRICS]
+    assert list(metrics.ALL_METRICS) == [
+        *metrics.METRICS,
+        *metrics.MEFB_METRICS,
+        *metrics.TRUTH_METRICS,
+    ]
 
 
 def test_sizes_must_fit():

@@ -27,8 +27,8 @@ def table():
             meaning = rules["help"] + (f" One of {choices}." if choices else "")
             here, there = default_of(name), default_of(name, "paper")
             parts.append(
-                f"| `{name}` | {meaning.replace('|', '/')} | {rules['unit']} | {here} | "
-                f"{'' if here == there else there} |"
+                f"| `{name}` | {meaning.replace('|', '/')} | {rules['unit']} "
+                f"| {here} | {'' if here == there else there} |"
             )
         parts.append("")
     return "\n".join(parts).rstrip()
