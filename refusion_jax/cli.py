@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from refusion_jax.commands import convert, doctor, evaluate, fuse, info
+from refusion_jax.commands import convert, doctor, evaluate, fuse, info, serve
 from refusion_jax.commands.messages import complain, notes_on_stderr
 
 EXAMPLES = """\
@@ -14,6 +14,7 @@ examples:
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
   refusion convert ReFusion_IVIF.pth ivif.safetensors
   refusion info runs/msrs
+  refusion serve --open
   refusion doctor
 
 exit status: 0 all is done, 1 some failed, 2 wrong usage, 130 interrupted
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (fuse, evaluate, convert, info, doctor):
+    for command in (fuse, evaluate, serve, convert, info, doctor):
         command.add_parser(commands)
     return parser
 
