@@ -7,9 +7,11 @@ const VIEWER_KEYS = [
   ['[ ]', 'another picture on the right'], ['+ −', 'zoom'], ['0', 'fit'],
   ['1', 'one to one'], ['d', 'difference'], ['s', 'side by side'],
 ];
-const VIEWER_DIFFERENCE = 64; // levels at which the colours of a difference end
+/* Levels at which the colours of a difference end. */
+const VIEWER_DIFFERENCE = 64;
 const VIEWER_MODES = { slider: 'Slider', side: 'Side by side', difference: 'Difference' };
-const VIEWER_LARGEST = 2048; // pixels, the longer side of a computed difference
+/* Pixels, the longer side of a computed difference. */
+const VIEWER_LARGEST = 2048;
 
 class Viewer {
   #layers = [];
@@ -194,24 +196,13 @@ class Viewer {
   }
 
   #buildGamma() {
-    const space = 'http://www.w3.org/2000/svg';
-    const svg = document.createElementNS(space, 'svg');
-    svg.classList.add('viewer-svg');
-    const filter = document.createElementNS(space, 'filter');
     Viewer.count = (Viewer.count ?? 0) + 1;
-    filter.id = `viewer-gamma-${Viewer.count}`;
-    filter.setAttribute('color-interpolation-filters', 'sRGB');
-    const transfer = document.createElementNS(space, 'feComponentTransfer');
-    this.gammas = ['R', 'G', 'B'].map((channel) => {
-      const node = document.createElementNS(space, `feFunc${channel}`);
-      node.setAttribute('type', 'gamma');
-      transfer.append(node);
-      return node;
-    });
-    filter.append(transfer);
-    svg.append(filter);
-    this.root.append(svg);
-    this.gammaName = filter.id;
+    this.gammaName = `viewer-gamma-${Viewer.count}`;
+    const functions = ['R', 'G', 'B'].map((x) => `<feFunc${x} type="gamma"/>`).join('');
+    this.root.insertAdjacentHTML('beforeend', `<svg class="viewer-svg"><filter
+      id="${this.gammaName}" color-interpolation-filters="sRGB"><feComponentTransfer>
+      ${functions}</feComponentTransfer></filter></svg>`);
+    this.gammas = [...this.root.querySelectorAll('.viewer-svg feComponentTransfer > *')];
   }
 
   #buildMaps(below) {
