@@ -87,9 +87,9 @@ class Models:
             )
         if task is not None:
             find_pretrained(task)
-        first = next(iter(self.offers), "")
-        is_named = weights is not None or bool(more)
-        self.preferred = task or (first if is_named else "")
+        self.preferred = task or (
+            "" if weights is None else Path(weights).resolve().name
+        )
 
     def model(self, name: str) -> FusionModel:
         """Returns a model, which is loaded at its first use.
