@@ -8,6 +8,9 @@ const FIRST = 'choose, or let the page guess';
 let offers = [];
 let isChosen = false;
 let asked = 0;
+let open;
+/* Pictures may come before the server has told which weights there are. */
+const ready = new Promise((resolve) => { open = resolve; });
 
 export const weights = () => document.querySelector('[name="weights"]:checked')?.value ?? '';
 
@@ -53,12 +56,14 @@ export function setUp({ weights: given, rules, preferred, limits }) {
     name: 'max_pixels', type: 'number', min: 1, max: limits.pixels, placeholder: limits.pixels,
   })), make('small', { textContent: 'reject larger pictures before they fill memory' })));
   roles();
+  open();
 }
 
 /* Asks the server what the pictures are, and says it. */
 export async function guess() {
   asked += 1;
   const mine = asked;
+  await ready;
   if (isChosen || sources.chosen().length < 2) return;
   $('guess').textContent = 'looking at the pictures …';
   let told;
