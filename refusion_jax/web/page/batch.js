@@ -62,6 +62,7 @@ async function fuseOne(row, tell) {
 }
 
 async function guessOnce(row) {
+  await options.ready;
   if (options.weights()) return;
   const told = (await run('/api/guess', row.files.map((x) => ['sources', x]))).result;
   if (!told.weights) throw new Error('Choose what these are first: it is not clear.');

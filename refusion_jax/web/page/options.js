@@ -10,7 +10,7 @@ let isChosen = false;
 let asked = 0;
 let open;
 /* Pictures may come before the server has told which weights there are. */
-const ready = new Promise((resolve) => { open = resolve; });
+export const ready = new Promise((resolve) => { open = resolve; });
 
 export const weights = () => document.querySelector('[name="weights"]:checked')?.value ?? '';
 
