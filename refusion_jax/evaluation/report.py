@@ -156,7 +156,7 @@ def _charts(methods: Mapping[str, Scores]) -> list[str]:
         record = metrics.ALL_METRICS[key]
         better = "higher" if record.higher_is_better else "lower"
         columns = {name: x.column(key) for name, x in methods.items()}
-        intervals = {name: tuple(paired_bootstrap(x)) for name, x in columns.items()}
+        intervals = {name: paired_bootstrap(x) for name, x in columns.items()}
         drawn = charts.chart(first.stems, columns, intervals)
         figures.append(
             f"<figure><figcaption>{html.escape(record.title)} "
@@ -223,13 +223,13 @@ def _strips(evaluation: Evaluation, shown: Sequence[int]) -> list[str]:
     for index in shown:
         figures = "".join(_row(evaluation, pairs[index]))
         stem = html.escape(pairs[index].stem)
-        scores = "; ".join(
-            f"{name}: {_told(x, index)}" for name, x in evaluation.scores.items()
+        scores = "".join(
+            f'<p class="scores-of">{html.escape(f"{name}: {_told(x, index)}")}</p>'
+            for name, x in evaluation.scores.items()
         )
         parts.append(
             f'<h3>{stem}</h3><div class="strip" data-title="{stem}" '
-            f'data-stem="{stem}">{figures}</div>'
-            f'<p class="scores-of">{html.escape(scores)}</p>'
+            f'data-stem="{stem}">{figures}</div>{scores}'
         )
     return parts
 

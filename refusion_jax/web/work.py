@@ -178,7 +178,7 @@ def _write_views(
     if len(photographs) > 2:
         titles = [f"Picture {place + 1}" for place in range(len(photographs))]
     views: list[dict[str, str]] = []
-    total = np.zeros(1, np.float32)
+    total: np.ndarray = np.zeros(1, np.float32)
 
     def add(key: str, title: str, picture: np.ndarray) -> None:
         job.files[f"{key}.png"] = job.folder / f"{key}_view.png"
