@@ -6,7 +6,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from refusion_jax.commands import convert, doctor, evaluate, fuse, info, metrics
+from refusion_jax.commands import (
+    convert,
+    doctor,
+    evaluate,
+    fuse,
+    info,
+    metrics,
+    serve,
+)
 from refusion_jax.commands.learning import ablate, export, prepare, train
 from refusion_jax.commands.messages import complain, notes_on_stderr, say
 from refusion_jax.commands.parsers import LateParser
@@ -21,6 +29,7 @@ examples:
   refusion metrics infrared.png visible.png fused.png
   refusion convert ReFusion_IVIF.pth ivif.safetensors
   refusion info runs/msrs
+  refusion serve --open
   refusion doctor
   refusion train infrared/ visible/ -o runs/mine --task=ivif
   refusion export runs/mine -o mine.onnx
@@ -82,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND", parser_class=LateParser
     )
     learning = (train, prepare, ablate, export)
-    for command in (fuse, evaluate, metrics, convert, info, doctor, *learning):
+    for command in (fuse, evaluate, metrics, serve, convert, info, doctor, *learning):
         command.add_parser(commands)
     return parser
 

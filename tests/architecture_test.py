@@ -13,7 +13,7 @@ FLOORS: tuple[set[str], ...] = (
     {"methods", "metrics", "pictures", "reporting"},
     {"data", "weights"},
     {"fusing", "training"},
-    {"evaluation", "export"},
+    {"evaluation", "export", "web"},
     {"runs"},
     {"commands"},
     {"cli"},

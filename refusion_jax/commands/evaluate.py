@@ -119,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         ground_truth=arguments.ground_truth,
         levels=arguments.levels,
         align=arguments.align,
+        roles=_roles(arguments.task),
     )
     check_rule(arguments.levels)
     name = arguments.fused.resolve().name or "fused"
@@ -149,3 +150,11 @@ def run(arguments: argparse.Namespace) -> int:
     say("\n".join(map(shown, tables)).rstrip("\n"))
     say(f"The report is at {arguments.output / 'report.html'}")
     return 0
+
+
+def _roles(task: str | None) -> tuple[str, str]:
+    """Returns what the sources are, by the card of the task's weights."""
+    from refusion_jax.evaluation.report import ROLES
+    from refusion_jax.weights.pretrained import find_pretrained, pretrained_names
+
+    return find_pretrained(task).sources if task in pretrained_names() else ROLES

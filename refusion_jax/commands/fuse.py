@@ -3,9 +3,7 @@
 import argparse
 import dataclasses
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -195,6 +193,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Here, because importing jax takes a second, and neither help nor a mistyped
     # argument should wait for it.
     from refusion_jax.fusing.video import is_video
+    from refusion_jax.pictures.codecs import limit_of_pixels
     from refusion_jax.pictures.levels import check_rule
     from refusion_jax.pictures.volumes import is_volume
 
@@ -212,7 +211,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_volume_options(arguments)
         if any(is_video(source) for source in sources):
             return _fuse_videos(arguments, sources)
-        with _limit_of_pixels(arguments.max_pixels):
+        with limit_of_pixels(arguments.max_pixels):
             return _fuse_pictures(arguments, sources)
 
 
@@ -252,21 +251,6 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
         is_json=arguments.json,
         record=provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast),
     )
-
-
-@contextmanager
-def _limit_of_pixels(limit: int | None) -> Iterator[None]:
-    """Enforces Pillow's limit on pixels, up to twice which Pillow only warns."""
-    from PIL import Image
-
-    before = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        Image.MAX_IMAGE_PIXELS = before if limit is None else limit
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def _weights(

@@ -9,7 +9,11 @@ from refusion_jax import metrics
 from refusion_jax.evaluation.candidates import Candidate
 from refusion_jax.evaluation.comparison import RESAMPLES, Difference, difference
 from refusion_jax.evaluation.published import PublishedRow
-from refusion_jax.evaluation.report import Evaluation, write_evaluation_report
+from refusion_jax.evaluation.report import (
+    ROLES,
+    Evaluation,
+    write_evaluation_report,
+)
 from refusion_jax.evaluation.scores import Scores, write_scores
 from refusion_jax.evaluation.scoring import check_pictures, score
 from refusion_jax.evaluation.table_formats import to_latex, to_markdown
@@ -31,6 +35,7 @@ class ReportOptions:
       resamples, seed: settings of the bootstrap, see `comparison.paired_bootstrap`.
       ground_truth: folder of true pictures to compare with; None if there are none.
       levels, align: how sources are read, see `scoring.check_pictures`.
+      roles: the first and the second source, in words.
     """
 
     published: Sequence[PublishedRow] = ()
@@ -41,6 +46,7 @@ class ReportOptions:
     ground_truth: str | os.PathLike[str] | None = None
     levels: str = "full"
     align: str = "none"
+    roles: tuple[str, str] = ROLES
 
 
 DEFAULTS = ReportOptions()
@@ -109,7 +115,7 @@ def write_evaluation(
     if compared:
         _write_text(out / "differences.md", to_markdown(intervals(compared, reference)))
     evaluation = Evaluation(
-        title=f"Fused pictures, evaluated: {', '.join(methods)}",
+        title=f"Scores of {', '.join(methods)}",
         pairs=pairs,
         methods=methods,
         scores=scores,
@@ -117,6 +123,7 @@ def write_evaluation(
         summaries=tables,
         differences=differences(compared, reference) if compared else None,
         remarks=_remarks(methods, options),
+        roles=options.roles,
     )
     write_evaluation_report(out / "report.html", evaluation, images=options.images)
     return tables

@@ -1,8 +1,9 @@
 """Formats tables as Markdown, LaTeX and HTML; all text is escaped."""
 
 import html
+from collections.abc import Sequence
 
-from refusion_jax.evaluation.tables import Table
+from refusion_jax.evaluation.tables import Row, Table
 
 PUBLISHED = "published, not measured"
 
@@ -135,7 +136,8 @@ def to_html(table: Table) -> str:
       table: a table of plain text.
 
     Returns:
-      A `table` in a box that scrolls sideways, followed by the table's notes.
+      A `table` in a box that scrolls sideways, published rows folded below it, then the
+      table's notes.
 
     Examples:
       >>> from refusion_jax.evaluation.tables import Cell, Row
@@ -154,23 +156,35 @@ def to_html(table: Table) -> str:
         f"<th>{html.escape(title)}{arrows[direction]}</th>"
         for title, direction in zip(table.titles[1:], table.directions, strict=True)
     ]
-    rows = []
-    for row in table.rows:
-        kind = ' class="published"' if row.source else ""
-        source = f"<small>{PUBLISHED}: {html.escape(row.source)}</small>"
-        note = source if row.source else ""
-        cells = "".join(
-            f"<td{f' class={cell.mark}' if cell.mark else ''}>"
-            f"{html.escape(cell.text)}</td>"
-            for cell in row.cells
+    own = [_html_row(row) for row in table.rows if not row.source]
+    published = [_html_row(row) for row in table.rows if row.source]
+    parts = [_html_table(heads, own)] if own or not published else []
+    if published:
+        parts.append(
+            f"<details><summary>Published rows ({len(published)})</summary>"
+            f"{_html_table(heads, published)}</details>"
         )
-        rows.append(f"<tr{kind}><th>{html.escape(row.name)} {note}</th>{cells}</tr>")
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in table.notes]
+    return "\n".join(parts)
+
+
+def _html_table(heads: Sequence[str], rows: Sequence[str]) -> str:
     return (
         f'<div class="wide"><table><thead><tr>{"".join(heads)}</tr></thead>\n<tbody>'
         + "\n".join(rows)
-        + "</tbody></table></div>\n"
-        + "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
+        + "</tbody></table></div>"
     )
+
+
+def _html_row(row: Row) -> str:
+    kind = ' class="published"' if row.source else ""
+    source = f"<small>{PUBLISHED}: {html.escape(row.source)}</small>"
+    note = source if row.source else ""
+    cells = "".join(
+        f"<td{f' class={cell.mark}' if cell.mark else ''}>{html.escape(cell.text)}</td>"
+        for cell in row.cells
+    )
+    return f"<tr{kind}><th>{html.escape(row.name)} {note}</th>{cells}</tr>"
 
 
 def _markdown(text: str) -> str:

@@ -51,10 +51,13 @@ class Choice(NamedTuple):
     Attributes:
       weights: the record of the weights.
       reason: a clause that begins with "because".
+      is_reversed: whether the sources seem to come in the other order than the weights
+        have learned with.
     """
 
     weights: Pretrained
     reason: str
+    is_reversed: bool = False
 
 
 class _Match(NamedTuple):
@@ -95,11 +98,13 @@ def choose(
     by_pair = [match for match in matches if match.is_pair]
     if len(by_pair) == 1:
         return _by_names(by_pair[0])
-    looks = {look_of([_view(x, levels) for x in group]) for group in samples} - {None}
+    groups = [[_view(x, levels) for x in group] for group in samples]
+    looks = {look_of(group) for group in groups} - {None}
     by_look = [weights for weights in shipped if looks == {weights.hints.look}]
     if len(by_look) == 1:
         look = LOOKS[by_look[0].hints.look]
-        return Choice(by_look[0], f"because of the sources' looks: {look}")
+        is_reversed = all(_is_reversed(group) for group in groups)
+        return Choice(by_look[0], f"because of the sources' looks: {look}", is_reversed)
     return _by_names(matches[0]) if len(matches) == 1 else None
 
 
@@ -149,7 +154,22 @@ def _by_names(match: _Match) -> Choice:
     reason = f"because of the name{'s' * match.is_pair} {words}"
     if match.is_reversed:
         reason += f" (they have learned with {match.weights.sources[0]} first)"
-    return Choice(match.weights, reason)
+    return Choice(match.weights, reason, match.is_reversed)
+
+
+def _is_reversed(views: "Sequence[View]") -> bool:
+    """Returns whether looks tell that sources come in the other order.
+
+    Of two sensors the coloured picture is the second; on black it is the first, whose
+    colours are those of a palette; of exposures the darker is the first.
+    """
+    first, last = views[0], views[-1]
+    look = look_of(views)
+    if look == "black surround":
+        return last.is_coloured and not first.is_coloured
+    if look == "sensors":
+        return first.is_coloured and not last.is_coloured
+    return look == "brightness" and bool(first.levels.mean() > last.levels.mean())
 
 
 def _words(path: Path) -> frozenset[str]:

@@ -6,7 +6,9 @@ the pixels where the orientation's tag turns them, and a pipe can be read only o
 
 import io
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -88,6 +90,25 @@ def read_picture(path: str | os.PathLike[str], *, levels: str = "full") -> np.nd
     """
     check_rule(levels)
     return _eight_bits(open_picture(path, raster_of).pixels, levels, str(path))
+
+
+@contextmanager
+def limit_of_pixels(limit: int | None) -> Iterator[None]:
+    """Enforces Pillow's limit on pixels, up to twice which Pillow only warns.
+
+    It is a setting of the whole process.
+
+    Args:
+      limit: of one picture; None leaves Pillow's as it is.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = before if limit is None else limit
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def open_picture(

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: one metric for every picture and every method."""
+"""Small charts as inline SVG: one metric, a row of dots for every method."""
 
 import html
 import math
@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 # Readable on white and on near-black, and distinguishable by the colour-blind (after
-# Okabe and Ito). If there are more methods than colours, dashed lines repeat them.
+# Okabe and Ito). If there are more methods than colours, they repeat; each method has
+# its row.
 COLORS = (
     "#2f86d1",
     "#e0702a",
@@ -19,31 +20,32 @@ COLORS = (
     "#48a9c5",
     "#8a8a8a",
 )
-WIDTH, HEIGHT = 360, 170  # size of the view box, which the page scales
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20  # margins
-DOTS_UP_TO = 60  # pictures; beyond that a bare line is clearer and the page smaller
+WIDTH = 360  # of the view box, which the page scales
+LEFT, RIGHT, TOP, BOTTOM = 12, 12, 6, 20  # margins
+ROW, SPREAD = 30, 8  # height of a method's row; how far dots stray from its middle
+STEPS = (1, 2, 2.5, 5, 10)
 
-# From a picture's place in the order and its value to x and y in the view box.
-Place = Callable[[int, float], tuple[float, float]]
+# From a value to x in the view box.
+Place = Callable[[float], float]
 
 
 def chart(
-    stems: Sequence[str], methods: Mapping[str, Float[np.ndarray, " images"]]
+    stems: Sequence[str],
+    methods: Mapping[str, Float[np.ndarray, " images"]],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:
-    """Draws one line per method over the pictures, sorted by the first method's values.
+    """Draws a strip per method: a dot per picture, the mean, and its interval.
 
-    All methods share this order, so a method with a larger value than another on every
-    picture has its line above the other's throughout.
+    The height of a dot within its strip means nothing; it keeps dots apart.
 
     Args:
       stems: name of each picture.
       methods: values by method; values that are not finite are left out.
+      intervals: the ends of the mean's interval by method; NaN or absent: not drawn.
 
     Returns:
       An `svg` element; each dot names its method, picture and value.
     """
-    first = next(iter(methods.values()))
-    order = np.argsort(np.where(np.isfinite(first), first, np.inf), kind="stable")
     finite = np.concatenate([x[np.isfinite(x)] for x in methods.values()])
     if not len(finite):
         return '<svg viewBox="0 0 360 24"><text x="4" y="16">undefined</text></svg>'
@@ -51,34 +53,26 @@ def chart(
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     low, high = low - margin, high + margin
 
-    def place(position: int, value: float) -> tuple[float, float]:
-        share = (position + 0.5) / len(order)
-        return (
-            round(LEFT + share * (WIDTH - LEFT - RIGHT), 1),
-            round(
-                HEIGHT
-                - BOTTOM
-                - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
-                1,
-            ),
-        )
+    def place(value: float) -> float:
+        share = (value - low) / (high - low)
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
-    parts = [_axis(place, low, high)]
+    height = TOP + ROW * len(methods) + BOTTOM
+    parts = [_axis(place, low, high, height)]
     for i, (name, values) in enumerate(methods.items()):
-        points = [
-            (place(position, float(values[k])), stems[k], float(values[k]))
-            for position, k in enumerate(order)
-            if math.isfinite(values[k])
-        ]
-        parts.append(_line([xy for xy, _, _ in points], color(i), dash(i)))
-        if len(order) <= DOTS_UP_TO:
-            parts += [
-                f'<circle cx="{x}" cy="{y}" r="2.6" fill="{color(i)}"><title>'
-                f"{html.escape(f'{name}, {stem}: {value:.4g}')}</title></circle>"
-                for (x, y), stem, value in points
-            ]
+        middle = TOP + ROW * (i + 0.5)
+        for k, (stem, value) in enumerate(zip(stems, values.tolist(), strict=True)):
+            if math.isfinite(value):
+                # Multiples of the golden ratio lie evenly, whatever their number.
+                y = round(middle + SPREAD * (2 * (0.618034 * k % 1) - 1), 1)
+                parts.append(
+                    f'<circle cx="{place(value)}" cy="{y}" r="3" fill="{color(i)}" '
+                    f'data-pair="{html.escape(stem)}"><title>'
+                    f"{html.escape(f'{name}, {stem}: {value:.4g}')}</title></circle>"
+                )
+        parts.append(_mean(place, values, middle, (intervals or {}).get(name)))
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">' + "".join(parts) + "</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img">' + "".join(parts) + "</svg>"
     )
 
 
@@ -98,51 +92,43 @@ def color(index: int) -> str:
     return COLORS[index % len(COLORS)]
 
 
-def dash(index: int) -> str:
-    """Returns the dash pattern of a method's line.
+def _mean(
+    place: Place,
+    values: Float[np.ndarray, " images"],
+    middle: float,
+    interval: tuple[float, float] | None,
+) -> str:
+    """Draws the mean as an upright line, and its interval as one that lies."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return ""
+    x, top, bottom = place(float(finite.mean())), middle - 12, middle + 12
+    parts = [f'<line class="mean" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>']
+    if interval is not None and np.isfinite(interval).all():
+        left, right = (place(end) for end in interval)
+        parts.append(
+            f'<line class="interval" x1="{left}" x2="{right}" y1="{middle}" '
+            f'y2="{middle}"/>'
+        )
+    return "".join(parts)
 
-    The first methods get solid lines; each further round of colours gets longer dashes.
 
-    Args:
-      index: number of the method, from 0.
-
-    Returns:
-      A value of `stroke-dasharray`.
-
-    Examples:
-      >>> dash(0), dash(len(COLORS)), dash(2 * len(COLORS))
-      ('none', '3 3', '6 3')
-    """
-    turn = index // len(COLORS)
-    return f"{3 * turn} 3" if turn else "none"
-
-
-def _axis(place: Place, low: float, high: float) -> str:
+def _axis(place: Place, low: float, high: float, height: int) -> str:
     parts = []
     for tick in _ticks(low, high):
-        _, y = place(0, tick)
+        x = place(tick)
         parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-            f'<text x="{LEFT - 5}" y="{y + 3.5}" text-anchor="end">{tick:.6g}</text>'
+            f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{height - BOTTOM}"/>'
+            f'<text x="{x}" y="{height - 6}" text-anchor="middle">{tick:.6g}</text>'
         )
-    parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 5}" '
-        'text-anchor="middle">pairs, sorted by the first method</text>'
-    )
     return "".join(parts)
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Returns three to six round numbers between `low` and `high`."""
-    raw = (high - low) / 4
+    """Returns three to seven round numbers between `low` and `high`."""
+    raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(x * power for x in (1, 2, 5, 10) if x * power >= raw * 0.999)
+    steps = [x * power for x in STEPS]
+    # The nearest by ratio: the smallest step above would give two ticks at times.
+    step = min(steps, key=lambda x: abs(math.log(x / raw)))
     return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _line(points: Sequence[tuple[float, float]], stroke: str, dashes: str) -> str:
-    joined = " ".join(f"{x},{y}" for x, y in points)
-    return (
-        f'<polyline points="{joined}" fill="none" stroke="{stroke}" '
-        f'stroke-width="1.2" stroke-dasharray="{dashes}" opacity="0.75"/>'
-    )

@@ -14,6 +14,13 @@ from PIL import Image
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.reporting.panel import to_bytes
 
+PREVIEW = 1600  # pixels, the longer side of pictures inside a page
+_SMALL = 1 << 16  # bytes, up to which a preview is not worth losing bits for
+
+# What `gallery.js` opens over a page.
+DIALOG = """<dialog><header><h2></h2>
+<button name="close" type="button">Close</button></header><div></div></dialog>"""
+
 
 class Section(NamedTuple):
     """A section of a page: a heading, paragraphs and pictures.
@@ -51,12 +58,46 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
         body.append(f"<h2>{html.escape(section.heading)}</h2>")
         body.extend(f"<p>{html.escape(text)}</p>" for text in section.paragraphs)
         figures = "".join(
-            f'<figure><img src="{data_uri(picture)}" alt="{html.escape(caption)}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            figure(caption, preview_uri(picture))
             for caption, picture in section.pictures.items()
         )
-        body.append(f'<div class="pictures">{figures}</div>')
-    write_page(path, title, body)
+        body.append(
+            f'<div class="pictures" data-title="{html.escape(section.heading)}">'
+            f"{figures}</div>"
+        )
+    write_gallery(path, title, body)
+
+
+def figure(caption: str, uri: str) -> str:
+    """Returns a figure that opens in the viewer of a gallery.
+
+    Args:
+      caption: plain text.
+      uri: of the picture.
+    """
+    text = html.escape(caption)
+    return (
+        f'<figure><button type="button"><img src="{uri}" alt="{text}"></button>'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def write_gallery(path: Path, title: str, body: Sequence[str]) -> None:
+    """Writes a page whose figures open in the viewer and whose tables sort.
+
+    Args:
+      path: the .html file.
+      title: plain text.
+      body: HTML, escaped by the caller. The figures of elements with `data-title` are
+        compared with each other; tables of the class `sortable` sort.
+    """
+    write_page(
+        path,
+        title,
+        [*body, DIALOG],
+        style=asset("viewer.css") + asset("gallery.css"),
+        script=asset("viewer.js") + asset("gallery.js"),
+    )
 
 
 def write_page(
@@ -84,23 +125,28 @@ def write_page(
     replace_file(path, page.encode("utf-8", "replace"))
 
 
-def data_uri(picture: np.ndarray, palette: np.ndarray | None = None) -> str:
-    """Encodes a picture as a PNG inside a URI.
+def preview_uri(picture: np.ndarray, palette: np.ndarray | None = None) -> str:
+    """Encodes a picture for looking at: scaled down if large, WebP if PNG is large.
 
     Args:
       picture: uint8, or floats in [0, 1]; height x width or height x width x 3.
       palette: colours of a grey picture's levels, uint8, 256 x 3; None for grey.
 
     Returns:
-      "data:image/png;base64,...".
+      "data:image/...;base64,..."; of small files the picture to the last bit.
 
     Examples:
-      >>> data_uri(np.zeros((2, 3)))[:32]
+      >>> preview_uri(np.zeros((2, 3)))[:32]
       'data:image/png;base64,iVBORw0KGg'
     """
-    buffer = io.BytesIO()
-    image = Image.fromarray(to_bytes(picture))
-    if palette is not None:
-        image.putpalette(palette.tobytes())
-    image.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    levels = to_bytes(picture)
+    image = Image.fromarray(levels if palette is None else palette[levels])
+    if max(image.size) > PREVIEW:
+        image.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+    for kind, options in (("PNG", {"optimize": True}), ("WEBP", {"quality": 90})):
+        buffer = io.BytesIO()
+        image.save(buffer, format=kind, **options)
+        if buffer.tell() <= _SMALL:
+            break
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{kind.lower()};base64,{encoded}"

@@ -1,5 +1,7 @@
 import base64
 import io
+import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -9,8 +11,13 @@ from PIL import Image
 
 from refusion_jax.evaluation.candidates import Baseline
 from refusion_jax.evaluation.published import published_rows
-from refusion_jax.evaluation.report import difference_palette, difference_picture
+from refusion_jax.evaluation.report import (
+    difference_palette,
+    difference_picture,
+    worst_first,
+)
 from refusion_jax.evaluation.results import ReportOptions, write_evaluation
+from refusion_jax.evaluation.scores import Scores
 
 NASTY = "<script>x</script>&\"'"
 STEMS = ("1", "2", "3", "4<b>")
@@ -27,7 +34,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -60,7 +67,7 @@ def folder(tmp_path_factory):
     published = published_rows(task="ivif", dataset=None)
     write_evaluation(
         folder / "out", folder / "a", folder / "b", methods, ("en", "sd"),
-        ReportOptions(published, images=2),
+        ReportOptions(published, images=2, roles=("infrared", "visible")),
     )  # fmt: skip
     return folder
 
@@ -99,7 +106,7 @@ def test_the_page_needs_no_other_file_and_no_network(page):
             assert attributes.get(name, "data:").startswith("data:")
         assert not [name for name in attributes if name.startswith("on")]
     code = "".join(text for tag, text in page.texts if tag in ("style", "script"))
-    assert not re.search(r"url\(|@import|https?:|//|fetch|XMLHttp|import\b", code)
+    assert not re.search(r"url\((?!#)|@import|https?:|//|fetch|XMLHttp|import\b", code)
 
 
 def test_names_never_become_tags(page):
@@ -117,13 +124,21 @@ def test_published_rows_say_so(page):
         assert f"published, not measured: Table 1, {pairs} pairs" in notes
 
 
+def test_published_rows_are_folded_below_the_measured_ones(page):
+    tags = [(tag, attributes.get("class")) for tag, attributes in page.tags]
+    folded = tags.index(("details", None))
+    assert tags.index(("tr", "published")) > folded
+    assert ("summary", "Published rows (2)") in page.texts
+
+
 def test_rows_hold_sources_methods_and_labelled_differences(folder, page):
     pictures = strip_pictures(page)
     assert [alt for alt, _ in pictures] == [
-        "Source a", "Source b", "plain", "plain minus the average of the sources",
+        "Infrared", "Visible", "plain", "plain minus the average of the sources",
         NASTY, f"{NASTY} minus plain",
     ] * 2  # fmt: skip
-    with Image.open(folder / "a" / "1.png") as image:
+    worst = next(text for tag, text in page.texts if tag == "h3")
+    with Image.open(folder / "a" / f"{worst}.png") as image:
         source = np.asarray(image)
     np.testing.assert_array_equal(pixels(pictures[0][1]), source)
     np.testing.assert_array_equal(pixels(pictures[4][1]), source + 16)
@@ -133,13 +148,44 @@ def test_rows_hold_sources_methods_and_labelled_differences(folder, page):
     assert colour[0] > colour[2]
 
 
-def test_the_pairs_that_are_not_shown_are_named(page):
-    text = " ".join(text for _, text in page.texts)
-    assert "Shown: 2 of 4 pairs" in text
-    assert "Not shown: 2 pairs" in text
+def values_of(page, pair):
+    """Numbers of a pair's rows in the table of all pairs, by method."""
+    rows, inside = [], False
+    for tag, attributes in page.tags:
+        if tag == "tr":
+            inside = attributes.get("data-pair") == pair
+            rows += [[]] if inside else []
+        elif tag == "td" and inside:
+            rows[-1].append(attributes.get("data-value"))
+    return {name: [float(x) for x in values] for name, *values in rows}
+
+
+def test_the_worst_pairs_come_first(folder, page):
+    written = json.loads((folder / "out" / "metrics.json").read_text())["images"]
+    ranks = {
+        stem: sum(
+            sorted((x[key] for x in written.values()), reverse=True).index(mine[key])
+            for key in mine
+        )
+        for stem, mine in written.items()
+    }
     shown = [text for tag, text in page.texts if tag == "h3"]
-    assert shown == ["1", "4<b>"]
-    assert ("p", "2, 3") in page.texts
+    assert "Shown: 2 of 4 pairs" in " ".join(text for _, text in page.texts)
+    assert shown == sorted(STEMS, key=lambda stem: -ranks[stem])[:2]
+    assert len({ranks[stem] for stem in STEMS}) == 4  # else the order proves nothing
+
+
+def test_undefined_scores_rank_nobody():
+    values = np.array([[math.nan, 1.0], [2.0, math.nan], [3.0, 3.0]])
+    assert worst_first(Scores(("a", "b", "c"), ("en", "sd"), values)) == [0, 1, 2]
+
+
+def test_the_table_holds_every_score_of_every_pair(folder, page):
+    methods = json.loads((folder / "out" / "methods.json").read_text())
+    for stem in STEMS:
+        assert values_of(page, stem) == {
+            name: list(methods[name]["images"][stem].values()) for name in methods
+        }
 
 
 def test_a_report_without_pictures_says_so(folder, tmp_path):

@@ -1,0 +1,127 @@
+/* Two folders: pairs by name, one after the other, the worst first when all are done. */
+
+import { cancel, fileOf, postJson, run } from './api.js';
+import { $, busy, download, make, say } from './dom.js';
+import * as options from './options.js';
+import * as results from './results.js';
+
+const METRICS = ['ssim_refusion', 'scd'];
+let folders = [[], []];
+let rows = [];
+let isStopped = false;
+let current = '';
+
+export async function open(first, second) {
+  folders = [first, second];
+  $('options').hidden = false;
+  $('run').hidden = true;
+  $('batch').hidden = false;
+  await pair();
+}
+
+async function pair() {
+  say('');
+  try {
+    const told = await postJson('/api/pairs', {
+      folders: folders.map((files) => files.map((x) => x.name)), rule: $('batch-rule').value,
+    });
+    const file = (place, name) => folders[place].find((x) => x.name === name);
+    rows = told.pairs.map(([stem, a, b]) => (
+      { stem, files: [file(0, a), file(1, b)], state: '', scores: [] }));
+    $('batch-remark').textContent = [`${rows.length} pairs.`, told.remark ?? '',
+      told.alone.length ? `Without a partner: ${told.alone.join(', ')}.` : ''].join(' ');
+  } catch (error) {
+    rows = [];
+    say(error.message);
+  }
+  $('batch-run').disabled = !rows.length;
+  $('batch-zip').hidden = true;
+  draw();
+}
+
+function draw() {
+  $('batch-rows').replaceChildren(...rows.map((row) => {
+    const look = make('button', { type: 'button', textContent: 'Look' });
+    look.addEventListener('click', () => results.show(row.job));
+    const picture = row.job ? [make('img', {
+      src: fileOf(row.job, 'fused.png'), alt: `${row.stem}, fused` }), look] : [];
+    return make('tr', {}, make('th', { textContent: row.stem }),
+      make('td', { textContent: row.state }), make('td', {}, ...picture),
+      ...METRICS.map((_, i) => make('td', {
+        textContent: row.scores[i] === undefined ? '' : (row.scores[i] ?? NaN).toFixed(3) })));
+  }));
+}
+
+async function fuseOne(row, tell) {
+  const tasks = { tell, started: (id) => { current = id; } };
+  row.job = await run('/api/fuse', [...row.files.map((x) => ['sources', x]),
+    ...options.fields()], tasks);
+  const scored = await run('/api/metrics',
+    [['job', row.job.id], ['metrics', METRICS.join(',')]], tasks);
+  row.scores = scored.result.rows.map((x) => x.values[0]);
+}
+
+async function guessOnce(row) {
+  await options.ready;
+  if (options.weights()) return;
+  const told = (await run('/api/guess', row.files.map((x) => ['sources', x]))).result;
+  if (!told.weights) throw new Error('Choose what these are first: it is not clear.');
+  document.querySelector(`[name="weights"][value="${CSS.escape(told.weights)}"]`).click();
+  if (told.is_reversed) for (const each of rows) each.files.reverse();
+  $('guess').textContent = `Guess: ${told.weights}, ${told.reason}`
+    + `${told.is_reversed ? '; the folders are swapped' : ''}.`;
+}
+
+async function fuseAll() {
+  isStopped = false;
+  say('');
+  $('batch-run').disabled = true;
+  $('batch-stop').hidden = false;
+  try {
+    await guessOnce(rows[0]);
+    for (const [place, row] of rows.entries()) {
+      if (isStopped) break;
+      if (row.job) continue;
+      const tell = (text) => busy($('batch-phase'),
+        `${place + 1} of ${rows.length}, ${row.stem}: ${text}`);
+      try {
+        await fuseOne(row, tell);
+        row.state = 'fused';
+      } catch (error) {
+        row.state = error.message;
+      }
+      draw();
+    }
+    rows.sort((a, b) => (a.scores[0] ?? -Infinity) - (b.scores[0] ?? -Infinity));
+  } catch (error) {
+    say(error.message);
+  }
+  draw();
+  busy($('batch-phase'), '');
+  $('batch-run').disabled = false;
+  $('batch-stop').hidden = true;
+  $('batch-zip').hidden = !rows.some((row) => row.job);
+}
+
+async function pack() {
+  const done = rows.filter((row) => row.job);
+  try {
+    const job = await run('/api/pack',
+      done.flatMap((row) => [['job', row.job.id], ['name', row.stem]]),
+      { tell: (text) => busy($('batch-phase'), text) });
+    download(fileOf(job, job.result.file));
+  } catch (error) {
+    say(error.message);
+  }
+  busy($('batch-phase'), '');
+}
+
+export function setUp() {
+  $('batch-rule').addEventListener('change', pair);
+  $('batch-run').addEventListener('click', fuseAll);
+  $('batch-zip').addEventListener('click', pack);
+  $('batch-stop').addEventListener('click', () => {
+    isStopped = true;
+    if (current) cancel(current);
+  });
+}

@@ -1,0 +1,86 @@
+/* What the pictures are and how they are fused; the server's rules become a form. */
+
+import { run } from './api.js';
+import { $, make } from './dom.js';
+import * as sources from './sources.js';
+
+const FIRST = 'choose, or let the page guess';
+let offers = [];
+let isChosen = false;
+let asked = 0;
+let open;
+/* Pictures may come before the server has told which weights there are. */
+export const ready = new Promise((resolve) => { open = resolve; });
+
+export const weights = () => document.querySelector('[name="weights"]:checked')?.value ?? '';
+
+export function fields() {
+  const rules = [...$('rules').querySelectorAll('select, input')];
+  return [['weights', weights()], ...rules.filter((x) => x.value !== '')
+    .map((x) => [x.name, x.value])];
+}
+
+function roles() {
+  const offer = offers.find((x) => x.name === weights());
+  sources.nameRoles(offer ? offer.sources : ['A', 'B']);
+}
+
+export function setUp({ weights: given, rules, preferred, limits }) {
+  offers = given;
+  $('weights').replaceChildren(...offers.map((offer) => {
+    const input = make('input', { type: 'radio', name: 'weights', value: offer.name,
+      checked: offer.name === preferred });
+    const hash = offer.sha256 ? `, SHA-256 ${offer.sha256.slice(0, 8)}…` : '';
+    return make('label', { title: offer.no_maps }, input,
+      make('b', { textContent: offer.title }),
+      make('small', { textContent: `${offer.sources.join(' | ')}${hash}, `
+        + `${offer.no_maps ? 'no loss maps' : 'with loss maps'}` }));
+  }));
+  $('weights').addEventListener('change', () => {
+    isChosen = true;
+    $('guess').textContent = '';
+    roles();
+  });
+  isChosen = Boolean(preferred);
+  $('rules').replaceChildren(...rules.map((rule) => {
+    const input = rule.choices.length
+      ? make('select', { name: rule.name }, ...rule.choices.map((x) => new Option(x, x)))
+      : make('input', { name: rule.name, type: 'text', value: rule.default });
+    if (rule.name === 'range') {
+      input.prepend(new Option('as the weights suggest', ''));
+      input.value = '';
+    }
+    return make('div', {}, make('label', { textContent: rule.name }, input),
+      make('small', { textContent: rule.help }));
+  }), make('div', {}, make('label', { textContent: 'max pixels' }, make('input', {
+    name: 'max_pixels', type: 'number', min: 1, max: limits.pixels, placeholder: limits.pixels,
+  })), make('small', { textContent: 'reject larger pictures before they fill memory' })));
+  roles();
+  open();
+}
+
+/* Asks the server what the pictures are, and says it. */
+export async function guess() {
+  asked += 1;
+  const mine = asked;
+  await ready;
+  if (isChosen || sources.chosen().length < 2) return;
+  $('guess').textContent = 'looking at the pictures …';
+  let told;
+  try {
+    told = (await run('/api/guess', sources.fields())).result;
+  } catch {
+    told = { weights: '', reason: FIRST };
+  }
+  if (mine !== asked || isChosen) return;
+  const offer = offers.find((x) => x.name === told.weights);
+  if (!offer) {
+    $('guess').textContent = told.reason ? `Guess: ${told.reason}.` : `Please ${FIRST}.`;
+    return;
+  }
+  document.querySelector(`[name="weights"][value="${CSS.escape(offer.name)}"]`).checked = true;
+  if (told.is_reversed) sources.reverse();
+  roles();
+  $('guess').textContent = `Guess: ${offer.title}, ${told.reason}`
+    + `${told.is_reversed ? '; A and B are swapped' : ''}. Choose another if it is wrong.`;
+}

@@ -1,0 +1,204 @@
+"""The page and the report in a real browser; skipped where there is no Chromium."""
+
+import base64
+import shutil
+import socket
+import threading
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import uvicorn
+from web.visitors import encoded, scene
+
+from refusion_jax.reporting.page import Section, write_report
+from refusion_jax.web.app import make_app
+
+GREY, COLOUR = scene(160, 240)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+)
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
+# Makes what a drop of files from the desktop carries.
+TRANSFER = """files => {
+  const transfer = new DataTransfer();
+  for (const [name, text] of files) {
+    const bytes = Uint8Array.from(atob(text), x => x.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type: 'image/png' }));
+  }
+  return transfer;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=[*QUIET])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(models):
+    """Of a server in a thread, on any free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(make_app(models), log_level="error", ws="none")
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens pages, and tells afterwards what went wrong on them, or went out."""
+    contexts, problems, requests = [], [], []
+
+    def start(address, viewport, scheme="light"):
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda line: (
+                line.type in ("error", "warning") and problems.append(line.text)
+            ),
+        )
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert problems == []
+    kinds = ("http://127.0.0.1:", "blob:", "data:", "file:")
+    assert [url for url in requests if not url.startswith(kinds)] == []
+
+
+def drop(page, *pictures):
+    files = [
+        (f"{name}.png", base64.b64encode(encoded(picture)).decode())
+        for name, picture in pictures
+    ]
+    transfer = page.evaluate_handle(TRANSFER, files)
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+    page.locator("#thumbs li").nth(len(files) - 1).wait_for()
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def split_of(page):
+    return float(page.locator(".viewer-divider").input_value())
+
+
+def fuse(page):
+    page.locator("#guess", has_text="Guess").wait_for()
+    page.locator("label", has_text="mean").first.click()
+    page.locator("#run").click()
+    page.locator("#result").wait_for()
+    page.locator(".viewer-pane-right img[src*='fused']").wait_for()
+
+
+def test_two_dropped_files_are_fused_compared_explained_and_saved(
+    open_page, address, tmp_path
+):
+    page = open_page(address, DESKTOP)
+    drop(page, ("visible", COLOUR), ("infrared", GREY))
+    page.locator("#guess", has_text="A and B are swapped").wait_for()
+    titles = page.locator("#thumbs b").all_inner_texts()
+    assert titles == ["A: infrared", "B: visible"]
+    page.locator("#swap").click()
+    page.locator("#thumbs span", has_text="visible.png").wait_for()
+    fuse(page)
+    # The divider by keyboard, by the pointer, and by blinking.
+    stage = page.locator(".viewer-stage")
+    stage.focus()
+    before = split_of(page)
+    page.keyboard.press("ArrowRight")
+    assert split_of(page) == before + 2
+    box = stage.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.52, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    page.mouse.up()
+    assert abs(split_of(page) - 25) <= 1
+    clip = page.locator(".viewer-pane-left").evaluate("x => x.style.clipPath")
+    assert clip.startswith("inset(0px 75")
+    page.keyboard.press(" ")
+    assert split_of(page) == 100
+    # Both panes zoom in step.
+    page.keyboard.press("+")
+    moves = page.locator(".viewer-pane img").evaluate_all(
+        "images => images.map(x => x.style.transform)"
+    )
+    assert moves[0] == moves[1] and "scale" in moves[0]
+    page.keyboard.press("d")
+    assert page.locator("#viewer").get_attribute("data-mode") == "difference"
+    page.keyboard.press("s")
+    page.keyboard.press("0")
+    page.locator("#maps").click()
+    page.locator(".viewer-map-choice option", has_text="w_a").wait_for(state="attached")
+    page.locator(".viewer-pane-left canvas:not([hidden])").wait_for()
+    with page.expect_download() as waiting:
+        page.locator("#downloads button", has_text="ZIP").click()
+    waiting.value.save_as(tmp_path / "fused.zip")
+    names = zipfile.ZipFile(tmp_path / "fused.zip").namelist()
+    assert names == ["fused.png", "fuse.json", "w_a.png", "w_b.png"]
+    assert fits(page)
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
+    page = open_page(address, PHONE, "dark")
+    assert fits(page)
+    drop(page, ("infrared", GREY), ("visible", COLOUR), ("third", GREY // 2))
+    page.locator("#tree", has_text="((1 2) 3)").wait_for()
+    page.locator("label", has_text="mean").first.click()
+    page.locator("summary", has_text="Options").click()
+    assert fits(page)
+    page.locator("#run").click()
+    page.locator("#result").wait_for()
+    assert "these are 3" in page.locator("#no-maps").inner_text()
+    page.locator("summary", has_text="command").click()
+    page.locator(".viewer-keys summary").click()
+    assert fits(page)
+
+
+def test_an_error_is_a_sentence_on_the_page(open_page, address):
+    page = open_page(address, DESKTOP)
+    files = [{"name": "x.png", "mimeType": "image/png", "buffer": b"nothing"}]
+    page.locator("#files").set_input_files(files)
+    page.locator(
+        "#problem", has_text="expected a readable picture, got x.png"
+    ).wait_for()
+
+
+def test_figures_of_a_report_open_in_the_same_viewer(open_page, tmp_path):
+    path = tmp_path / "report.html"
+    pictures = {"first": GREY, "second": COLOUR, "third": np.flipud(GREY)}
+    write_report(path, "Report", [Section("Scene", [], pictures)])
+    page = open_page(path.as_uri(), PHONE)
+    page.locator("figure button").nth(2).click()
+    page.locator("dialog .viewer-pane-right img[alt='third']").wait_for()
+    page.keyboard.press("]")
+    page.locator("dialog .viewer-pane-right img[alt='first']").wait_for()
+    assert fits(page)
+    page.locator("button[name='close']").click()
+    assert not page.locator("dialog").is_visible()

@@ -1,0 +1,288 @@
+import asyncio
+import io
+import json
+import struct
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from web.visitors import LOCAL, encoded, scene
+
+from refusion_jax.web.guard import COOKIE
+
+GREY, COLOUR = scene()
+PAIR = [("sources", (f"{i}.png", encoded(x))) for i, x in enumerate((GREY, COLOUR))]
+EVERY_POST = ("fuse", "metrics", "maps", "pictures", "guess", "pairs", "pack")
+
+
+def files_of(visitor):
+    return sorted(path.name for path in visitor.jobs.folder.rglob("*"))
+
+
+def ask_raw(app, headers, chunks, path="/api/fuse"):
+    """Speaks to the application without a client that mends what is sent.
+
+    Returns the status, the answer, and how many of the chunks were taken.
+    """
+    taken, answers = [], []
+
+    async def receive():
+        taken.append(1)
+        body = next(chunks, None)
+        if body is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": body, "more_body": True}
+
+    async def send(message):
+        answers.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": path, "query_string": b"",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        "root_path": "", "scheme": "http", "http_version": "1.1",
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    return answers[0]["status"], json.loads(answers[1]["body"]), len(taken)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "192.168.0.7:7860",
+        "",
+        "127.0.0.1@evil",
+    ],
+)
+def test_a_foreign_host_reads_nothing(visitor, host):
+    for path in ("/", "/api/weights", "/assets/app.js"):
+        answer = visitor.client.get(path, headers={"host": host})
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("expected the address of this machine")
+
+
+@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1:1", "[::1]:7860"])
+def test_names_of_this_machine_pass(visitor, host):
+    assert visitor.client.get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("path", EVERY_POST)
+def test_other_sites_change_nothing(visitor, headers, path):
+    answer = visitor.client.post(f"/api/{path}", files=PAIR, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["error"].startswith("expected a request of this page")
+    assert not files_of(visitor)
+
+
+def test_other_sites_cancel_nothing(visitor):
+    job = visitor.fuse()
+    address = f"/api/jobs/{job['id']}"
+    headers = {"origin": "https://evil.example"}
+    assert visitor.client.delete(address, headers=headers).status_code == 403
+    assert visitor.client.get(address).status_code == 200
+    assert visitor.client.delete(address, headers={"origin": LOCAL}).status_code == 200
+    assert visitor.client.get(address).status_code == 404
+    assert not files_of(visitor)
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(visitor):
+    for path in ("/", "/api/weights", "/none", "/api/jobs/none"):
+        headers = visitor.client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy and "http" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_where_others_can_connect_a_token_is_needed(server):
+    visitor = server(names=("0.0.0.0",), token="secret", base="http://10.0.0.5:7860")
+    get = visitor.client.get
+    assert get("/api/weights").status_code == 401
+    assert get("/?token=wrong").status_code == 401
+    assert get("/api/weights?token=secret").status_code == 401  # in no other address
+    assert get("/api/weights", headers={"host": "evil.example"}).status_code == 400
+    bearer = {"authorization": "Bearer secret"}
+    assert get("/api/weights", headers=bearer).status_code == 200
+    first = get("/?token=secret", follow_redirects=False)
+    assert (first.status_code, first.headers["location"]) == (303, "/")
+    assert "HttpOnly" in first.headers["set-cookie"]
+    assert "SameSite=strict" in first.headers["set-cookie"]
+    assert visitor.client.cookies[COOKIE] == "secret"
+    assert get("/").status_code == 200
+
+
+def test_an_announced_flood_is_refused_unread(server):
+    visitor = server(request_bytes=10_000)
+    headers = {
+        "host": "127.0.0.1", "content-length": str(2 << 30),
+        "content-type": "multipart/form-data; boundary=x",
+    }  # fmt: skip
+    status, told, taken = ask_raw(
+        visitor.client.app, headers, iter([b"x" * 1000] * 100)
+    )
+    assert (status, taken) == (413, 0)
+    assert told["error"].startswith("expected at most 9.8 KiB at once, got 2147483648")
+
+
+@pytest.mark.parametrize("announced", [None, "500"])
+def test_a_flood_that_is_not_announced_is_cut(server, announced):
+    visitor = server(request_bytes=10_000)
+    head = (
+        b'--x\r\nContent-Disposition: form-data; name="sources"; filename="a.png"\r\n'
+        b"Content-Type: image/png\r\n\r\n"
+    )
+    headers = {"host": "127.0.0.1", "content-type": "multipart/form-data; boundary=x"}
+    if announced:
+        headers["content-length"] = announced
+    chunks = iter([head, *([b"x" * 1000] * 1000)])
+    status, told, taken = ask_raw(visitor.client.app, headers, chunks)
+    assert status == 413 and taken <= 12
+    assert "got more than 10" in told["error"]
+    assert not files_of(visitor)
+    assert visitor.fuse()["state"] == "done"  # its place in the queue is free again
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(visitor):
+    headers = {"host": "127.0.0.1", "content-type": "multipart/form-data; boundary=x"}
+    head = (
+        b'--x\r\nContent-Disposition: form-data; name="sources"; filename="a"\r\n\r\n'
+    )
+    status, told, _ = ask_raw(visitor.client.app, headers, iter([head, b"abc"]))
+    assert status == 400 and told["error"].startswith("expected a complete upload")
+    assert not files_of(visitor)
+
+
+def bomb(side):
+    """A PNG that announces many pixels in few bytes."""
+
+    def chunk(kind, content):
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * (1 << 20), 9)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b"")]
+    )
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(server):
+    visitor = server(pixels=1_000_000)
+    files = [("sources", ("bomb.png", bomb(60_000))), PAIR[0]]
+    for path in ("/api/fuse", "/api/pictures"):
+        job = visitor.run(path, files, weights="mean")
+        assert job["state"] == "failed"
+        assert job["error"].startswith(
+            "expected a picture of moderate size, got bomb.png"
+        )
+        assert str(visitor.jobs.folder) not in job["error"]
+    assert not files_of(visitor)
+
+
+def test_a_visitor_can_lower_the_limit_but_not_raise_it(server):
+    visitor = server(pixels=2000)
+    low = visitor.fuse(max_pixels="1000")
+    assert low["error"].startswith("expected a picture of moderate size, got 0.png")
+    assert visitor.fuse()["state"] == "done"
+    answer = visitor.post("/api/fuse", PAIR, weights="mean", max_pixels="99999")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../../escaped.png", "/etc/passwd", "..\\..\\escaped.png", "a\0b.png", ""],
+)
+def test_paths_in_file_names_lead_nowhere(visitor, name, tmp_path):
+    before = set(visitor.jobs.folder.parent.glob("escaped*"))
+    broken = [("sources", (name or "x", b"no picture")), PAIR[0]]
+    job = visitor.run("/api/pictures", broken)
+    assert job["state"] == "failed"
+    assert "/" not in job["error"].partition("(")[0]
+    sent = visitor.run("/api/pictures", [("sources", (name or "x", encoded(GREY)))])
+    shown = sent["result"]["pictures"][0]["name"]
+    assert shown and not {"/", "\\", "\0"} & set(shown)
+    made = {path.name for path in visitor.jobs.folder.rglob("*") if path.is_file()}
+    assert made == {"upload0", "thumb0.png"}
+    assert set(visitor.jobs.folder.parent.glob("escaped*")) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "upload0", "fused.png%00.txt"]
+)
+def test_only_named_results_are_handed_out(visitor, name):
+    job = visitor.fuse()
+    answer = visitor.client.get(f"/api/jobs/{job['id']}/files/{name}")
+    assert answer.status_code == 404
+    assert visitor.client.get(f"/assets/{name}").status_code == 404
+
+
+def test_fifty_at_once_are_queued_or_refused_in_a_sentence(server):
+    visitor = server(waiting=5)
+    gate = threading.Event()
+    jobs = visitor.jobs
+    busy = jobs.submit(jobs.make("wait"), lambda job: {"x": gate.wait(20)})
+
+    def ask(_):
+        return visitor.post("/api/fuse", PAIR, weights="mean")
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(ask, range(50)))
+    taken = [x.json()["id"] for x in answers if x.status_code == 202]
+    refused = [x.json()["error"] for x in answers if x.status_code == 503]
+    assert len(taken) + len(refused) == 50 and len(taken) == 4
+    assert set(refused) == {
+        "expected at most 5 jobs at once, got one more; try again when one of them is "
+        "done."
+    }
+    gate.set()
+    assert all(visitor.wait(job)["state"] == "done" for job in [busy.id, *taken])
+    for job in [busy.id, *taken]:
+        visitor.client.delete(f"/api/jobs/{job}")
+    assert not files_of(visitor)
+
+
+def test_old_results_make_room(server):
+    visitor = server(kept_jobs=3)
+    jobs = [visitor.fuse()["id"] for _ in range(5)]
+    status = [visitor.client.get(f"/api/jobs/{job}").status_code for job in jobs]
+    assert status == [404, 404, 200, 200, 200]
+    folders = [path for path in visitor.jobs.folder.iterdir() if path.is_dir()]
+    assert len(folders) == 3
+
+
+def test_many_bytes_make_room(server):
+    visitor = server(kept_bytes=1)
+    first, second = visitor.fuse(), visitor.fuse()
+    assert visitor.client.get(f"/api/jobs/{first['id']}").status_code == 404
+    assert visitor.client.get(f"/api/jobs/{second['id']}").status_code == 200
+
+
+def test_files_go_when_the_server_stops(server):
+    visitor = server()
+    visitor.fuse()
+    folder = visitor.jobs.folder
+    assert folder.exists()
+    visitor.jobs.close()
+    assert not folder.exists()
+
+
+def test_what_nobody_foresaw_is_a_sentence_too(visitor, caplog):
+    jobs = visitor.jobs
+    job = jobs.submit(jobs.make("odd"), lambda job: {}["absent"])
+    told = visitor.wait(job.id)
+    assert told["error"].startswith("expected pictures that can be fused, got KeyError")
+    assert "absent" not in told["error"] and "Traceback" in caplog.text
+    assert io.StringIO(caplog.text).readline()

@@ -1,0 +1,266 @@
+import hashlib
+import io
+import json
+import shlex
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from web.visitors import encoded, scene
+
+from refusion_jax import metrics
+from refusion_jax.cli import _parser
+from refusion_jax.fusing.inference import fuse
+from refusion_jax.fusing.rules import Rules
+from refusion_jax.pictures.codecs import to_luminance
+from refusion_jax.web.models import Models
+from refusion_jax.web.options import Options, command_of, python_of
+from refusion_jax.weights.pretrained import pretrained
+
+GREY, COLOUR = scene()
+
+
+def test_the_page_and_its_files_are_there(visitor):
+    page = visitor.client.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    names = ("page.css", "viewer.css", "viewer.js", "app.js", "app.css")
+    for name in names:
+        assert f"/assets/{name}" in page.text
+        assert visitor.client.get(f"/assets/{name}").status_code == 200
+    assert visitor.client.get("/assets/routes.py").status_code == 404
+
+
+def test_pages_load_nothing_from_elsewhere(visitor):
+    for path in ("/", "/assets/app.css", "/assets/page.css", "/assets/api.js"):
+        assert "http" not in visitor.client.get(path).text.replace("doctype html", "")
+
+
+def test_weights_tell_what_they_are(visitor):
+    told = visitor.client.get("/api/weights").json()
+    offers = {offer["name"]: offer for offer in told["weights"]}
+    assert set(offers) == {"mean", "mapless", *(x.name for x in pretrained())}
+    assert offers["mapless"]["no_maps"].startswith("expected weights with P")
+    assert offers["mean"]["no_maps"] == ""
+    for shipped in pretrained():
+        assert offers[shipped.name]["sha256"] == shipped.sha256
+    assert {rule["name"] for rule in told["rules"]} >= {"range", "align", "levels"}
+
+
+def test_a_fusion_equals_that_of_the_library(visitor, models, tmp_path):
+    job = visitor.fuse(range="source")
+    assert job["state"] == "done", job["error"]
+    for name, picture in (("a", GREY), ("b", COLOUR)):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        np.testing.assert_array_equal(visitor.picture(job, f"{name}.png"), picture)
+    expected = fuse(
+        tmp_path / "a.png", tmp_path / "b.png",
+        weights=models.model("mean"), output_range="source",
+    )  # fmt: skip
+    np.testing.assert_array_equal(visitor.picture(job, "fused.png"), expected)
+    average = (GREY[..., None].astype(float) + COLOUR) / 2
+    shown = visitor.picture(job, "average.png")
+    assert np.abs(shown - average).max() <= 0.5 + 1e-3
+
+
+def test_pictures_are_described_and_fused_by_their_ids(visitor):
+    deep = np.linspace(7000, 14470, GREY.size).astype(np.uint16).reshape(GREY.shape)
+    files = [
+        ("sources", ("hot.png", encoded(deep))),
+        ("sources", ("vis.png", encoded(COLOUR))),
+    ]
+    sent = visitor.run("/api/pictures", files)
+    hot, visible = sent["result"]["pictures"]
+    assert (hot["width"], hot["height"], hot["depth"]) == (40, 32, "16 bit")
+    assert (hot["low"], hot["high"], hot["is_narrow"]) == (7000, 14470, True)
+    assert visible["is_coloured"] and not visible["is_narrow"]
+    thumb = visitor.picture(sent, hot["thumb"])
+    assert thumb.min() == 0 and thumb.max() == 255
+    job = visitor.run(
+        "/api/fuse", picture=[hot["picture"], visible["picture"]], weights="mean"
+    )
+    assert job["state"] == "done" and "hot.png uses the levels" in job["notes"][0]
+
+
+def test_sources_are_swapped_where_looks_say_so(visitor):
+    files = [
+        ("sources", ("1.png", encoded(COLOUR))),
+        ("sources", ("2.png", encoded(GREY))),
+    ]
+    told = visitor.run("/api/guess", files)["result"]
+    assert told["is_reversed"] and "at most one of them in colour" in told["reason"]
+    named = [("sources", (name, x)) for (_, (_, x)), name in zip(
+        files, ("vi.png", "ir.png"), strict=True)]  # fmt: skip
+    again = visitor.run("/api/guess", named)["result"]
+    assert again["weights"] == told["weights"] and again["is_reversed"]
+
+
+def test_pages_of_one_file_are_a_stack(visitor):
+    stack = io.BytesIO()
+    pages = [Image.fromarray(GREY // k) for k in (1, 2, 3)]
+    pages[0].save(stack, format="TIFF", save_all=True, append_images=pages[1:])
+    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", stack.getvalue()))])
+    pictures = sent["result"]["pictures"]
+    assert [x["name"] for x in pictures] == [f"stack.tif, page {i}" for i in (1, 2, 3)]
+    job = visitor.run(
+        "/api/fuse", picture=[x["picture"] for x in pictures], weights="mean"
+    )
+    np.testing.assert_array_equal(visitor.picture(job, "c.png"), GREY // 3)
+    assert "these are 3" in job["result"]["no_maps"]
+
+
+def test_scores_equal_those_of_the_metrics(visitor):
+    job = visitor.fuse()
+    scored = visitor.run("/api/metrics", job=job["id"], metrics="en,mse")["result"]
+    fused = to_luminance(visitor.picture(job, "fused.png"))
+    expected = metrics.compute(GREY, to_luminance(COLOUR), fused, ["en", "mse"])
+    assert scored["candidates"] == ["Fused", "Average", "Maximum"]
+    en, mse = scored["rows"]
+    assert [en["values"][0], mse["values"][0]] == pytest.approx(list(expected.values()))
+    assert en["higher_is_better"] and not mse["higher_is_better"]
+    maximum = np.maximum(GREY, to_luminance(COLOUR))
+    assert en["values"][2] == pytest.approx(
+        metrics.compute(GREY, GREY, maximum, ["en"])["en"]
+    )
+    sent = [
+        (name, ("x.png", encoded(x)))
+        for name, x in (("a", GREY), ("b", COLOUR), ("fused", fused))
+    ]
+    again = visitor.run("/api/metrics", sent, metrics="en,mse")["result"]
+    assert [row["values"][0] for row in again["rows"]] == [
+        row["values"][0] for row in scored["rows"]
+    ]
+
+
+def test_maps_hold_what_the_model_says(visitor):
+    job = visitor.fuse()
+    assert job["result"]["no_maps"] == ""
+    maps = visitor.run("/api/maps", job=job["id"])
+    assert maps["result"]["maps"] == ["w_a", "w_b"]
+    assert len(maps["result"]["ramp"]) == 256
+    a, b = GREY.astype(float), to_luminance(COLOUR).astype(float)
+    shown = visitor.picture(maps, "w_a.png")
+    assert np.abs(shown - 255 * a / (a + b)).max() < 1
+
+
+def test_weights_without_maps_say_why(visitor):
+    files = [
+        ("sources", ("a.png", encoded(GREY))),
+        ("sources", ("b.png", encoded(COLOUR))),
+    ]
+    job = visitor.run("/api/fuse", files, weights="mapless")
+    assert job["result"]["no_maps"].startswith("expected weights with P")
+
+
+def test_downloads_have_their_format_and_depth(visitor):
+    deep = np.linspace(0, 65535, GREY.size).astype(np.uint16).reshape(GREY.shape)
+    files = [("sources", (f"{i}.png", encoded(deep))) for i in range(2)]
+    job = visitor.run("/api/fuse", files, weights="mean", range="none")
+    assert job["result"]["is_deep"]
+    kinds = {"png": "PNG", "png8": "PNG", "tiff": "TIFF", "jpeg": "JPEG"}
+    for name, kind in kinds.items():
+        made = visitor.run(f"/api/jobs/{job['id']}/convert", format=name)
+        content = visitor.file(made, made["result"]["file"])
+        with Image.open(io.BytesIO(content)) as image:
+            assert image.format == kind
+            is_deep = np.asarray(image).max() > 255
+        assert is_deep == (name in ("png", "tiff"))
+
+
+def test_the_zip_holds_the_picture_and_what_made_it(visitor):
+    job = visitor.fuse(range="source", align="crop")
+    maps = visitor.run("/api/maps", job=job["id"])
+    made = visitor.run("/api/pack", job=job["id"], maps=maps["id"])
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert packed.namelist() == ["fused.png", "fuse.json", "w_a.png", "w_b.png"]
+    facts = json.loads(packed.read("fuse.json"))
+    assert facts["sources"][0]["sha256"] == hashlib.sha256(encoded(GREY)).hexdigest()
+    assert facts["weights"]["name"] == "mean"
+    assert facts["rules"]["align"] == "crop" and facts["width"] == 40
+
+
+def test_batches_pack_folders_that_lead_nowhere_else(visitor):
+    jobs = [visitor.fuse()["id"] for _ in range(2)]
+    made = visitor.run("/api/pack", job=jobs, name=["../../up", "b"])
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {name.split("/")[0] for name in packed.namelist()} == {"_.._up", "b"}
+
+
+def test_the_command_and_the_lines_of_python_say_the_same():
+    shipped = pretrained()[0]
+    rule = next(x for x in ("none", "source") if x != shipped.output_range)
+    options = Options(Models().offers[shipped.name], Rules(rule, "crop"), 1)
+    names = ["in red.png", "-v.png"]
+    parsed = _parser().parse_args(shlex.split(command_of(names, options))[1:])
+    assert (parsed.a, parsed.more) == ("in red.png", ["./-v.png"])
+    assert (parsed.task, parsed.align) == (shipped.name, "crop")
+    assert parsed.output_range == rule
+    lines = python_of(names, options)
+    compile(lines, "lines", "exec")
+    assert f"task={shipped.name!r}" in lines and "align='crop'" in lines
+    assert f"output_range={rule!r}" in lines
+
+
+def test_names_of_two_folders_are_paired(visitor):
+    told = visitor.client.post(
+        "/api/pairs",
+        json={"folders": [["ir_1.png", "ir_2.png"], ["vi_2.jpg", "vi_1.jpg"]]},
+    ).json()
+    assert [pair[1:] for pair in told["pairs"]] == [
+        ["ir_1.png", "vi_1.jpg"], ["ir_2.png", "vi_2.jpg"],
+    ]  # fmt: skip
+    assert "names that differ" in told["remark"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"weights": "none"}, "expected weights among mean,"),
+        ({"align": "stretch"}, "expected align among none"),
+        ({"levels": "9:1"}, "expected a range rule"),
+        ({"max_pixels": "0"}, "expected at most 89478485 pixels"),
+    ],
+)
+def test_wrong_options_are_told_in_a_sentence(visitor, fields, sentence):
+    files = [("sources", ("a.png", encoded(GREY)))] * 2
+    answer = visitor.post("/api/fuse", files, **{"weights": "mean", **fields})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(sentence)
+
+
+def test_a_single_picture_is_not_fused(visitor):
+    job = visitor.run(
+        "/api/fuse", [("sources", ("a.png", encoded(GREY)))], weights="mean"
+    )
+    assert job["error"] == "expected two pictures or more, got 1; add another."
+
+
+def test_a_waiting_job_is_cancelled_and_leaves_nothing(visitor):
+    gate = threading.Event()
+    jobs = visitor.jobs
+    first = jobs.submit(jobs.make("wait"), lambda job: {"x": gate.wait(5)})
+    second = jobs.submit(jobs.make("wait"), lambda job: pytest.fail("it ran"))
+    told = visitor.client.get(f"/api/jobs/{second.id}").json()
+    assert (told["state"], told["before"]) == ("queued", 1)
+    visitor.client.delete(f"/api/jobs/{second.id}")
+    gate.set()
+    assert visitor.wait(first.id)["result"] == {"x": True}
+    assert visitor.wait(second.id)["state"] == "cancelled"
+    visitor.fuse()  # by now the worker has left the second behind
+    assert not second.folder.exists()
+
+
+def test_a_running_job_ends_at_its_next_phase(visitor):
+    gate = threading.Event()
+
+    def work(job):
+        gate.wait(5)
+        job.enter("second")
+        raise AssertionError
+
+    jobs = visitor.jobs
+    job = jobs.submit(jobs.make("wait"), work)
+    visitor.client.delete(f"/api/jobs/{job.id}")
+    gate.set()
+    assert visitor.wait(job.id)["state"] == "cancelled"
