@@ -26,7 +26,7 @@ html_static_path: list[str] = []
 # intersphinx, no MathJax, and furo brings its fonts and scripts along.
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
-# Notebooks come with their outputs; tests/notebook_test.py runs them.
+# Notebooks come with their outputs; tests/docs/notebook_test.py runs them.
 nb_execution_mode = "off"
 
 # Docstrings mark code by single backticks, and say types in words.
