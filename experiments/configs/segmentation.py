@@ -9,12 +9,18 @@ from typing import Any
 ALONE: dict[str, Any] = {
     "crop_size": 64,
     "batch_size": 2,
-    "pretraining_epochs": 6,
+    "pretraining_epochs": 4,
     "pretraining_steps": 100,
-    "epochs": 6,
+    "epochs": 4,
     "joint_steps": 0,
     "judged_pairs": 0,
     "keep_checkpoints": 1,
 }
 # S, then F and S: how `folds.py` judges the method.
-JOINT: dict[str, Any] = {**ALONE, "joint_steps": 60, "epochs": 9, "decay_every": 0}
+JOINT: dict[str, Any] = {
+    **ALONE,
+    "joint_steps": 40,
+    "epochs": 6,
+    "decay_every": 0,
+    "learning_rate": 1e-3,  # few steps, from scratch
+}
