@@ -76,7 +76,7 @@ def folds_page(found: Sequence[Mapping[str, Any]]) -> str:
         "Mean absolute difference from the full method, in 255ths.",
     )
     losses = {
-        name: [f"{f['terms'][name][0]:.4f} -> {f['terms'][name][1]:.4f}" for f in found]
+        name: [f"{f['terms'][name][0]:.4f} to {f['terms'][name][1]:.4f}" for f in found]
         for name in found[0]["terms"]
     }
     losses["pixels with w not 1/2"] = [
@@ -86,3 +86,29 @@ def folds_page(found: Sequence[Mapping[str, Any]]) -> str:
         "loss on withheld crops", heads[:-1], losses, "Before and after joint training."
     )
     return page
+
+
+def methods_page(found: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> str:
+    """Writes the IoU of each class, and their mean, for each method's pictures.
+
+    Args:
+      found: counts of all withheld pictures by method, see `evaluation.segmentation`.
+      names: of the classes from 1; those without one are numbered.
+    """
+    first = next(iter(found.values()))
+    labels = range(1, len(first))
+    heads = [names[i - 1] if i <= len(names) else f"class {i}" for i in labels]
+    rows = {}
+    for name, counts in found.items():
+        each = ious(counts)
+        rows[name] = [*(float(each.classes[i]) for i in labels), each.mean]
+    share = constant_guess(first)
+    rows["constant guess"] = [*(float(share[i]) for i in labels), "-"]
+    absent = [heads[i - 1] for i in ious(first).absent]
+    notes = [
+        "IoU over all withheld pictures. The mean is over the classes that are true or "
+        "predicted somewhere. The constant guess says the class everywhere."
+    ]
+    if absent:
+        notes.append(f"Not in the labels: {', '.join(absent)}.")
+    return table("trained and judged on", [*heads, "mean IoU"], rows, *notes)
