@@ -111,7 +111,18 @@ class UAAFusionModel:
         return fused[0]
 
     def batched(self, source_a: Image, source_b: Image) -> Image:
-        """Fuses each pair as `fuse` does."""
+        """Fuses each pair as `fuse` does.
+
+        Raises:
+          ValueError: for sizes that are not known, as in an export, with S: its
+            interpolation needs them.
+        """
+        if self._is_guided and not all(isinstance(n, int) for n in source_a.shape):
+            raise ValueError(
+                "expected weights of the fusion network alone for an export, got "
+                f"{self._origin} with a segmentation network; add --fast, which leaves "
+                "it out."
+            )
         return _run(
             self._fusion, self._segmentation, source_a, source_b, self._network
         )["fused"]

@@ -84,3 +84,15 @@ def test_the_network_tells_its_number_of_classes():
     )
     assert [*shapes.params._asdict()] == ["fusion"]
     assert UAAFusionModel({"fusion": {"start": 0, "stages": 0}}, "", network=bright)
+
+
+def test_guided_fusion_is_not_exported():
+    """Interpolation needs sizes as numbers; the fusion network alone does not."""
+    from jax import export
+
+    model = UAAFusionModel(
+        {"fusion": {"start": 0, "stages": 0}}, "runs/x", network=bright
+    )
+    image = jax.ShapeDtypeStruct(export.symbolic_shape("n, h, w, 1"), jnp.float32)
+    with pytest.raises(ValueError, match="got runs/x with a segmentation .* --fast"):
+        jax.eval_shape(model.batched, image, image)
