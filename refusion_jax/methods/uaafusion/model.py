@@ -105,10 +105,8 @@ class UAAFusionModel:
     ) -> Luminance:
         """Fuses the whole picture at once: memory grows with its size."""
         pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
-        fused: Array = _fuse(
-            self._fusion, self._segmentation, *pair, precision, self._network
-        )
-        return fused[0]
+        guide, own = self._segmentation, self._network
+        return run(self._fusion, guide, *pair, precision, own)["fused"][0]
 
     def batched(self, source_a: Image, source_b: Image) -> Image:
         """Fuses each pair as `fuse` does.
@@ -162,37 +160,39 @@ class UAAFusionModel:
         """
         self.require_maps()
         pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
-        made = jax.device_get(
-            _maps(self._fusion, self._segmentation, *pair, self._network)
-        )
+        guide, own = self._segmentation, self._network
+        made = jax.device_get(run(self._fusion, guide, *pair, "float32", own))
+        del made["fused"]
         # `jit` sorts the names: the weights of the sources come first.
         names = sorted(made, key=lambda name: (not name.startswith("w_"), name))
-        return {name: made[name][0] for name in names}
+        return {name: made[name][0, ..., 0] for name in names}
 
 
 @partial(jax.jit, static_argnums=(4, 5))
-def _fuse(
+def run(
     fusion: Params,
     guide: Any,
-    a: Image,
-    b: Image,
-    precision: str,
-    own: Segment | None,
-) -> Image:
-    def run(fusion: Params, guide: Any, a: Image, b: Image) -> Image:
-        return _run(fusion, guide, a, b, own)["fused"]
-
-    fused: Image = in_precision(run, precision)(fusion, guide, a, b)
-    return fused
-
-
-@partial(jax.jit, static_argnums=4)
-def _maps(
-    fusion: Params, guide: Any, a: Image, b: Image, own: Segment | None
+    source_a: Image,
+    source_b: Image,
+    precision: str = "float32",
+    own: Segment | None = None,
 ) -> dict[str, Array]:
-    made = in_precision(partial(_run, own=own), "float32")(fusion, guide, a, b)
-    del made["fused"]
-    return {name: image[..., 0] for name, image in made.items()}
+    """Fuses pictures and explains them: one program for both.
+
+    Args:
+      fusion: theta_F.
+      guide: theta_S and its statistics; empty without S.
+      source_a, source_b: luminance in [0, 1].
+      precision: see `methods.precision`.
+      own: a network in S's place.
+
+    Returns:
+      `fused`, and as images the maps of `UAAFusionModel.maps` if there is a guide.
+    """
+    made: dict[str, Array] = in_precision(partial(_run, own=own), precision)(
+        fusion, guide, source_a, source_b
+    )
+    return made
 
 
 def _run(

@@ -28,7 +28,7 @@ from refusion_jax.methods.uaafusion.attribution import plain
 from refusion_jax.methods.uaafusion.learner import JOINT, LABELLED
 from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
 from refusion_jax.methods.uaafusion.method import METHOD
-from refusion_jax.methods.uaafusion.model import UAAFusionModel
+from refusion_jax.methods.uaafusion.model import UAAFusionModel, run
 from refusion_jax.methods.uaafusion.nets.fusion import init_fusion
 from refusion_jax.methods.uaafusion.nets.networks import as_released
 from refusion_jax.methods.uaafusion.nets.segmentation import Segment, classes_told
@@ -87,7 +87,7 @@ class OwnLearner:
           epochs, mesh: not used, see `UAAFusionLearner`.
         """
         del epochs, mesh
-        self._network, self._settings = plain(network), settings
+        self._own, self._network, self._settings = network, plain(network), settings
         self._classes = classes_told(network)
         self._rules = Rules(
             is_released=settings.variant == "official",
@@ -132,7 +132,7 @@ class OwnLearner:
         """Runs one update of F."""
         del stage
 
-        def run(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+        def moved(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
             def objective(fusion: Params) -> tuple[jax.Array, JointLoss]:
                 loss = self._loss(fusion, batch)
                 return loss.total, loss
@@ -150,7 +150,9 @@ class OwnLearner:
             return after, named(loss) | {"fusion_grads_norm": optax.tree.norm(grads)}
 
         (batch,) = batches.values()
-        result: tuple[TrainState, Scalars] = in_precision(run, "float32")(state, batch)
+        result: tuple[TrainState, Scalars] = in_precision(moved, "float32")(
+            state, batch
+        )
         return result
 
     def validate(self, params: FusionParams, batch: Batch) -> Scalars:
@@ -169,6 +171,7 @@ class OwnLearner:
     def look(
         self, params: FusionParams, batch: Batch
     ) -> Sequence[Mapping[str, np.ndarray]]:
-        """Returns a row: the fused picture of a pair."""
-        fused = jax.jit(self._loss)(params.fusion, batch).fused
-        return [{"fused": np.asarray(fused)[0, ..., 0]}]
+        """Returns a row: the fused picture, and how the sources are weighted."""
+        pair = batch.source_a, batch.source_b
+        made = jax.device_get(run(params.fusion, (), *pair, "float32", self._own))
+        return [{name: made[name][0, ..., 0] for name in ("fused", "w_i", "w_v")}]

@@ -94,5 +94,5 @@ def test_guided_fusion_is_not_exported():
         {"fusion": {"start": 0, "stages": 0}}, "runs/x", network=bright
     )
     image = jax.ShapeDtypeStruct(export.symbolic_shape("n, h, w, 1"), jnp.float32)
-    with pytest.raises(ValueError, match="got runs/x with a segmentation .* --fast"):
+    with pytest.raises(ValueError, match=r"got runs/x with a segmentation .* --fast"):
         jax.eval_shape(model.batched, image, image)
