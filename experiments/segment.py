@@ -89,7 +89,7 @@ def main() -> int:
 def _methods() -> dict[str, list[Luminances]]:
     """Returns each method's pictures, twice as a pair, with the labels."""
     pairs = [*_read(_SOURCE_A.value, _SOURCE_B.value)]
-    means = [average(a, b) for a, b, _ in pairs]
+    means = [average(pair[0], pair[1]) for pair in pairs]
     found: dict[str, list[Luminances]] = {
         name: [(x, x, pair[-1]) for x, pair in zip(pictures, pairs, strict=True)]
         for name, pictures in zip(

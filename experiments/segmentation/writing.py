@@ -98,7 +98,7 @@ def methods_page(found: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> 
     first = next(iter(found.values()))
     labels = range(1, len(first))
     heads = [names[i - 1] if i <= len(names) else f"class {i}" for i in labels]
-    rows = {}
+    rows: dict[str, list[Any]] = {}
     for name, counts in found.items():
         each = ious(counts)
         rows[name] = [*(float(each.classes[i]) for i in labels), each.mean]
