@@ -5,6 +5,8 @@
 Parts:
   inference: fusing one pair, against PyTorch and ONNX Runtime.
   training: the meta-step and the fusion step, against PyTorch.
+  attribution: UAAFusion's attribution, against one gradient per class and point.
+  joint: UAAFusion's joint step, against PyTorch.
   metrics: scoring fused pictures, against NumPy, SciPy and scikit-image.
   data: the two samplers, against the training steps they feed.
   memory: peak memory of fusing and training, and the memory XLA plans for.
@@ -16,7 +18,7 @@ Parts:
   all: every part except `precision`, into the folder --out.
 
 Writes JSON, the same tables as Markdown beside it, and plots of `scale` and `modes`.
-Each contender of the first two parts has its own process. Contenders with missing
+Contenders of inference, training and joint have their own processes; those with missing
 libraries are left out and named: PyTorch and ONNX Runtime come with the extra `bench`.
 """
 
@@ -61,6 +63,8 @@ _MAX_INNER_STEPS = flags.DEFINE_integer(
 PARTS = {
     "inference": "inference",
     "training": "training",
+    "attribution": "attributing",
+    "joint": "joint",
     "metrics": "scoring",
     "data": "sampling",
     "memory": "memory",

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +10,16 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from refusion_jax.array_types import Batch
+from refusion_jax.array_types import Batch, Image, Params
 from refusion_jax.methods.precision import in_precision
 from refusion_jax.methods.protocol import Draw, Scalars, Stage, TrainState
-from refusion_jax.methods.uaafusion.attribution import (
-    mask_of_labels,
-    plain,
-    without_unlabelled,
-)
-from refusion_jax.methods.uaafusion.guidance import attribute_sources, unfold_guided
 from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
+from refusion_jax.methods.uaafusion.model import run
 from refusion_jax.methods.uaafusion.nets.networks import (
     NetsParams,
     as_released,
     classes_of,
     init_params,
-    is_released,
 )
 from refusion_jax.methods.uaafusion.nets.segmentation import segment
 from refusion_jax.methods.uaafusion.settings import Settings
@@ -127,7 +120,7 @@ class UAAFusionLearner:
         """Runs one update of S, or of F and S."""
         update = pretraining_update if stage == PRETRAINING else joint_update
 
-        def run(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+        def moved(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
             return update(
                 state,
                 batch,
@@ -137,7 +130,9 @@ class UAAFusionLearner:
             )
 
         (batch,) = batches.values()
-        result: tuple[TrainState, Scalars] = in_precision(run, "float32")(state, batch)
+        result: tuple[TrainState, Scalars] = in_precision(moved, "float32")(
+            state, batch
+        )
         return result
 
     def validate(self, params: NetsParams, batch: Batch) -> Scalars:
@@ -164,39 +159,24 @@ class UAAFusionLearner:
     def look(
         self, params: NetsParams, batch: Batch
     ) -> Sequence[Mapping[str, np.ndarray]]:
-        """Returns two rows: fused, weights and classes; then attention by stage."""
-        made = jax.device_get(_look(params, batch, self._rules.points))
-        rows = (
-            ("fused", "w_i", "w_v", "labels", "classes"),
-            ("attention 2", "attention 3", "attention 4", "attention 5"),
-        )
-        return [{name: made[name][0] for name in row} for row in rows]
+        """Returns two rows: what fusing gives, and the classes; then attention."""
+        guide = params.segmentation, params.statistics
+        made = jax.device_get(run(params.fusion, guide, batch.source_a, batch.source_b))
+        classes = classes_of(params.segmentation)
+        shown = {
+            "fused": made["fused"],
+            "w_i": made["w_i"],
+            "w_v": made["w_v"],
+            "labels": np.asarray(labels_of(batch, classes)) / (classes - 1),
+            "classes": np.asarray(_predicted(guide, made["fused"])) / (classes - 1),
+        }
+        rows = shown, {f"attention {k}": made[f"attention_{k}"] for k in range(2, 6)}
+        return [
+            {name: image.reshape(image.shape[1:3]) for name, image in row.items()}
+            for row in rows
+        ]
 
 
-@partial(jax.jit, static_argnums=2)
-def _look(params: NetsParams, batch: Batch, points: int) -> dict[str, Array]:
-    a, b = batch.source_a, batch.source_b
-    classes = classes_of(params.segmentation)
-    labels = labels_of(batch, classes)
-    mask = without_unlabelled(mask_of_labels(labels, classes))
-    network = plain(lambda x: segment(params.segmentation, params.statistics, x))
-    released = is_released(params.fusion)
-    weights = attribute_sources(
-        network, a, b, mask, points=points, is_released=released, at_once=1
-    ).weights
-    made = unfold_guided(
-        params.fusion, network, a, b, mask, weights, is_released=released
-    )
-    predicted = best_class(network(made.fused)[0])
-    most = max(1, classes - 1)
-    return {
-        "fused": made.fused[..., 0],
-        "w_i": weights[..., 0],
-        "w_v": weights[..., 1],
-        "labels": labels / most,
-        "classes": predicted / most,
-        **{
-            f"attention {k + 1}": jax.nn.sigmoid(made.stages.attention[k])[..., 0]
-            for k in range(1, len(made.stages.attention))
-        },
-    }
+@jax.jit
+def _predicted(guide: tuple[Params, Params], image: Image) -> Array:
+    return best_class(segment(*guide, image))

@@ -24,7 +24,11 @@ from refusion_jax.methods.uaafusion.nets.networks import (
     is_fusion,
     is_released,
 )
-from refusion_jax.methods.uaafusion.nets.segmentation import segment
+from refusion_jax.methods.uaafusion.nets.segmentation import (
+    Segment,
+    classes_told,
+    segment,
+)
 
 POINTS = 5  # K_a
 SEGMENTING = ("segmentation", "statistics")
@@ -33,19 +37,28 @@ SEGMENTING = ("segmentation", "statistics")
 class UAAFusionModel:
     """A `FusionModel` (see `methods.protocol`); safe to share among threads.
 
-    With the trees of S each picture is attributed and fused under guidance. Without
-    them F runs alone, with w_i = w_v = 1/2 and no attention: fast, but another picture.
+    With the trees of S, or a network in its place, each picture is attributed and fused
+    under guidance. Without, F runs alone, with w_i = w_v = 1/2 and no attention: fast,
+    but another picture.
     """
 
     method = "uaafusion"
 
-    def __init__(self, trees: Mapping[str, Params], origin: str) -> None:
+    def __init__(
+        self,
+        trees: Mapping[str, Params],
+        origin: str,
+        *,
+        network: Segment | None = None,
+    ) -> None:
         """Stores the weights.
 
         Args:
           trees: parameter trees by name: "fusion"; for guidance "segmentation" and
             "statistics" as well.
           origin: where the weights come from, for error messages.
+          network: a segmentation network of one's own in S's place, see `own`: the same
+            object each time, since programs are compiled for it.
 
         Raises:
           ValueError: if "fusion" is missing or is not a tree of F, or if there is only
@@ -62,7 +75,8 @@ class UAAFusionModel:
                 f"expected {' and '.join(SEGMENTING)} together in {origin}, got only "
                 f"{present[0]}; name a file with both, or with neither."
             )
-        self._origin, self._is_guided = origin, bool(present)
+        self._origin, self._network = origin, network
+        self._is_guided = bool(present) or network is not None
         self._fusion = jax.tree.map(np.asarray, trees["fusion"])
         self._segmentation = tuple(
             jax.tree.map(np.asarray, trees[name]) for name in present
@@ -72,7 +86,10 @@ class UAAFusionModel:
     def facts(self) -> dict[str, Any]:
         """The number of F's parameters, the variant, the number of S's classes."""
         count = sum(np.size(leaf) for leaf in jax.tree.leaves(self._fusion))
-        classes = classes_of(self._segmentation[0]) if self._is_guided else 0
+        if self._network is not None:
+            classes = classes_told(self._network)
+        else:
+            classes = classes_of(self._segmentation[0]) if self._is_guided else 0
         return {
             "parameters": count,
             "variant": "official" if is_released(self._fusion) else "paper",
@@ -88,12 +105,25 @@ class UAAFusionModel:
     ) -> Luminance:
         """Fuses the whole picture at once: memory grows with its size."""
         pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
-        fused: Array = _fuse(self._fusion, self._segmentation, *pair, precision)
-        return fused[0]
+        guide, own = self._segmentation, self._network
+        return run(self._fusion, guide, *pair, precision, own)["fused"][0]
 
     def batched(self, source_a: Image, source_b: Image) -> Image:
-        """Fuses each pair as `fuse` does."""
-        return _run(self._fusion, self._segmentation, source_a, source_b)["fused"]
+        """Fuses each pair as `fuse` does.
+
+        Raises:
+          ValueError: for sizes that are not known, as in an export, with S: its
+            interpolation needs them.
+        """
+        if self._is_guided and not all(isinstance(n, int) for n in source_a.shape):
+            raise ValueError(
+                "expected weights of the fusion network alone for an export, got "
+                f"{self._origin} with a segmentation network; add --fast, which leaves "
+                "it out."
+            )
+        return _run(
+            self._fusion, self._segmentation, source_a, source_b, self._network
+        )["fused"]
 
     def plainly(self, source_a: Image, source_b: Image) -> Image:
         """Fuses as `batched` does; its operations are common ones."""
@@ -130,35 +160,50 @@ class UAAFusionModel:
         """
         self.require_maps()
         pair = (jnp.asarray(x)[None] for x in (luminance_a, luminance_b))
-        made = jax.device_get(_maps(self._fusion, self._segmentation, *pair))
+        guide, own = self._segmentation, self._network
+        made = jax.device_get(run(self._fusion, guide, *pair, "float32", own))
+        del made["fused"]
         # `jit` sorts the names: the weights of the sources come first.
         names = sorted(made, key=lambda name: (not name.startswith("w_"), name))
-        return {name: made[name][0] for name in names}
+        return {name: made[name][0, ..., 0] for name in names}
 
 
-@partial(jax.jit, static_argnums=4)
-def _fuse(fusion: Params, guide: Any, a: Image, b: Image, precision: str) -> Image:
-    def run(fusion: Params, guide: Any, a: Image, b: Image) -> Image:
-        return _run(fusion, guide, a, b)["fused"]
+@partial(jax.jit, static_argnums=(4, 5))
+def run(
+    fusion: Params,
+    guide: Any,
+    source_a: Image,
+    source_b: Image,
+    precision: str = "float32",
+    own: Segment | None = None,
+) -> dict[str, Array]:
+    """Fuses pictures and explains them: one program for both.
 
-    fused: Image = in_precision(run, precision)(fusion, guide, a, b)
-    return fused
+    Args:
+      fusion: theta_F.
+      guide: theta_S and its statistics; empty without S.
+      source_a, source_b: luminance in [0, 1].
+      precision: see `methods.precision`.
+      own: a network in S's place.
+
+    Returns:
+      `fused`, and as images the maps of `UAAFusionModel.maps` if there is a guide.
+    """
+    made: dict[str, Array] = in_precision(partial(_run, own=own), precision)(
+        fusion, guide, source_a, source_b
+    )
+    return made
 
 
-@jax.jit
-def _maps(fusion: Params, guide: Any, a: Image, b: Image) -> dict[str, Array]:
-    made = in_precision(_run, "float32")(fusion, guide, a, b)
-    del made["fused"]
-    return {name: image[..., 0] for name, image in made.items()}
-
-
-def _run(fusion: Params, guide: Any, a: Image, b: Image) -> dict[str, Image]:
+def _run(
+    fusion: Params, guide: Any, a: Image, b: Image, own: Segment | None
+) -> dict[str, Image]:
     """Returns the fused pictures and, with a guide, their maps."""
     released = is_released(fusion)
     a, b = jnp.asarray(a), jnp.asarray(b)
-    if not guide:
+    if own is None and not guide:
         return {"fused": unfold_unguided(fusion, a, b, is_released=released).fused}
-    network = plain(partial(segment, *guide))
+    network = plain(own or partial(segment, *guide))
     mask = predicted_mask(network, a, b, is_released=released)
     # One point at a time, since the memory of all of them would be ten times as much.
     weights = attribute_sources(

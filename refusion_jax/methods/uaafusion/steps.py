@@ -152,15 +152,43 @@ def joint_loss(
       rules: what is fixed.
       key: random key of dropout; None: no dropout.
     """
-    a, b = batch.source_a, batch.source_b
-    labels = labels_of(batch, classes_of(segmentation))
-    mask = mask_of_labels(labels, classes_of(segmentation)).astype(a.dtype)
-    if not rules.attributes_unlabelled:
-        mask = without_unlabelled(mask)
     keys = [None] * 2 if key is None else list(jax.random.split(key))
     attributing = _network(
         segmentation, statistics, by_batch=rules.attributes_by_batch, key=keys[0]
     )
+    learning = _network(
+        segmentation, statistics, by_batch=rules.learns_by_batch, key=keys[1]
+    )
+    labels = labels_of(batch, classes_of(segmentation))
+    return guided_loss(
+        fusion, attributing, learning, batch, labels, classes_of(segmentation), rules
+    )
+
+
+def guided_loss(
+    fusion: Params,
+    attributing: CollectingSegment,
+    learning: CollectingSegment,
+    batch: Batch,
+    labels: Labels,
+    classes: int,
+    rules: Rules,
+) -> JointLoss:
+    """Returns L of a batch, whatever the segmentation network.
+
+    Args:
+      fusion: theta_F.
+      attributing: S where it attributes; constant.
+      learning: S where its loss is computed.
+      batch: pairs.
+      labels: of the batch, see `labels_of`.
+      classes: number of S's classes.
+      rules: what is fixed.
+    """
+    a, b = batch.source_a, batch.source_b
+    mask = mask_of_labels(labels, classes).astype(a.dtype)
+    if not rules.attributes_unlabelled:
+        mask = without_unlabelled(mask)
     attribution = attribute_sources(
         attributing, a, b, mask, points=rules.points, is_released=rules.is_released
     )
@@ -170,9 +198,6 @@ def joint_loss(
     )
     fused = unfolding.fused
     terms = fidelity(fused, a, b, weights)
-    learning = _network(
-        segmentation, statistics, by_batch=rules.learns_by_batch, key=keys[1]
-    )
     logits, observed = jax.vmap(learning)(jnp.stack([fused, a, b]))
     entropies = jnp.stack(
         [

@@ -35,15 +35,8 @@ def window_convolution(
 
 def _convolve(x: Array, w: Array) -> Array:
     if x.dtype == jnp.float64:  # for which XLA has plain loops only on CPUs
-        height, width = x.shape[1] - 2, x.shape[2] - 2
-        taps = [
-            jnp.matmul(
-                x[:, row : row + height, column : column + width], w[row, column]
-            )
-            for row in range(3)
-            for column in range(3)
-        ]
-        return sum(taps[1:], taps[0])
+        windows = jnp.concatenate(_taps(x, x.shape[1] - 2, x.shape[2] - 2), axis=-1)
+        return jnp.matmul(windows, w.reshape(-1, w.shape[-1]))
     return lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=_LAYOUT)
 
 
@@ -54,14 +47,20 @@ def _transposed(g: Array, w: Array) -> Array:
 
 def _products(x: Array, g: Array) -> Array:
     height, width, out = g.shape[1:]
-    columns = g.reshape(-1, out)
-    taps = [
-        x[:, row : row + height, column : column + width].reshape(len(columns), -1).T
-        @ columns
+    columns, taps = g.reshape(-1, out), _taps(x, height, width)
+    if x.dtype == jnp.float64:  # one product instead of nine: tests compile sooner
+        taps = [jnp.concatenate(taps, axis=-1)]
+    products = [tap.reshape(len(columns), -1).T @ columns for tap in taps]
+    return jnp.stack(products).reshape(3, 3, x.shape[-1], out)
+
+
+def _taps(x: Array, height: int, width: int) -> list[Array]:
+    """Returns the picture shifted to each place of the window."""
+    return [
+        x[:, row : row + height, column : column + width]
         for row in range(3)
         for column in range(3)
     ]
-    return jnp.stack(taps).reshape(3, 3, x.shape[-1], out)
 
 
 _convolve_p = declare("uaafusion_convolve", _convolve)

@@ -1,0 +1,81 @@
+"""Trains UAAFusion without some of the pairs, and judges it on those; fold by fold.
+
+    python experiments/folds.py --source_a=DATA/infrared --source_b=DATA/visible \
+        --labels=DATA/mask --label_values=binary --folds=4 --workdir=runs/folds
+
+Each fold withholds every so many-th pair. Writes folds.json and folds.md to the
+workdir: the IoU of the segmentation network S on both sources, their mean and the fused
+picture of the withheld pairs, and what each part of the method does to that picture.
+The same command resumes. Settings: configs/segmentation.py.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+from configs.segmentation import ALONE, JOINT
+from launch import launch
+from segmentation.folding import train_fold, withheld
+from segmentation.parts import judge_fold
+from segmentation.writing import folds_page
+
+from refusion_jax.data.training_pairs import open_training_pairs
+from refusion_jax.devices.compilation_cache import (
+    default_cache_folder,
+    use_compilation_cache,
+)
+from refusion_jax.devices.huge_pages import restart_with_huge_pages
+from refusion_jax.pictures.labels import VALUES
+from refusion_jax.training.signals import Interrupted
+from refusion_jax.training.trainer import NonFiniteError
+
+_SOURCE_A = flags.DEFINE_string("source_a", None, "Infrared pictures.", required=True)
+_SOURCE_B = flags.DEFINE_string("source_b", None, "Visible pictures.", required=True)
+_LABELS = flags.DEFINE_string("labels", None, "Folder of their labels.", required=True)
+_VALUES = flags.DEFINE_enum("label_values", "index", VALUES, "As of train.py.")
+_CLASSES = flags.DEFINE_integer(
+    "classes", 3, "Classes, the unlabelled one included.", lower_bound=2
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs.", required=True)
+_FOLDS = flags.DEFINE_integer("folds", 4, "Number of folds.", lower_bound=2)
+_ONLY = flags.DEFINE_list("only", [], "Numbers of the folds to run. Default: all.")
+_ALONE = flags.DEFINE_bool("alone", False, "Train S only, without joint steps.")
+
+
+def main() -> int:
+    """Trains and judges, and prints the page.
+
+    Returns:
+      0 when all is written.
+    """
+    if (cache := default_cache_folder()) is not None:
+        use_compilation_cache(cache)
+    settings = {**(ALONE if _ALONE.value else JOINT), "classes": _CLASSES.value}
+    settings |= {"label_values": _VALUES.value}
+    pairs = open_training_pairs(
+        source_a=_SOURCE_A.value,
+        source_b=_SOURCE_B.value,
+        labels=_LABELS.value,
+        label_values=_VALUES.value,
+        classes=_CLASSES.value,
+        crop_size=settings["crop_size"],
+    )
+    workdir, found = Path(_WORKDIR.value), []
+    for fold in map(int, _ONLY.value or range(_FOLDS.value)):
+        held_out = withheld(len(pairs), _FOLDS.value, fold)
+        folder = workdir / f"fold_{fold}"
+        trees = train_fold(pairs, held_out, settings, folder)
+        log = folder / "scalars.jsonl"
+        found.append(
+            judge_fold(fold, trees, [pairs[i] for i in held_out], log, _ALONE.value)
+        )
+        (workdir / "folds.json").write_text(json.dumps(found, indent=1) + "\n")
+    page = folds_page(found)
+    (workdir / "folds.md").write_text(page)
+    print(page, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    restart_with_huge_pages()
+    launch(main, ImportError, NonFiniteError, Interrupted)
