@@ -13,6 +13,7 @@ from refusion_jax.methods.protocol import Method
 from refusion_jax.pictures.codecs import write_picture
 from refusion_jax.reporting.panel import make_panel
 from refusion_jax.training.config import Config, may_change, to_flat, upgraded
+from refusion_jax.training.program import is_prolonged
 from refusion_jax.weights.store import RUN_WEIGHTS, save_weights
 
 
@@ -34,6 +35,7 @@ class Workdir:
 
         Raises:
           ValueError: if the folder holds a run on other pairs or with other settings.
+            More epochs are allowed if the schedule does not depend on their number.
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,25 +45,34 @@ class Workdir:
         }
         path = folder / "config.json"
         if path.exists():
-            self._check_same(json.loads(path.read_text()), may_change(config))
+            self._check_same(json.loads(path.read_text()), config)
         replace_file(path, (json.dumps(self.record, indent=2) + "\n").encode())
 
-    def _check_same(self, before: Mapping[str, Any], changeable: set[str]) -> None:
+    def _check_same(self, before: Mapping[str, Any], config: Config) -> None:
         if before["data"] != self.record["data"]:
             raise ValueError(
                 f"expected the pairs of the run in {self.folder}, got others: the "
                 "folder holds a run on other pairs; use another workdir."
             )
         settings = upgraded(before["config"])
+        changeable = may_change(config)
         for name, value in self.record["config"].items():
             # An older run lacks newer settings; they count as unchanged.
             old = settings.get(name, value)
-            if old != value and name not in changeable:
-                raise ValueError(
-                    f"expected the settings of the run in {self.folder}, which holds a "
-                    f"run with {name}={old}, got {value}; use the same settings to "
-                    "resume it, or another workdir."
+            if old == value or name in changeable:
+                continue
+            reason = "use the same settings to resume it, or another workdir."
+            if name == "epochs" and value > old:
+                if is_prolonged(config, old):
+                    continue
+                reason = (
+                    "its schedule depends on the number of epochs, so more cannot "
+                    "follow; use another workdir."
                 )
+            raise ValueError(
+                f"expected the settings of the run in {self.folder}, which holds a run "
+                f"with {name}={old}, got {value}; {reason}"
+            )
 
     @property
     def checkpoints(self) -> Path:
