@@ -3,9 +3,12 @@
 The motion is estimated from coarse to fine: by correlation within one kind of picture;
 between kinds by Mattes' mutual information, which needs no equal brightness, of how
 steep the pictures are, since edges are what a thermal and a visible picture share; of
-pictures on black, where the outline is what they share, of the levels. Pictures of two
-sizes are taken to show the same field of view. A motion that is not credible is
-refused: whoever fuses pictures that do not lie on each other gets ghosts.
+pictures on black by the squared correlation of small neighbourhoods, down to half the
+resolution, which a functional picture does not have. Pictures of two sizes are taken to
+show the same field of view. A motion that is not credible is refused: whoever fuses
+pictures that do not lie on each other gets ghosts.
+
+How pictures are compared was chosen on training pairs (experiments/registration.py).
 """
 
 import math
@@ -19,10 +22,12 @@ from refusion_jax.pictures.names import MOTIONS
 
 FARTHEST = 0.1  # of the longer side, that a corner may move
 _LEVELS = ((8, 4.0), (4, 2.0), (2, 1.0), (1, 0.0))  # shrink factor, blur in pixels
+_HALF = ((4, 2.0), (2, 1.0))
 _SMALLEST_SIDE = 32  # pixels, at the coarsest level
 _BINS, _SAMPLES, _SEED = 32, 40_000, 7
-_STEPS, _FIRST_STEP, _SMALLEST_STEP = 300, 1.0, 1e-4
+_STEPS, _FIRST_STEP, _SMALLEST_STEP = 300, 1.0, 1e-3
 _EDGE_BLUR = 2.0  # pixels
+_RADIUS = 4  # of a neighbourhood, in pixels of a coarse level
 # Elsewhere the pictures must fit worse: this far away, as a share of the longer side.
 _ELSEWHERE = 0.04
 
@@ -82,8 +87,8 @@ def find_motion(
       fixed, moving: luminances, (height, width), of any range and of any two sizes.
       motion: "translation", "rigid" (with turns), "similarity" (with scale) or
         "affine".
-      by: what is compared: "edges" or "levels", by mutual information; or "brightness",
-        equal up to gain and offset, by correlation.
+      by: what is compared: "edges", by mutual information; "levels", of one kind of
+        tissue within a neighbourhood; or "brightness", equal up to gain and offset.
       names: of the two, for the error.
 
     Returns:
@@ -231,11 +236,14 @@ def _transform(sitk: Any, motion: str, size: Sequence[int]) -> Any:
 
 def _method(sitk: Any, size: Sequence[int], by: str) -> Any:
     method = sitk.ImageRegistrationMethod()
-    if by == "brightness":
+    share = min(1.0, _SAMPLES / (size[0] * size[1]))
+    if by == "levels":
+        method.SetMetricAsANTSNeighborhoodCorrelation(_RADIUS)
+        share = 1  # neighbourhoods need all pixels
+    elif by == "brightness":
         method.SetMetricAsCorrelation()
     else:
         method.SetMetricAsMattesMutualInformation(_BINS)
-    share = min(1.0, _SAMPLES / (size[0] * size[1]))
     if share < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentage(share, _SEED)
@@ -248,7 +256,8 @@ def _method(sitk: Any, size: Sequence[int], by: str) -> Any:
         gradientMagnitudeTolerance=1e-8,
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    levels = [x for x in _LEVELS if min(size) / x[0] >= _SMALLEST_SIDE] or [(1, 0.0)]
+    wanted = _HALF if by == "levels" else _LEVELS
+    levels = [x for x in wanted if min(size) / x[0] >= _SMALLEST_SIDE] or [(1, 0.0)]
     method.SetShrinkFactorsPerLevel([shrink for shrink, _ in levels])
     method.SetSmoothingSigmasPerLevel([blur for _, blur in levels])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()

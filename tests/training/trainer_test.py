@@ -155,10 +155,10 @@ def losses(workdir):
     [{"alpha_ramp": True}, {"schedule": "cosine"}, {"warm_up_share": 0.5}],
 )
 def test_a_run_whose_schedule_knows_its_length_does_not_go_on(settings, tmp_path):
-    config = config_with(**settings)
+    config = with_epochs(config_with(**settings), 3)
     Workdir(tmp_path, config, random_pairs())
-    with pytest.raises(ValueError, match=r"epochs=2, got 4; its schedule depends on"):
-        Workdir(tmp_path, with_epochs(config, 4), random_pairs())
+    with pytest.raises(ValueError, match=r"epochs=3, got 5; its schedule depends on"):
+        Workdir(tmp_path, with_epochs(config, 5), random_pairs())
 
 
 def test_other_settings_in_the_same_workdir_are_refused(finished):
