@@ -104,6 +104,8 @@ def notes_on_stderr() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", PictureWarning)
+        # Pillow's, of blocks that are left out, with a line of its code.
+        warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
         before, warnings.showwarning = warnings.showwarning, show
         try:
             yield

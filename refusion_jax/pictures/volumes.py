@@ -7,7 +7,7 @@ voxel is, and only they say which way is left. Volumes are brought to one orient
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +100,7 @@ def read_volume(path: Path) -> Volume:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
-        _check_extent(reader, path)
+        _check_extent(reader.GetSize(), [path])
         image = reader.Execute()
         if image.GetDimension() == 4 and image.GetSize()[3] == 1:
             image = image[:, :, :, 0]
@@ -221,14 +221,16 @@ def _one_sentence(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_extent(reader: Any, path: Path) -> None:
-    voxels = int(np.prod([float(x) for x in reader.GetSize()]))
-    length = path.stat().st_size
-    is_apart = path.name.lower().endswith((".mhd", ".nhdr"))  # values in another file
+def _check_extent(size: Sequence[int], files: Sequence[Path]) -> None:
+    """Raises unless this many voxels are credible for the length of the files."""
+    voxels = int(np.prod([float(x) for x in size]))
+    length = sum(path.stat().st_size for path in files)
+    # The values of a header alone are in another file.
+    is_apart = files[0].name.lower().endswith((".mhd", ".nhdr"))
     if voxels > _MOST_VOXELS or (not is_apart and voxels > _MOST_EXPANSION * length):
         raise ValueError(
-            f"expected a volume of moderate size, got {path} of "
-            f"{'x'.join(map(str, reader.GetSize()))} voxels; crop it or replace it."
+            f"expected a volume of moderate size, got {files[0]} of "
+            f"{'x'.join(map(str, size))} voxels; crop it or replace it."
         )
 
 
@@ -259,11 +261,14 @@ def _read_series(sitk: Any, folder: Path) -> Volume:
             "folder of its own."
         )
     files = reader.GetGDCMSeriesFileNames(str(folder), series[0])
-    reader.SetFileNames(files)
-    image = _checked(sitk, reader.Execute())
     header = sitk.ImageFileReader()
     header.SetFileName(files[0])
     header.ReadImageInformation()
+    # Files of other sizes than the first's are refused by the reader.
+    size = (*header.GetSize()[:2], len(files))
+    _check_extent(size, [Path(file) for file in files])
+    reader.SetFileNames(files)
+    image = _checked(sitk, reader.Execute())
     return Volume(image, _dicom_window(header), str(folder))
 
 

@@ -1,5 +1,6 @@
 """The compiled programs of a run: many steps per dispatch, and validation."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,36 @@ def make_learner(config: Config) -> tuple[Learner, Mesh]:
     """
     mesh = batch_mesh(largest_divisor(config.data.batch_size, jax.device_count()))
     return config.method.learner(config.settings, config.run.epochs, mesh), mesh
+
+
+def is_prolonged(config: Config, epochs: int) -> bool:
+    """Returns whether a run is a shorter one that goes on.
+
+    Args:
+      config: all settings of the run.
+      epochs: length of a run with the same settings otherwise.
+
+    Returns:
+      Whether this run is longer, and has the same stages and step sizes in all epochs
+      of the shorter one. It has not if its schedule depends on the length.
+    """
+    shorter = dataclasses.replace(
+        config, run=dataclasses.replace(config.run, epochs=epochs)
+    )
+    learner, before = (make_learner(x)[0] for x in (config, shorter))
+
+    def is_same(epoch: int) -> bool:
+        stages, old = (
+            [(x.name, x.steps) for x in y.stages if x.is_in(epoch)]
+            for y in (learner, before)
+        )
+        rates, old_rates = (
+            [float(x) for x in jax.tree.leaves(y.rates(epoch))]
+            for y in (learner, before)
+        )
+        return stages == old and rates == old_rates
+
+    return config.run.epochs > epochs and all(map(is_same, range(epochs)))
 
 
 class Program:

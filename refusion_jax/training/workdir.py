@@ -20,6 +20,7 @@ from refusion_jax.training.config import (
     to_flat,
     upgraded,
 )
+from refusion_jax.training.program import is_prolonged
 from refusion_jax.weights.pth import existing_file
 from refusion_jax.weights.store import RUN_WEIGHTS, save_weights, weights_file
 
@@ -55,6 +56,7 @@ class Workdir:
         Raises:
           FileNotFoundError: if there are no weights to start from.
           ValueError: if the folder holds a run on other pairs or with other settings.
+            More epochs are allowed if the schedule does not depend on their number.
         """
         self.folder = folder
         path = folder / CONFIG_FILE
@@ -66,7 +68,7 @@ class Workdir:
         if validation is not None:
             self.record["validation"] = fingerprint(validation)
         if before is not None:
-            self._check_same(before, may_change(config))
+            self._check_same(before, config)
         if config.run.init:
             # A resumed run no longer needs them; what they were is still known.
             known = (before or {}).get("init_sha256")
@@ -76,7 +78,7 @@ class Workdir:
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, (json.dumps(self.record, indent=2) + "\n").encode())
 
-    def _check_same(self, before: Mapping[str, Any], changeable: set[str]) -> None:
+    def _check_same(self, before: Mapping[str, Any], config: Config) -> None:
         if before["data"] != self.record["data"]:
             raise ValueError(
                 f"expected the pairs of the run in {self.folder}, got others: the "
@@ -88,15 +90,24 @@ class Workdir:
                 "others; use the same ones to resume it, or another workdir."
             )
         settings = upgraded(before["config"])
+        changeable = may_change(config)
         for name, value in self.record["config"].items():
             # An older run lacks newer settings; they count as unchanged.
             old = settings.get(name, "" if name == "init" else value)
-            if old != value and name not in changeable:
-                raise ValueError(
-                    f"expected the settings of the run in {self.folder}, which holds a "
-                    f"run with {name}={old}, got {value}; use the same settings to "
-                    "resume it, or another workdir."
+            if old == value or name in changeable:
+                continue
+            reason = "use the same settings to resume it, or another workdir."
+            if name == "epochs" and value > old:
+                if is_prolonged(config, old):
+                    continue
+                reason = (
+                    "its schedule depends on the number of epochs, so more cannot "
+                    "follow; use another workdir."
                 )
+            raise ValueError(
+                f"expected the settings of the run in {self.folder}, which holds a run "
+                f"with {name}={old}, got {value}; {reason}"
+            )
 
     @property
     def checkpoints(self) -> Path:

@@ -10,7 +10,7 @@ COUNT = 1000
 MOST_SECONDS, MOST_BYTES = 10, 2 << 30
 # In a process of its own, whose memory can be bounded and measured.
 CHILD = r"""
-import io, json, resource, sys, time, warnings
+import io, json, resource, shutil, sys, time, warnings
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,16 @@ seeds["plain.pgm"] = b"P2 23 17 4095\n" + text.encode()
 segments = b"\xff\xe1" + (100).to_bytes(2) + b"FLIR\0\x01\0\0FFF\0" + bytes(86)
 jpeg = seeds["rgb.jpg"]
 seeds["flir.jpg"] = jpeg[:2] + segments + jpeg[2:]
+dji = b"\xff\xe1" + (10).to_bytes(2) + b"Exif\0DJI"
+dji += b"\xff\xe3" + (1202).to_bytes(2) + bytes(1200)
+seeds["dji.jpg"] = jpeg[:2] + dji + jpeg[2:]
+seeds["float.pfm"] = b"Pf\n23 17\n-1.0\n" + grey.astype("<f4").tobytes()
+try:
+    import pillow_heif
+    pillow_heif.from_pillow(Image.fromarray(rgb)).save(folder / "rgb.heic")
+    seeds["rgb.heic"] = (folder / "rgb.heic").read_bytes()
+except ImportError:
+    pass
 from refusion_jax.pictures.formats.png import encode_png
 seeds["rgb48.png"] = encode_png(deep_rgb)
 seeds["la32.png"] = encode_png(np.dstack([deep, deep]))
@@ -70,6 +80,8 @@ try:
     for ending in ("nii", "nii.gz", "nrrd", "mha"):
         sitk.WriteImage(image, str(folder / f"v.{ending}"))
         seeds[f"v.{ending}"] = (folder / f"v.{ending}").read_bytes()
+    sitk.WriteImage(image[:, :, 0], str(folder / "v.dcm"))
+    seeds["v.dcm"] = (folder / "v.dcm").read_bytes()
 except ImportError:
     pass
 
@@ -93,7 +105,11 @@ for number in range(count):
         else:
             content[place:place] = bytes(rng.integers(0, 256, 3, np.uint8))
     path = folder / f"fuzz{number}-{name}"
-    path.write_bytes(content)
+    if name == "v.dcm":  # a series is a folder
+        path.mkdir()
+        (path / "1.dcm").write_bytes(content)
+    else:
+        path.write_bytes(content)
     start = time.monotonic()
     try:
         if is_volume(path):
@@ -110,7 +126,7 @@ for number in range(count):
     except BaseException as error:
         bad.append(f"{path.name}: {type(error).__name__} {error}")
     slowest = max(slowest, time.monotonic() - start)
-    path.unlink()
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"bad": bad, "slowest": slowest, "bytes": after - before, "good": good,
                   "seeds": len(seeds)}))
@@ -132,4 +148,4 @@ def test_damaged_files_give_a_picture_or_one_sentence(tmp_path):
     assert found["bytes"] < MOST_BYTES
     # Some damage is harmless, and some is not: both were seen.
     assert COUNT * 0.05 < found["good"] < COUNT * 0.95
-    assert found["seeds"] >= 12
+    assert found["seeds"] >= 14

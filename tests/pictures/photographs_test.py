@@ -3,7 +3,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from refusion_jax.pictures import photographs
 from refusion_jax.pictures.notes import PictureWarning
@@ -133,6 +133,27 @@ def test_orientation_is_applied_to_all_and_left_out(tmp_path):
     np.testing.assert_array_equal(read.pixels, np.rot90(RGB, -1))
     np.testing.assert_array_equal(read.alpha, np.rot90(ALPHA, -1))
     assert 0x0112 not in tags_of(read.exif)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_phones_heic_is_upright_however_it_was_held(tmp_path, orientation):
+    """As Pillow turns a PNG with the same tag; the encoder keeps it beside the rows."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    rows, columns = np.mgrid[:48, :64]
+    picture = np.dstack([4 * columns, 5 * rows, 255 - 4 * columns]).astype(np.uint8)
+    tags = Image.Exif()
+    tags[0x0112], tags[0x010F] = orientation, "maker"
+    for name, options in (("x.png", {}), ("x.heic", {"quality": 95})):
+        Image.fromarray(picture).save(tmp_path / name, exif=tags.tobytes(), **options)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "x.png")))
+    read = read_photograph(tmp_path / "x.heic")
+    assert read.pixels.shape == upright.shape
+    assert np.abs(read.pixels.astype(int) - upright).mean() < 3
+    kept = Image.Exif()
+    kept.load(read.exif)
+    assert kept[0x010F] == "maker"
+    assert kept.get(0x0112, 1) == 1
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])

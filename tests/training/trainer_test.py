@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from refusion_jax.training.program import make_learner
 from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.schedule import schedule
 from refusion_jax.training.trainer import NonFiniteError, split_pairs, train
+from refusion_jax.training.workdir import Workdir
 from refusion_jax.weights.store import load_weights
 
 SETTINGS = {
@@ -122,6 +125,40 @@ def test_finished_run_is_not_trained_further(finished):
         again.params.fusion["tail2"], state.params.fusion["tail2"]
     )
     assert (workdir / "scalars.jsonl").read_text() == before
+
+
+def test_a_finished_run_goes_on_as_if_it_had_been_longer(finished, tmp_path):
+    """The first epochs are those of the longer run, and so are the scalars."""
+    workdir = tmp_path / "run"
+    shutil.copytree(finished[0], workdir)
+    whole, longer = (
+        train(config_with(epochs=3), random_pairs(), folder, progress=False)
+        for folder in (tmp_path / "whole", workdir)
+    )
+    assert int(longer.step) == 9
+    jax.tree.map(np.testing.assert_array_equal, longer.params, whole.params)
+    assert losses(workdir) == losses(tmp_path / "whole")
+    assert json.loads((workdir / "config.json").read_text())["config"]["epochs"] == 3
+    with pytest.raises(ValueError, match=r"epochs=3, got 2; use the same settings"):
+        train(config_with(epochs=2), random_pairs(), workdir, progress=False)
+
+
+def losses(workdir):
+    return [
+        {name: x for name, x in line.items() if name != "steps_per_second"}
+        for line in read_scalars(workdir / "scalars.jsonl")
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"alpha_ramp": True}, {"schedule": "cosine"}, {"warm_up_share": 0.5}],
+)
+def test_a_run_whose_schedule_knows_its_length_does_not_go_on(settings, tmp_path):
+    config = with_epochs(config_with(**settings), 3)
+    Workdir(tmp_path, config, random_pairs())
+    with pytest.raises(ValueError, match=r"epochs=3, got 5; its schedule depends on"):
+        Workdir(tmp_path, with_epochs(config, 5), random_pairs())
 
 
 def test_other_settings_in_the_same_workdir_are_refused(finished):

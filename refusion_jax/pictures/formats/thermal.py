@@ -1,8 +1,9 @@
 """Radiometric JPEGs: temperatures behind the picture that a viewer shows.
 
 FLIR's cameras keep raw levels in APP1 segments, from which flyr (the extra `thermal`)
-computes degrees Celsius. DJI's are in APP3 segments, in a form that only the maker's
-own program reads.
+computes degrees Celsius. DJI's are in APP3 segments, by a calibration that the maker
+keeps to itself; the one open reader (dji-thermal-cli) has a licence (AGPL) that this
+package cannot take on. Such a picture is known by its maker's name in the EXIF or XMP.
 """
 
 import io
@@ -14,6 +15,7 @@ from refusion_jax.pictures.notes import note
 
 _APP1, _APP3, _START_OF_SCAN = 0xE1, 0xE3, 0xDA
 _MOST_SEGMENTS = 10_000
+_LITTLE = 1000  # bytes, too few for levels
 
 
 def temperatures(content: bytes, name: str) -> np.ndarray | None:
@@ -54,21 +56,21 @@ def temperatures(content: bytes, name: str) -> np.ndarray | None:
 
 def _maker(content: bytes) -> str | None:
     """Returns the maker of a radiometric JPEG, by its segments."""
-    place = 2
+    place, is_dji = 2, False
     for _ in range(_MOST_SEGMENTS):
         if content[place : place + 1] != b"\xff" or place + 4 > len(content):
             return None
-        kind, length = (
-            content[place + 1],
-            int.from_bytes(content[place + 2 : place + 4]),
-        )
-        start = content[place + 4 : place + 10]
+        kind = content[place + 1]
+        length = int.from_bytes(content[place + 2 : place + 4])
+        segment = content[place + 4 : place + 2 + length]
         if kind == _START_OF_SCAN:
             return None
-        if kind == _APP1 and start.startswith(b"FLIR\0"):
+        if kind == _APP1 and segment.startswith(b"FLIR\0"):
             return "FLIR"
-        # DJI fills APP3 with raw levels; JPS, the other user of APP3, begins by name.
-        if kind == _APP3 and length > 1000 and not start.startswith((b"_JPS", b"Meta")):
+        if kind == _APP1:
+            is_dji |= b"DJI" in segment or b"drone-dji" in segment
+        # Others' APP3 holds previews; levels fill many segments.
+        if kind == _APP3 and is_dji and length > _LITTLE:
             return "DJI"
         place += 2 + length
     return None

@@ -260,6 +260,8 @@ def _from_page(page: Any, tags: dict[int, Any], name: str) -> Raster:
     if len(set(_numbers(tags.get(_BITS, 1)))) > 1:
         raise ValueError("its channels differ in depth")
     samples = np.asarray(page.asarray())
+    if samples.dtype.kind == "c":
+        raise ValueError("its values are complex numbers")
     if samples.ndim == 3 and page.axes[0] == "S":
         samples = np.moveaxis(samples, 0, -1)
     samples = np.atleast_3d(samples)

@@ -226,6 +226,12 @@ def test_pages_that_imagej_describes_by_one_set_of_tags_are_counted(tmp_path):
         read_photograph(path)
 
 
+def test_complex_numbers_are_no_picture(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", np.ones((4, 5), np.complex64))
+    with pytest.raises(ValueError, match=r"x\.tif \(its values are complex numbers\)"):
+        read_photograph(tmp_path / "x.tif")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
 def test_pixels_without_data_are_transparent_and_set_no_range(tmp_path, dtype):
     levels = np.linspace(20, 40, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(dtype)
