@@ -142,14 +142,14 @@ def measure(
         registering = Fuser(
             fuser.model, align="register", border="fill", motion=rules.motion
         )
-        sources = [middle_of(to_luminance(x)) for x in (cut_a, cut_b)]
+        first, second = (middle_of(to_luminance(x)) for x in (cut_a, cut_b))
         for fused in (
             fuser.fuse(cut_a, cut_b),
             fuser.fuse(cut_a, other),
             registering.fuse(cut_a, other),
         ):
             values = metrics.compute(
-                *sources, middle_of(to_luminance(fused)), keys=KEYS
+                first, second, middle_of(to_luminance(fused)), keys=KEYS
             )
             scores.append([float(values[key]) for key in KEYS])
     return Result(error(corners.astype(np.float64)), after, apart, scores)
