@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from refusion_jax.evaluation.scoring import evaluate
     from refusion_jax.fusing.fuser import Fuser
     from refusion_jax.fusing.inference import fuse
+    from refusion_jax.runs.run import train
     from refusion_jax.weights.pretrained import pretrained
 
     __version__: str
 
-__all__ = ["Fuser", "__version__", "evaluate", "fuse", "pretrained", "use_all_cores"]
+__all__ = [
+    "Fuser",
+    "__version__",
+    "evaluate",
+    "fuse",
+    "pretrained",
+    "train",
+    "use_all_cores",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -49,4 +58,8 @@ def __getattr__(name: str) -> Any:
         from refusion_jax.devices.cores import use_all_cores
 
         return use_all_cores
+    if name == "train":
+        from refusion_jax.runs.run import train
+
+        return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,9 +25,10 @@ def table():
             rules = all_fields()[name].metadata
             choices = ", ".join(map(str, rules["choices"]))
             meaning = rules["help"] + (f" One of {choices}." if choices else "")
+            meaning = meaning.replace("|", "/")
             here, there = default_of(name), default_of(name, "paper")
             parts.append(
-                f"| `{name}` | {meaning.replace('|', '/')} | {rules['unit']} | {here} | "
+                f"| `{name}` | {meaning} | {rules['unit']} | {here} | "
                 f"{'' if here == there else there} |"
             )
         parts.append("")
