@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refusion_jax.fusing.fuser import Fuser
     from refusion_jax.fusing.fusion import Fusion
     from refusion_jax.fusing.inference import fuse
+    from refusion_jax.runs.run import Run, train
     from refusion_jax.weights.pretrained import pretrained
 
     __version__: str
@@ -36,16 +37,19 @@ _HOMES = {
     "fuse": "fusing.inference",
     "pretrained": "weights.pretrained",
     "score": "evaluation.triple",
+    "train": "runs.run",
+    "Run": "runs.run",
     "use_all_cores": "devices.cores",
 }
 _ROOMS = (
     *("data", "devices", "evaluation", "export", "files", "fusing", "methods"),
-    *("metrics", "pictures", "reporting", "training", "weights"),
+    *("metrics", "pictures", "reporting", "runs", "training", "weights"),
 )
 
 __all__ = [
     "Fuser",
     "Fusion",
+    "Run",
     "Scores",
     "__version__",
     "data",
@@ -55,6 +59,7 @@ __all__ = [
     "metrics",
     "pretrained",
     "score",
+    "train",
     "training",
     "use_all_cores",
 ]

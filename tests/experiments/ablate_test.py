@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
         ("speed=1", "expected a setting among dataset, data_dir,"),
         (
             "preset=best",
-            "expected a preset among default, paper, authors, authors_script, got"
-            " 'best'",
+            "expected a preset among default, paper, fine_tune, authors, "
+            "authors_script, got 'best'",
         ),
         ("batch_size=0", "expected batch_size of at least 1, got 0; change it."),
     ],
