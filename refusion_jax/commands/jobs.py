@@ -76,8 +76,6 @@ def plan_jobs(
             f"expected files only or folders only, got {folders[0]} and {file}; name "
             "sources of one kind."
         )
-    if len(folders) > len({folder.resolve() for folder in folders}):
-        note(f"{' and '.join(map(str, folders))} are the same folder; name another.")
     if len(sources) == 1:
         jobs = [_stack(sources[0], output)]
     elif folders:
