@@ -78,6 +78,7 @@ class _Stages:
     record: dict[str, Any]
     resume: bool
     with_maps: bool
+    is_batch: bool
     at_work: list[str] = field(default_factory=list)  # the size of the last picture
 
     def load(self, job: Job) -> list[Photograph] | None:
@@ -94,7 +95,7 @@ class _Stages:
             return [read_photograph(job.sources[0], page=page) for page in pages]
         photographs = [read_photograph(source) for source in job.sources]
         for one, other in pairwise(photographs):
-            if np.array_equal(one.pixels, other.pixels):
+            if not self.is_batch and np.array_equal(one.pixels, other.pixels):
                 note(f"{one.name} and {other.name} are the same picture; name another.")
         return photographs
 
@@ -180,7 +181,7 @@ def fuse_batch(
     """
     if resume:
         _remove_leftovers(jobs)
-    stages = _Stages(fuser, record or fuser.provenance, resume, with_maps)
+    stages = _Stages(fuser, record or fuser.provenance, resume, with_maps, is_batch)
 
     def tell_of_compiling() -> None:
         if not is_terminal():

@@ -239,6 +239,8 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     if arguments.maps:
         fuser.require_maps()  # now, because it must fail before anything is written
     is_batch = len(sources) > 1 and sources[0].is_dir()
+    if is_batch and len({source.resolve() for source in sources}) < len(sources):
+        complain(f"one folder is named twice: {', '.join(map(str, sources))}.")
     if is_batch or is_folder:
         output.mkdir(parents=True, exist_ok=True)
     return fuse_batch(
