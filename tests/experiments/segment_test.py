@@ -1,14 +1,31 @@
 """Folds, and the pages of segmentation; the trainings are those of the learner."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from segmentation.folding import withheld
 from segmentation.parts import terms
 from segmentation.writing import folds_page, methods_page
 
 from refusion_jax.evaluation.segmentation import confusion
 
+ROOT = Path(__file__).parents[2]
 LABELS = np.array([1, 1, 1, 2])
+# The binary with a threshold in place of trained networks.
+THRESHOLD = """
+import numpy as np
+import segment
+from launch import launch
+from refusion_jax.evaluation.segmentation import confusion
+segment.train_fold = lambda *_: {}
+segment.judge = lambda _, x, labels: confusion(np.where(x > 127, 2, 1), labels, 3)
+launch(segment.main)
+"""
 
 
 def test_folds_withhold_each_pair_once():
@@ -66,3 +83,47 @@ def test_terms_are_those_before_and_after_joint_training(tmp_path):
             text = {"step": step, "stage": stage, **values}
             file.write(f"{text}\n".replace("'", '"'))
     assert terms(log) == dict.fromkeys(names, (8.0, 7.0))
+
+
+def run_by_threshold(folder, *flags):
+    return subprocess.run(
+        [
+            sys.executable,
+            *("-c", THRESHOLD),
+            *(f"--{name}={folder / name}" for name in ("source_a", "source_b")),
+            *(f"--labels={folder / 'labels'}", "--label_values=binary"),
+            *(f"--workdir={folder / 'runs'}", "--folds=3", *flags),
+        ],
+        cwd=ROOT / "experiments",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_binary_judges_each_method_on_all_pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 2, (3, 64, 64), np.uint8) * np.uint8(255)
+    for name, pictures in (
+        ("source_a", masks),
+        ("source_b", 255 - masks),
+        ("labels", masks),
+        ("theirs", masks // 2 + 100),
+    ):
+        (tmp_path / name).mkdir()
+        for stem, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / name / f"{stem}.png")
+    done = run_by_threshold(
+        tmp_path, f"--method=theirs={tmp_path / 'theirs'}", "--names=rest,object"
+    )
+    assert done.returncode == 0, done.stderr
+    counts = json.loads((tmp_path / "runs" / "segmentation.json").read_text())
+    assert [*counts] == ["source a", "source b", "average", "theirs"]
+    assert all(np.sum(x) == masks.size for x in counts.values())
+    page = (tmp_path / "runs" / "segmentation.md").read_text()
+    assert page == done.stdout
+    assert "| source a | 1.000 | 1.000 | 1.000 |" in page
+    assert "| source b | 0.000 | 0.000 | 0.000 |" in page
+    assert "| theirs | 1.000 | 1.000 | 1.000 |" in page
+    twice = run_by_threshold(tmp_path, f"--method=average={tmp_path / 'theirs'}")
+    assert twice.returncode == 1 and "with a name of its own" in twice.stderr
