@@ -7,8 +7,7 @@ Each second source is turned by up to 2 degrees, scaled by up to 2 % (unless a s
 made it) and shifted by up to 3 % of its longer side, at random from a fixed seed, by
 Pillow; both are cut to their middle, so that no border tells the motion. An error is
 the mean distance of the corners from where they belong, in pixels. What a data set's
-own alignment leaves counts too. The settings of `pictures.registration` were chosen on
-training pairs, which are not measured here.
+own alignment leaves counts too.
 """
 
 from collections.abc import Sequence
@@ -209,8 +208,7 @@ def page(errors: Sequence[str], tables: Sequence[str]) -> str:
         "their middle. Errors are mean distances of the corners in pixels, of the "
         "pairs that were not refused; what a data set's own alignment leaves is part "
         "of them. Less so of `apart`: there a corner belongs where it was found before "
-        "the pair was moved. The settings were chosen on training pairs, which are not "
-        "among these.",
+        "the pair was moved.",
         "",
         "    python experiments/registration.py --data=DIR "
         "--out=experiments/results/registration.md",
