@@ -148,7 +148,7 @@ def measure(
             registering.fuse(cut_a, other),
         ):
             values = metrics.compute(
-                *sources, middle_of(to_luminance(fused)), keys=KEYS
+                sources[0], sources[1], middle_of(to_luminance(fused)), keys=KEYS
             )
             scores.append([float(values[key]) for key in KEYS])
     return Result(error(corners.astype(np.float64)), after, apart, scores)
