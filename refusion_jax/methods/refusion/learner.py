@@ -21,7 +21,12 @@ from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_p
 from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.settings import Settings
-from refusion_jax.methods.refusion.state import Rates, init_state, pairs_of
+from refusion_jax.methods.refusion.state import (
+    Rates,
+    init_state,
+    pairs_of,
+    with_identical,
+)
 from refusion_jax.methods.refusion.steps import (
     binary_entropy,
     fusion_update,
@@ -35,7 +40,9 @@ INNER = Draw("inner", stream=1, part="first_half")
 OUTER = Draw("outer", stream=2, part="second_half")
 ALL = Draw("batch", stream=3, part="all")
 IMITATED = Draw("batch", stream=1, part="all")
-NOISE = 5  # random stream of what disturbs R's view; see `methods.protocol.Draw`
+# Random streams; see `methods.protocol.Draw`.
+NOISE = 5  # of what disturbs R's view
+IDENTICAL = 6  # of the pairs that become one picture; a branch of the stream above
 LOWEST_RATE = 0.02  # of a cosine schedule, as a share of its highest
 
 
@@ -153,6 +160,10 @@ class ReFusionLearner:
         """Runs one outer update or one fusion update."""
         settings = self._settings
         key = jax.random.fold_in(jax.random.fold_in(state.key, NOISE), state.step)
+        if stage == FUSION and settings.identical_share:
+            same = jax.random.fold_in(key, IDENTICAL)
+            whole = with_identical(batches[ALL.name], settings.identical_share, same)
+            batches = {ALL.name: whole}
         pairs = {
             name: pairs_of(
                 batch,

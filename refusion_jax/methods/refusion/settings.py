@@ -107,6 +107,12 @@ class Settings:
         1, "Outer updates that are averaged into one step of P.", at_least=1
     )
 
+    identical_share: float = setting(
+        0.0,
+        "Share of the pairs of fusion updates whose sources become one picture, so "
+        "that F learns to keep what both agree on; 0 is the paper.",
+        at_least=0,
+    )
     swap: bool = setting(
         False,
         "Whether half of each batch repeats the other half with sources exchanged.",
@@ -171,6 +177,9 @@ class Settings:
             self.imitation_steps,
         )
         require(self.warm_up_share < 1, "warm_up_share", "below 1", self.warm_up_share)
+        require(
+            self.identical_share < 1, "identical_share", "below 1", self.identical_share
+        )
         require(
             self.meta_steps + self.fusion_steps > 0,
             "fusion_steps",

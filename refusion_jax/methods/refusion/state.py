@@ -98,6 +98,32 @@ def pairs_of(
     return pairs._replace(noise=noise * jax.random.normal(key, shape, a.dtype))
 
 
+def with_identical(batch: Batch, share: float, key: Array) -> Batch:
+    """Replaces some pairs by one of their sources, twice.
+
+    Of sources that agree, the fused picture should be that picture. Real pairs hardly
+    ever agree, so F is free to shift their common black or to sharpen both.
+
+    Args:
+      batch: the pairs; `third` is kept.
+      share: probability with which a pair is replaced, in [0, 1].
+      key: of the draw; each source is as likely to be the one that stays.
+
+    Returns:
+      As many pairs.
+    """
+    a, b = batch.source_a, batch.source_b
+    shape = (a.shape[0], 1, 1, 1)
+    replaced, keeps_a = (
+        jax.random.bernoulli(part, probability, shape)
+        for part, probability in zip(jax.random.split(key), (share, 0.5), strict=True)
+    )
+    kept = jnp.where(keeps_a, a, b)
+    return batch._replace(
+        source_a=jnp.where(replaced, kept, a), source_b=jnp.where(replaced, kept, b)
+    )
+
+
 def init_state(params: NetsParams, optimizers: Optimizers, key: Array) -> TrainState:
     """Returns the state before the first step.
 

@@ -201,6 +201,34 @@ def test_noise_is_drawn_anew_in_every_step_and_only_for_r():
     np.testing.assert_array_equal(seen[0], noisy.noise)
 
 
+def test_between_a_picture_and_itself_the_mean_makes_no_error(light_nets):
+    """Identical pairs reach the fusion update, and only that."""
+
+    def mean(params, a, b):
+        return (a + b) / 2 + 0 * params["any"]
+
+    tree = {"any": jnp.ones(())}
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    state = init_state(NetsParams(tree, tree, tree), optimizers, jax.random.key(0))
+    batch = Batch(*jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 1)))
+    losses = {}
+    for share in (0.0, 1 - 1e-6):
+        made = ReFusionLearner(
+            dataclasses.replace(SETTINGS, identical_share=share),
+            epochs=1,
+            mesh=batch_mesh(1),
+            nets=light_nets._replace(fuse=mean),
+        )
+        for stage, draws in (
+            ("fusion", {"batch": batch}),
+            ("meta", {"inner": batch, "outer": batch}),
+        ):
+            _, scalars = made.step(stage, state, draws, made.rates(0))
+            losses[stage, share > 0] = float(scalars["fusion_loss_intensity"])
+    assert losses["fusion", True] < 1e-9 < 0.02 < losses["fusion", False]
+    assert losses["meta", True] == losses["meta", False] > 0.02
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"imitation_steps": 1}, {"imitation_steps": 1, "loss_weights": "rule"}],
