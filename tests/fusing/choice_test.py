@@ -14,7 +14,7 @@ SOFT = np.asarray(Image.fromarray(SCENE).resize((24, 24)).resize((192, 192)))
 DARK = (255 * (SCENE / 255.0) ** 2.5).astype(np.uint8)
 ON_BLACK = np.pad(SCENE[32:-32, 32:-32], 32)
 OTHER_ON_BLACK = np.pad(OTHER[32:-32, 32:-32], 32)
-COLOURED_ON_BLACK = np.stack([OTHER_ON_BLACK, ON_BLACK // 2, ON_BLACK // 3], axis=-1)
+COLOURED_ON_BLACK = np.stack([OTHER_ON_BLACK // k for k in (1, 2, 3)], axis=-1)
 
 
 def chosen(shipped, *paths, pictures=()):
