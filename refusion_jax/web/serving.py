@@ -46,20 +46,30 @@ def serve(
     address = f"http://{bracketed}:{port}/" + (f"?token={token}" if token else "")
     tell(f"The page is at {address}")
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws="none"
+        app,
+        log_config=None,  # Python's: warnings go to standard error
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
     )
     if opens:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+    try:
+        with listener:
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        app.state.jobs.close()  # also where the server fails before it has begun
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"expected a port of 0 to 65535, got {port}; choose another.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ValueError(
             f"expected an address to listen on, got {host} port {port} ({reason}); "
             "choose another by --host or --port."

@@ -14,6 +14,7 @@ SOFT = np.asarray(Image.fromarray(SCENE).resize((24, 24)).resize((192, 192)))
 DARK = (255 * (SCENE / 255.0) ** 2.5).astype(np.uint8)
 ON_BLACK = np.pad(SCENE[32:-32, 32:-32], 32)
 OTHER_ON_BLACK = np.pad(OTHER[32:-32, 32:-32], 32)
+COLOURED_ON_BLACK = np.stack([OTHER_ON_BLACK // k for k in (1, 2, 3)], axis=-1)
 
 
 def chosen(shipped, *paths, pictures=()):
@@ -54,6 +55,30 @@ def test_sources_in_the_other_order_are_remarked(shipped):
         "heat",
         "because of the names vi and ir (they have learned with infrared first)",
     )
+
+
+@pytest.mark.parametrize(
+    ("paths", "pictures", "is_reversed"),
+    [
+        (("ir", "vi"), (), False),
+        (("vi", "ir"), (), True),
+        (("1", "2"), (SCENE, COLOURED), False),
+        (("1", "2"), (COLOURED, SCENE), True),  # the camera first
+        (("1", "2"), (SCENE, OTHER), False),  # nothing tells
+        (("1", "2"), (COLOURED_ON_BLACK, ON_BLACK), False),
+        (("1", "2"), (ON_BLACK, COLOURED_ON_BLACK), True),  # the palette second
+        (("1", "2"), (DARK, SCENE), False),
+        (("1", "2"), (SCENE, DARK), True),
+        (("1", "2"), (SOFT, SCENE), False),
+    ],
+)
+def test_the_order_is_told(shipped, paths, pictures, is_reversed):
+    samples = []
+    if pictures:
+        samples = [[Path(shipped) / f"p{i}.png" for i in range(len(pictures))]]
+        for path, picture in zip(samples[0], pictures, strict=True):
+            Image.fromarray(picture).save(path)
+    assert choose([Path(x) for x in paths], samples).is_reversed == is_reversed
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,29 @@ def test_an_upload_that_breaks_off_leaves_nothing(visitor):
     assert not files_of(visitor)
 
 
+def test_an_upload_that_stalls_loses_its_place(server):
+    visitor = server(upload_seconds=0.05)
+    messages = []
+
+    async def receive():
+        await asyncio.sleep(30)
+
+    async def send(message):
+        messages.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/pictures", "query_string": b"",
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"content-type", b"multipart/form-data; boundary=x"),
+        ],
+        "root_path": "", "scheme": "http", "http_version": "1.1",
+    }  # fmt: skip
+    asyncio.run(visitor.client.app(scope, receive, send))
+    assert messages[0]["status"] == 408
+    assert not files_of(visitor)
+
+
 def bomb(side):
     """A PNG that announces many pixels in few bytes."""
 

@@ -23,7 +23,15 @@ export function busy(element, text) {
 }
 
 export async function copy(text, button) {
-  await navigator.clipboard.writeText(text);
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+  } else { /* A page of another host without TLS has no clipboard. */
+    const area = make('textarea', { value: text });
+    button.after(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
   const before = button.textContent;
   button.textContent = 'Copied';
   setTimeout(() => { button.textContent = before; }, 1500);
