@@ -41,9 +41,6 @@ _RANGE = flags.DEFINE_enum(
 )
 _TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 
-_FAST = flags.DEFINE_bool(
-    "fast", False, "Leave out the networks that guide F: UAAFusion's S."
-)
 
 TOLERANCE = 1e-4
 
@@ -60,7 +57,7 @@ def main() -> int:
     # jax2onnx's own library warns of each small constant.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     out, weights = Path(_OUT.value), weights_file(_WEIGHTS.value)
-    model = load_model(weights, is_fast=_FAST.value)
+    model = load_model(weights)
     name = Path(_WEIGHTS.value).resolve().name
     notes: dict[str, Any] = {"weights": {"name": name, "sha256": sha256_of(weights)}}
     if _TASK.value is not None:
