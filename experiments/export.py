@@ -41,7 +41,6 @@ _RANGE = flags.DEFINE_enum(
 )
 _TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 
-
 TOLERANCE = 1e-4
 
 
