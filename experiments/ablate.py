@@ -1,15 +1,19 @@
-"""Trains variants side by side at demo scale, where the true picture is known.
+"""Trains variants side by side: at demo scale, or on folders of pairs.
 
     python experiments/ablate.py --workdir=runs/presets
     python experiments/ablate.py --workdir=runs/orders --variant=meta_gradient=exact \
         --variant=meta_gradient=first_order --variant=loss_weights=equal,meta_steps=0
+    python experiments/ablate.py --workdir=runs/weights --task=ivif --seeds=3 \
+        --source_a=TRAIN/infrared --source_b=TRAIN/visible \
+        --test=MSRS=TEST/infrared,TEST/visible --variant=preset=default \
+        --variant=loss_weights=equal,imitation_steps=0,meta_steps=0
 
-A variant is `field=value,...` on top of a scale of minutes; `preset=NAME`
-is one of the fields (`default` if not given). Every variant runs with every seed on the
-same pairs: photographs blurred or exposed twice (`data.demo_pairs`), so that the fused
-picture can be compared with the photograph. The same command resumes a stopped run.
-Writes ablation.json and table.md into the workdir and prints the table.
-`refusion ablate` does the same.
+A variant is `field=value,...` with `preset=NAME` among the fields (`default` if not
+given). Every variant runs with every seed on the same pairs. Without folders these are
+photographs blurred or exposed twice (`data.demo_pairs`), at a scale of minutes, so that
+the fused picture can be compared with the photograph. With folders, the variants are
+scored on the pairs of each --test and compared with the first. The same command
+resumes. `refusion ablate` does the same.
 """
 
 import sys
@@ -20,6 +24,7 @@ from launch import launch
 
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.runs.ablation import DEFAULT_VARIANTS, ablate
+from refusion_jax.runs.study import study_of_folders
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError
 
@@ -30,6 +35,22 @@ _VARIANTS = flags.DEFINE_multi_string(
     "field=value,...; repeat the flag for further variants.",
 )
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Runs per variant.", lower_bound=1)
+_SOURCE_A = flags.DEFINE_string("source_a", None, "As for train.py; or demo pairs.")
+_SOURCE_B = flags.DEFINE_string("source_b", None, "As for train.py.")
+_TESTS = flags.DEFINE_multi_string(
+    "test", [], "NAME=A,B: two folders of pairs to score on. Repeatable."
+)
+_TASK = flags.DEFINE_string(
+    "task", None, "With folders: what the sources are, for settings and columns."
+)
+_COMMON = flags.DEFINE_string(
+    "common", "", "With folders: field=value,... of all variants."
+)
+
+
+def tell(text: str) -> None:
+    """Prints on standard error."""
+    print(text, file=sys.stderr)
 
 
 def main() -> int:
@@ -38,12 +59,21 @@ def main() -> int:
     Returns:
       0 when the table is written.
     """
-    text = ablate(
-        _VARIANTS.value,
-        Path(_WORKDIR.value),
-        seeds=_SEEDS.value,
-        tell=lambda text: print(text, file=sys.stderr),
-    )
+    variants, workdir, seeds = _VARIANTS.value, Path(_WORKDIR.value), _SEEDS.value
+    if _SOURCE_A.value is None:
+        text = ablate(variants, workdir, seeds=seeds, tell=tell)
+    else:
+        text = study_of_folders(
+            variants,
+            workdir,
+            source_a=_SOURCE_A.value,
+            source_b=_SOURCE_B.value,
+            tests=_TESTS.value,
+            task=_TASK.value,
+            common=_COMMON.value,
+            seeds=seeds,
+            tell=tell,
+        )
     print(text, end="")
     return 0
 

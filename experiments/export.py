@@ -37,9 +37,6 @@ _RANGE = flags.DEFINE_enum(
 )
 _TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 
-_FAST = flags.DEFINE_bool(
-    "fast", False, "Leave out the networks that guide F: UAAFusion's S."
-)
 
 
 def main() -> int:
@@ -54,7 +51,6 @@ def main() -> int:
         colour=_COLOUR.value,
         output_range=_RANGE.value,
         task=_TASK.value,
-        is_fast=_FAST.value,
     )
     print("\n".join(lines))
     return 0

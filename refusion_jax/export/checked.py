@@ -25,7 +25,6 @@ def export_checked(
     colour: str,
     output_range: str,
     task: str | None = None,
-    is_fast: bool = False,
 ) -> list[str]:
     """Writes F with its weights to a file and checks it on a size that is new to it.
 
@@ -35,7 +34,6 @@ def export_checked(
       colour: one of `jax_export.COLOURS`.
       output_range: one of `pictures.ranges.RANGES`; read with `colour` of inside.
       task: a note on what the weights are for.
-      is_fast: whether to leave out the networks that guide F, where there are any.
 
     Returns:
       Lines that say what is written and how far it is from the network.
@@ -47,7 +45,7 @@ def export_checked(
     # jax2onnx's own library warns of each small constant.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     weights = weights_file(place)
-    model = load_model(weights, is_fast=is_fast)
+    model = load_model(weights)
     name = Path(place).resolve().name
     notes: dict[str, Any] = {"weights": {"name": name, "sha256": sha256_of(weights)}}
     if task is not None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from refusion_jax.evaluation.candidates import FromWeights
 from refusion_jax.evaluation.scores import Scores, from_json, to_json
-from refusion_jax.evaluation.scoring import check_pictures, score
+from refusion_jax.evaluation.scoring import check_pictures, columns, score
 from refusion_jax.evaluation.table_formats import to_markdown
 from refusion_jax.evaluation.variants import variant_tables
 from refusion_jax.files.atomic import replace_file
@@ -20,7 +20,7 @@ from refusion_jax.runs.run import start
 from refusion_jax.runs.variants import read_fields, read_variant, typed
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.trainer import NonFiniteError
-from refusion_jax.weights.pretrained import find_pretrained
+from refusion_jax.weights.pretrained import find_pretrained, suitable_range
 from refusion_jax.weights.store import RUN_WEIGHTS
 
 RECORD, TABLE, SCORES = "study.json", "table.md", "scores.json"
@@ -69,22 +69,46 @@ def scored_pairs(text: str) -> ScoredPairs:
     return ScoredPairs(name, source_a, source_b)
 
 
-def common_fields(
-    text: str, task: str | None, source_a: str, source_b: str
-) -> dict[str, Any]:
-    """Returns the fields that all variants share.
+def study_of_folders(
+    variants: Sequence[str],
+    workdir: Path,
+    *,
+    source_a: str,
+    source_b: str,
+    tests: Sequence[str],
+    task: str | None = None,
+    common: str = "",
+    seeds: int,
+    tell: Callable[[str], None],
+) -> str:
+    """Conducts a study as a command line describes it.
 
     Args:
-      text: `field=value,...`; these win over the task's.
-      task: name of shipped weights, whose card has settings for such sources.
+      variants, workdir, seeds, tell: see `study`.
       source_a, source_b: folders of the training pairs.
+      tests: `NAME=A,B` each.
+      task: name of shipped weights: its card has settings and the range for such
+        sources, and the columns are those of the task's table in the paper.
+      common: `field=value,...` of all variants; these win over the task's.
+
+    Returns:
+      The tables, in Markdown.
 
     Raises:
-      ValueError: for an unknown task or field, or a value of the wrong type.
+      As `study` does.
     """
     settings = find_pretrained(task).settings if task else {}
-    given = typed(read_fields(text), preset("default"), text)
-    return {**settings, **given, "source_a": source_a, "source_b": source_b}
+    given = typed(read_fields(common), preset("default"), common)
+    return study(
+        variants,
+        workdir,
+        common={**settings, **given, "source_a": source_a, "source_b": source_b},
+        seeds=seeds,
+        test_sets=[scored_pairs(text) for text in tests],
+        keys=columns("paper", task),
+        output_range=suitable_range(task) if task else None,
+        tell=tell,
+    )
 
 
 def study(

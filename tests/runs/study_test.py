@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from refusion_jax.runs import study as studying
-from refusion_jax.runs.study import ScoredPairs, common_fields, scored_pairs, study
+from refusion_jax.runs.study import ScoredPairs, scored_pairs, study
 from refusion_jax.runs.variants import read_variant
 from refusion_jax.training.trainer import NonFiniteError
 
@@ -41,7 +41,7 @@ def conduct(folders, light_method, tmp_path, monkeypatch):
 
     monkeypatch.setattr(studying, "FromWeights", Fusing)
     common = {
-        **common_fields("", None, *folders),
+        **dict(zip(("source_a", "source_b"), folders, strict=True)),
         **{"method": light_method.name, "crop_size": 32, "batch_size": 2},
         **{"epochs": 1, "meta_steps": 1, "fusion_steps": 1, "holdout_pairs": 1},
         **{"imitation_steps": 0, "warm_up_share": 0.0},

@@ -120,23 +120,19 @@ def _on_demo_pairs(arguments: argparse.Namespace) -> str:
 
 
 def _on_pairs(arguments: argparse.Namespace) -> str:
-    from refusion_jax.evaluation.scoring import columns
     from refusion_jax.runs.ablation import DEFAULT_VARIANTS
-    from refusion_jax.runs.study import common_fields, scored_pairs, study
-    from refusion_jax.weights.pretrained import suitable_range
+    from refusion_jax.runs.study import study_of_folders
 
     if arguments.source_b is None:
         raise ValueError("expected two folders, A and B, got one; name the other.")
-    task = arguments.task
-    return study(
+    return study_of_folders(
         arguments.variant or DEFAULT_VARIANTS,
         arguments.workdir,
-        common=common_fields(
-            arguments.common, task, arguments.source_a, arguments.source_b
-        ),
+        source_a=arguments.source_a,
+        source_b=arguments.source_b,
+        tests=arguments.test,
+        task=arguments.task,
+        common=arguments.common,
         seeds=arguments.seeds,
-        test_sets=[scored_pairs(text) for text in arguments.test],
-        keys=columns("paper", task),
-        output_range=suitable_range(task) if task else None,
         tell=complain,
     )

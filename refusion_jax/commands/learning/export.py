@@ -64,11 +64,6 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--task", metavar="TEXT", help="a note on what the weights are for"
     )
-    parser.add_argument(
-        "--fast",
-        action="store_true",
-        help="leave out the networks that guide F: UAAFusion's S",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,7 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
             colour=arguments.colour,
             output_range=arguments.output_range,
             task=arguments.task,
-            is_fast=arguments.fast,
         )
     except ExportError as error:
         complain(error)

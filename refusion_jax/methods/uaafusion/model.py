@@ -112,14 +112,14 @@ class UAAFusionModel:
         """Fuses each pair as `fuse` does.
 
         Raises:
-          ValueError: for sizes that are not known, as in an export, with S: its
-            interpolation needs them.
+          ValueError: for sizes that are left open, as in an export: reflection and S's
+            interpolation need numbers.
         """
-        if self._is_guided and not all(isinstance(n, int) for n in source_a.shape):
+        if not all(isinstance(n, int) for n in source_a.shape):
             raise ValueError(
-                "expected weights of the fusion network alone for an export, got "
-                f"{self._origin} with a segmentation network; add --fast, which leaves "
-                "it out."
+                f"expected a method that can be exported, got {self._origin} of "
+                "uaafusion, which needs to know the size of its pictures; export "
+                "weights of refusion."
             )
         return _run(
             self._fusion, self._segmentation, source_a, source_b, self._network

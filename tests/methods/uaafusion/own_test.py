@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from refusion_jax import Fuser
 from refusion_jax.methods import registry
@@ -86,13 +87,10 @@ def test_the_network_tells_its_number_of_classes():
     assert UAAFusionModel({"fusion": {"start": 0, "stages": 0}}, "", network=bright)
 
 
-def test_guided_fusion_is_not_exported():
-    """Interpolation needs sizes as numbers; the fusion network alone does not."""
-    from jax import export
-
-    model = UAAFusionModel(
-        {"fusion": {"start": 0, "stages": 0}}, "runs/x", network=bright
-    )
+@pytest.mark.parametrize("network", [bright, None])
+def test_sizes_left_open_are_refused_in_a_sentence(network):
+    trees = {"fusion": {"start": 0, "stages": 0}}
+    model = UAAFusionModel(trees, "runs/x", network=network)
     image = jax.ShapeDtypeStruct(export.symbolic_shape("n, h, w, 1"), jnp.float32)
-    with pytest.raises(ValueError, match=r"got runs/x with a segmentation .* --fast"):
+    with pytest.raises(ValueError, match=r"can be exported, got runs/x of uaafusion"):
         jax.eval_shape(model.batched, image, image)

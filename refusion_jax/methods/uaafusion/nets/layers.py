@@ -39,18 +39,10 @@ def convolution(params: Params, x: Features, *, padding: str = "zeros") -> Featu
     Returns:
       The features, with `out` channels.
     """
-    if padding == "reflect":
-        x = _reflected(x)
-    else:
-        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    mode = {"zeros": "constant", "reflect": "reflect"}[padding]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode)
     y = window_convolution(x, params["kernel"])
     return y + per_channel(params["bias"])
-
-
-def _reflected(x: Features) -> Features:
-    """Adds a pixel around; `jnp.pad` would refuse sizes that an export leaves open."""
-    x = jnp.concatenate([x[:, 1:2], x, x[:, -2:-1]], axis=1)
-    return jnp.concatenate([x[:, :, 1:2], x, x[:, :, -2:-1]], axis=2)
 
 
 def conv_unit(params: Params, x: Features) -> Features:
