@@ -25,11 +25,11 @@ from refusion_jax.pictures.color import Luminance
 from refusion_jax.pictures.names import RANGES
 
 # Of a source, from which on the result is stretched as it is. Measured with the shipped
-# weights (experiments/results/low_contrast.md): at the borders of flat sources f has a
-# range of up to 0.2 (0.4 where they are black), which sources of a range of 1/8 just
-# exceed; half their range, and the stretched picture is as much border as content. All
-# 2,147 pairs that these weights were trained and tested on have 0.4 or more, so theirs
-# is the authors' rule to the bit.
+# weights ivif and mif (experiments/low_contrast.py): flat sources give f a range
+# of up to 0.2 at the borders (0.4 where they are black), about as much as dark sources
+# of a range of 1/8 do. With half of that the stretched picture is as much border as
+# content. The 2,147 pairs of the data sets have 0.4 or more, so theirs is the authors'
+# rule to the bit.
 ENOUGH_RANGE = 1 / 8
 
 
