@@ -141,7 +141,7 @@ def _saved(form: FormData, folder: Path) -> Form:
 
 
 def shown_name(name: str | None) -> str:
-    """Returns a visitor's file name for messages: its last part, without surprises.
+    r"""Returns a visitor's file name for messages: its last part, without surprises.
 
     Args:
       name: as it was sent.

@@ -181,6 +181,43 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
     assert fits(page)
 
 
+def test_two_folders_become_a_batch(open_page, address, tmp_path):
+    for name, seed in (("ir", 1), ("vi", 2)):
+        (tmp_path / name).mkdir()
+        for i in (1, 2):
+            content = encoded(scene(seed=seed + i)[seed - 1])
+            (tmp_path / name / f"{name}_{i}.png").write_bytes(content)
+    (tmp_path / "ir" / "ir_3.png").write_bytes(b"broken")
+    (tmp_path / "vi" / "vi_3.png").write_bytes(encoded(COLOUR))
+    page = open_page(address, DESKTOP)
+    page.locator("#weights label").first.wait_for(state="attached")
+    page.locator("#folder-a").set_input_files(tmp_path / "ir")
+    page.locator("#folder-b").set_input_files(tmp_path / "vi")
+    page.locator("#batch-remark", has_text="3 pairs.").wait_for()
+    page.locator("label", has_text="mean").first.click()
+    page.locator("#batch-run").click()
+    page.locator("#batch-zip").wait_for()
+    cells = page.locator("#batch-rows tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    broken, *fused = cells  # the worst first
+    assert broken[0] == "ir_3" and "got ir_3.png" in broken[1]
+    assert sorted(row[0] for row in fused) == ["ir_1", "ir_2"]
+    assert float(fused[0][3]) <= float(fused[1][3])
+    with page.expect_download() as waiting:
+        page.locator("#batch-zip").click()
+    waiting.value.save_as(tmp_path / "fused.zip")
+    names = zipfile.ZipFile(tmp_path / "fused.zip").namelist()
+    assert sorted(names) == sorted(
+        f"{stem}/{name}"
+        for stem in ("ir_1", "ir_2")
+        for name in ("fused.png", "fuse.json")
+    )
+    page.locator("#batch-rows button", has_text="Look").first.click()
+    page.locator("#result").wait_for()
+    assert fits(page)
+
+
 def test_an_error_is_a_sentence_on_the_page(open_page, address):
     page = open_page(address, DESKTOP)
     files = [{"name": "x.png", "mimeType": "image/png", "buffer": b"nothing"}]

@@ -202,9 +202,11 @@ def bomb(side):
     )
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(server):
+# Slightly above the limit, above twice the limit, and above Pillow's own.
+@pytest.mark.parametrize("side", [1100, 2000, 60_000])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(server, side):
     visitor = server(pixels=1_000_000)
-    files = [("sources", ("bomb.png", bomb(60_000))), PAIR[0]]
+    files = [("sources", ("bomb.png", bomb(side))), PAIR[0]]
     for path in ("/api/fuse", "/api/pictures"):
         job = visitor.run(path, files, weights="mean")
         assert job["state"] == "failed"

@@ -19,6 +19,8 @@ export function onChange(action) { changed = action; }
 
 export async function add(files) {
   say('');
+  $('batch').hidden = true;
+  $('run').hidden = false;
   try {
     const job = await run('/api/pictures', files.map((x) => ['sources', x]), {
       tell: (text) => busy($('phase'), text),
@@ -71,7 +73,7 @@ function tree(first, last) {
 
 function draw() {
   $('sources').hidden = !pictures.length;
-  $('options').hidden = pictures.length < 2;
+  if ($('batch').hidden) $('options').hidden = pictures.length < 2;
   $('drop').classList.toggle('has-pictures', pictures.length > 0);
   $('swap').hidden = pictures.length !== 2;
   $('sort').hidden = pictures.length < 3;
