@@ -63,6 +63,8 @@ def main() -> int:
     if _SOURCE_A.value is None:
         text = ablate(variants, workdir, seeds=seeds, tell=tell)
     else:
+        if _SOURCE_B.value is None:
+            raise ValueError("expected two folders, got one; name --source_b.")
         text = study_of_folders(
             variants,
             workdir,

@@ -38,7 +38,6 @@ _RANGE = flags.DEFINE_enum(
 _TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 
 
-
 def main() -> int:
     """Exports, checks, and reports.
 
