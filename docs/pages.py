@@ -32,13 +32,19 @@ API: dict[str, tuple[str, ...]] = {
     "refusion_jax.weights.store": ("load_model", "load_weights", "save_weights"),
     "refusion_jax.weights.pretrained": ("Pretrained",),
     "refusion_jax.training.trainer": ("train", "NonFiniteError"),
-    "refusion_jax.training.config": ("preset", "with_fields"),
+    "refusion_jax.training.config": ("Config", "preset", "with_fields"),
+    "refusion_jax.training.loggers.protocol": ("Logger",),
+    "refusion_jax.runs.study": ("study", "ScoredPairs"),
+    "refusion_jax.evaluation.segmentation": (
+        *("Ious", "confusion", "ious", "constant_guess", "total"),
+    ),
     "refusion_jax.methods.protocol": ("Method", "FusionModel", "Learner"),
+    "refusion_jax.methods.registry": ("names", "find", "register", "unregister"),
+    "refusion_jax.methods.uaafusion.own": ("with_network",),
 }
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 SECTION = re.compile(r"(Args|Attributes|Examples|Note|Raises|Returns|Yields):")
 CODE_OR_MARK = re.compile(r"`[^`]*`|[*|]|(?<=\w)_(?=\W|$)")
-PATTERN = re.compile(r"^([a-z]+\*)\n", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -71,7 +77,7 @@ def with_links(text: str, name: Path, page: Path) -> str:
     Returns:
       The text with other links.
     """
-    known = set(_sources())
+    known = _pages()
 
     def linked(match: re.Match[str]) -> str:
         mark, words, address = match.groups()
@@ -80,7 +86,7 @@ def with_links(text: str, name: Path, page: Path) -> str:
             return match[0]
         target = Path(os.path.normpath(ROOT / name.parent / path)).relative_to(ROOT)
         if target in known:
-            path = os.path.relpath(MADE / target, page.parent)
+            path = os.path.relpath(MADE / known[target], page.parent)
         elif target.parts[0] == DOCS:
             path = os.path.relpath(ROOT / target, page.parent)
         else:
@@ -95,17 +101,10 @@ def with_links(text: str, name: Path, page: Path) -> str:
 
 
 def with_links_of_pages(app: "Sphinx", page: str, source: list[str]) -> None:
-    """Does the same to the pages of this folder, as Sphinx reads them.
-
-    Lines of a toctree of the form `name*` may match nothing: they are dropped then,
-    since Sphinx warns of them.
-    """
+    """Does the same to the pages of this folder, as Sphinx reads them."""
     path = Path(app.env.doc2path(page))
     if path.suffix == ".md" and MADE not in path.parents:
-        text = with_links(source[0], path.relative_to(ROOT), path)
-        source[0] = PATTERN.sub(
-            lambda match: match[0] if any(path.parent.glob(match[1])) else "", text
-        )
+        source[0] = with_links(source[0], path.relative_to(ROOT), path)
 
 
 def as_restructured_text(_: "Sphinx", *about: object) -> None:
@@ -133,6 +132,16 @@ def _titled(text: str, name: Path) -> str:
     """Gives a table without a title the name of its file."""
     is_titled = re.search(r"^# ", FENCE.sub("", text), re.MULTILINE)
     return text if is_titled else f"# {name.stem.capitalize()}\n\n{text}"
+
+
+def _pages() -> dict[Path, Path]:
+    """Pages below `made/` by the file of the repository that becomes one."""
+    cards = {
+        weights.card.relative_to(ROOT): Path("cards", f"{weights.name}.md")
+        for weights in pretrained()
+    }
+    front_door = {Path("refusion_jax/__init__.py"): Path("api/refusion_jax.md")}
+    return {name: name for name in _sources()} | cards | front_door
 
 
 def _sources() -> list[Path]:

@@ -14,7 +14,7 @@ training pairs, which are not measured here.
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from absl import flags
@@ -29,6 +29,7 @@ from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.registering import motion_of
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.names import Movement
 from refusion_jax.pictures.photographs import Photograph
 
 _DATA = flags.DEFINE_string("data", None, "Folder of the data sets.", required=True)
@@ -140,7 +141,10 @@ def measure(
     scores = []
     if fuser is not None and after is not None:
         registering = Fuser(
-            fuser.model, align="register", border="fill", motion=rules.motion
+            fuser.model,
+            align="register",
+            border="fill",
+            motion=cast(Movement, rules.motion),
         )
         first, second = (middle_of(to_luminance(x)) for x in (cut_a, cut_b))
         for fused in (

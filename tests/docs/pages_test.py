@@ -16,6 +16,11 @@ HERE = pages.ROOT / "docs/tasks/focus.md"
             "[a](../../experiments/README.md#speed)",
             "[a](../made/experiments/README.md#speed)",
         ),
+        (
+            "[a](../../refusion_jax/weights/pretrained/mfif.card.md)",
+            "[a](../made/cards/mfif.md)",
+        ),
+        ("[a](../../refusion_jax/__init__.py)", "[a](../made/api/refusion_jax.md)"),
         ("[a](../../setup.cfg)", "a"),
         ("[`a[0]`](../../refusion_jax/)", "`a[0]`"),
         ("![a](../images/mfif.webp)", "![a](../images/mfif.webp)"),

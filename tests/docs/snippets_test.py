@@ -1,6 +1,10 @@
-"""Python in documents runs, or is marked `<!-- not run: why -->` and imports well."""
+"""Python in documents runs, or is marked `<!-- not run: why -->` and imports well.
+
+Examples with a prompt are run by examples_test.py, which compares what they print.
+"""
 
 import ast
+import doctest
 import importlib
 import re
 
@@ -9,12 +13,15 @@ import pytest
 from documents import DOCUMENTS, blocks_of
 from PIL import Image
 
+from refusion_jax.methods import registry
+
 MARK = re.compile(r"<!-- not run: \S.* -->")
 SNIPPETS = [
     pytest.param(before, code, id=f"{document}-{place}")
     for document in DOCUMENTS
     for place, (before, code) in enumerate(blocks_of(document, "python"))
 ]
+PROMPT = ">>> "
 WITH_PYTHON = [page for page in DOCUMENTS if blocks_of(page, "python")]
 
 
@@ -27,10 +34,13 @@ def pictures(tmp_path, monkeypatch):
         picture = Image.fromarray(noise.integers(0, 256, shape, np.uint8))
         picture.save(tmp_path / f"{name}.png")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_REGISTERED", {})  # what documents register
 
 
 @pytest.mark.parametrize(("_", "code"), SNIPPETS)
 def test_snippets_import_what_there_is(_, code):
+    if code.startswith(PROMPT):
+        code = doctest.script_from_examples(code)
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("refusion_jax"):
             module = importlib.import_module(node.module)
@@ -44,5 +54,5 @@ def test_snippets_run(document, pictures):
     """One after the other, with the names of those before."""
     names = {}
     for before, code in blocks_of(document, "python"):
-        if not MARK.fullmatch(before):
+        if not (MARK.fullmatch(before) or code.startswith(PROMPT)):
             exec(compile(code, document, "exec"), names)

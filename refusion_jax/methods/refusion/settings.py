@@ -198,7 +198,7 @@ class Settings:
         )
 
 
-# The habits of the authors' code, as far as known (see docs/howto/train.md).
+# The habits of the authors' code, as far as known (see docs/training.md).
 AUTHORS: Mapping[str, Any] = MappingProxyType(
     {
         "swap": True,
