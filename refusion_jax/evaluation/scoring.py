@@ -269,7 +269,9 @@ def score(
     rows = []
     for pair in tqdm(pairs, desc=name, unit="pair", disable=None if progress else True):
         fused = to_luminance(method(pair))
-        scored = metrics.compute(*read_luminances(pair), fused, keys=tuple(keys))
+        scored = {}
+        if keys:
+            scored = metrics.compute(*read_luminances(pair), fused, keys=tuple(keys))
         if truths is not None:
             truth = to_luminance(read_picture(truths[pair.stem]))
             scored |= metrics.compute_truth(truth, fused)

@@ -248,7 +248,10 @@ def test_results_are_written_as_json_and_markdown(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["speed"], "Expected one of inference, training, metrics, data, memory,"),
+        (
+            ["speed"],
+            "Expected one of inference, training, attribution, joint, metrics,",
+        ),
         (["inference", "--sizes=640"], "expected WIDTHxHEIGHT such as 640x480, got"),
     ],
 )
