@@ -38,10 +38,16 @@ def screenshot(address: str, sources: list[Path]) -> bytes:
             page.locator("#cancel").wait_for(state="hidden", timeout=300_000)
             fused.wait_for()
         page.wait_for_timeout(2000)  # until the pictures are drawn
+        page.evaluate("scrollTo(0, 0)")
         box = page.locator("#viewer").bounding_box()
         assert box is not None
-        page.set_viewport_size({**SIZE, "height": int(box["y"] + box["height"])})
-        content = page.screenshot()
+        top = {
+            "x": 0,
+            "y": 0,
+            "width": SIZE["width"],
+            "height": box["y"] + box["height"],
+        }
+        content = page.screenshot(full_page=True, clip=top)
         browser.close()
     return content
 
