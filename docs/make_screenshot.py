@@ -41,13 +41,15 @@ def screenshot(address: str, sources: list[Path]) -> bytes:
         page.evaluate("scrollTo(0, 0)")
         box = page.locator("#viewer").bounding_box()
         assert box is not None
-        top = {
-            "x": 0,
-            "y": 0,
-            "width": SIZE["width"],
-            "height": box["y"] + box["height"],
-        }
-        content = page.screenshot(full_page=True, clip=top)
+        content = page.screenshot(
+            full_page=True,
+            clip={
+                "x": 0,
+                "y": 0,
+                "width": SIZE["width"],
+                "height": box["y"] + box["height"],
+            },
+        )
         browser.close()
     return content
 
