@@ -154,7 +154,9 @@ def _charts(methods: Mapping[str, Scores]) -> list[str]:
         record = metrics.ALL_METRICS[key]
         better = "higher" if record.higher_is_better else "lower"
         columns = {name: x.column(key) for name, x in methods.items()}
-        intervals = {name: paired_bootstrap(x) for name, x in columns.items()}
+        intervals = {
+            name: paired_bootstrap(x[np.isfinite(x)]) for name, x in columns.items()
+        }
         drawn = charts.chart(first.stems, columns, intervals)
         figures.append(
             f"<figure><figcaption>{html.escape(record.title)} "
