@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refusion_jax.extras import require
+from refusion_jax.pictures.formats.dicom import check_dicom, is_dicom
 from refusion_jax.pictures.levels import numbers_of
 
 READ_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -48,7 +49,7 @@ def is_volume(path: Path) -> bool:
       path: a file or a folder.
     """
     if path.is_dir():
-        return any(_is_dicom(file) for file in sorted(path.iterdir())[:3])
+        return any(is_dicom(file) for file in sorted(path.iterdir())[:3])
     return path.name.lower().endswith(READ_ENDINGS)
 
 
@@ -97,6 +98,8 @@ def read_volume(path: Path) -> Volume:
     with _one_sentence(path):
         if path.is_dir():
             return _read_series(sitk, path)
+        if is_dicom(path):
+            check_dicom(path)
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
@@ -245,14 +248,10 @@ def _checked(sitk: Any, image: Any) -> Any:
     return image
 
 
-def _is_dicom(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 def _read_series(sitk: Any, folder: Path) -> Volume:
+    for file in sorted(folder.iterdir()):  # the reader looks into all of them
+        if is_dicom(file):
+            check_dicom(file)
     reader = sitk.ImageSeriesReader()
     series = reader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:

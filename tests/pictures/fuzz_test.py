@@ -10,7 +10,7 @@ COUNT = 1000
 MOST_SECONDS, MOST_BYTES = 10, 2 << 30
 # In a process of its own, whose memory can be bounded and measured.
 CHILD = r"""
-import io, json, resource, sys, time, warnings
+import io, json, resource, shutil, sys, time, warnings
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,8 @@ try:
     for ending in ("nii", "nii.gz", "nrrd", "mha"):
         sitk.WriteImage(image, str(folder / f"v.{ending}"))
         seeds[f"v.{ending}"] = (folder / f"v.{ending}").read_bytes()
+    sitk.WriteImage(image[:, :, 0], str(folder / "v.dcm"))
+    seeds["v.dcm"] = (folder / "v.dcm").read_bytes()
 except ImportError:
     pass
 
@@ -103,7 +105,11 @@ for number in range(count):
         else:
             content[place:place] = bytes(rng.integers(0, 256, 3, np.uint8))
     path = folder / f"fuzz{number}-{name}"
-    path.write_bytes(content)
+    if name == "v.dcm":  # a series is a folder
+        path.mkdir()
+        (path / "1.dcm").write_bytes(content)
+    else:
+        path.write_bytes(content)
     start = time.monotonic()
     try:
         if is_volume(path):
@@ -120,7 +126,7 @@ for number in range(count):
     except BaseException as error:
         bad.append(f"{path.name}: {type(error).__name__} {error}")
     slowest = max(slowest, time.monotonic() - start)
-    path.unlink()
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"bad": bad, "slowest": slowest, "bytes": after - before, "good": good,
                   "seeds": len(seeds)}))
