@@ -45,7 +45,8 @@ def score(
     rules = (levels, levels, "full")
     pictures = (source_a, source_b, fused)
     a, b, made = (_luminance(x, rule) for x, rule in zip(pictures, rules, strict=True))
-    return metrics.compute(a, b, made, keys)
+    scores = metrics.compute(a, b, made, keys)
+    return {key: value + 0.0 for key, value in scores.items()}  # no -0.0
 
 
 def _luminance(source: Source, levels: str) -> np.ndarray:

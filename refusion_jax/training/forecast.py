@@ -50,7 +50,7 @@ class Forecast:
 def in_words(seconds: float) -> str:
     """Returns a duration in words.
 
-    >>> in_words(40), in_words(100), in_words(7300)
+    >>> in_words(20), in_words(100), in_words(7300)
     ('less than a minute', 'about 2 minutes', 'about 2 hours 2 minutes')
 
     Args:

@@ -37,8 +37,8 @@ def all_fields() -> dict[str, dataclasses.Field[Any]]:
 def default_of(name: str, preset_name: str = "default") -> str:
     """Returns a setting's default in words.
 
-    >>> default_of("crop_size"), default_of("crop_size", "paper")
-    ('48', '128')
+    >>> default_of("swap"), default_of("swap", "paper")
+    ('true', 'false')
 
     Args:
       name: one of `all_fields()`.
@@ -64,8 +64,8 @@ def default_of(name: str, preset_name: str = "default") -> str:
 def help_of(name: str) -> str:
     """Returns what a setting means, its unit and choices, and its defaults.
 
-    >>> help_of("crop_size")
-    'Side of the patches. In pixels. Default: 48; paper: 128.'
+    >>> help_of("fusion_steps")
+    'N, updates of F and R. In steps per epoch. Default: 60; paper: 1600.'
 
     Args:
       name: one of `all_fields()`.

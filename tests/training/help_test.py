@@ -7,10 +7,19 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
+from refusion_jax.methods import registry
 from refusion_jax.training.help import all_fields, default_of, help_of, titled_fields
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 BEGIN, END = "<!-- settings: made by tests/training/help_test.py -->", "<!-- end -->"
+
+
+@pytest.fixture(autouse=True)
+def only_methods_of_the_package(monkeypatch):
+    """Other tests of the process may have registered methods of their own."""
+    monkeypatch.setattr(registry, "_REGISTERED", {})
 
 
 def table():
