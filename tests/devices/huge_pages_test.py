@@ -67,4 +67,6 @@ def test_large_arrays_lie_in_huge_pages(tmp_path: Path) -> None:
         pytest.skip("this kernel gives no huge pages")
     lines = run(tmp_path / "program.py", ALLOCATING)
     (kilobytes,) = (x.split()[1] for x in lines if x.startswith("AnonHugePages"))
-    assert int(kilobytes) > 100 << 10  # of the 128 MiB
+    # All of the 128 MiB, or less where other programs leave no large places; without
+    # the setting it is 0 unless the kernel gives huge pages always.
+    assert int(kilobytes) > 16 << 10
