@@ -211,7 +211,7 @@ AUTHORS: Mapping[str, Any] = MappingProxyType(
 )
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # What learns: minutes on two CPU cores, two seeds on each of four tasks
+        # What learns: minutes on two CPU cores, three seeds on each of four tasks
         # (experiments/results/recipes). More epochs for more data.
         "default": {
             "swap": True,
