@@ -1,8 +1,7 @@
-"""Colour maps of values, the same for every picture and page, for all eyes.
+"""The colour map of values, the same for every picture and page, for all eyes.
 
-Both keep apart what they should keep apart without red and green: the diverging map
-goes from blue over a light neutral to brown, the sequential one from dark blue over
-grey to yellow, always brighter.
+It goes from blue over a light neutral to brown, which eyes without red or green
+receptors tell apart.
 """
 
 import numpy as np
@@ -23,25 +22,14 @@ DIVERGING = np.array(
         (0.38, 0.19, 0.02),
     ]
 )
-SEQUENTIAL = np.array(
-    [
-        (0.00, 0.13, 0.31),
-        (0.22, 0.28, 0.43),
-        (0.41, 0.43, 0.46),
-        (0.58, 0.57, 0.46),
-        (0.78, 0.73, 0.40),
-        (1.00, 0.91, 0.27),
-    ]
-)
 
 
-def color_map(values: np.ndarray, colours: np.ndarray = DIVERGING) -> np.ndarray:
+def color_map(values: np.ndarray) -> np.ndarray:
     """Colours a map of values.
 
     Args:
-      values: of any shape, in [0, 1].
-      colours: DIVERGING for values with a middle, such as weights of two sources (blue
-        is 0, near white 1/2, brown 1); SEQUENTIAL for amounts.
+      values: of any shape, in [0, 1], with a middle, such as weights of two sources:
+        blue is 0, near white 1/2, brown 1.
 
     Returns:
       uint8, of the values' shape and a last axis of 3.
@@ -50,6 +38,6 @@ def color_map(values: np.ndarray, colours: np.ndarray = DIVERGING) -> np.ndarray
       >>> color_map(np.array([[0.0, 0.5, 1.0]])).tolist()
       [[[5, 48, 115], [247, 247, 247], [97, 48, 5]]]
     """
-    places = np.linspace(0, 1, len(colours))
-    channels = [np.interp(values, places, channel) for channel in colours.T]
+    places = np.linspace(0, 1, len(DIVERGING))
+    channels = [np.interp(values, places, channel) for channel in DIVERGING.T]
     return to_bytes(np.stack(channels, axis=-1))

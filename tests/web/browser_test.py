@@ -10,8 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 from web.visitors import encoded, scene
 
+from refusion_jax.evaluation.candidates import baselines
+from refusion_jax.evaluation.results import write_evaluation
 from refusion_jax.reporting.page import Section, write_report
 from refusion_jax.web.app import make_app
 
@@ -239,3 +242,33 @@ def test_figures_of_a_report_open_in_the_same_viewer(open_page, tmp_path):
     assert fits(page)
     page.locator("button[name='close']").click()
     assert not page.locator("dialog").is_visible()
+
+
+def test_the_table_of_a_report_filters_and_sorts(browser, tmp_path):
+    for side, offset in (("a", 0), ("b", 50)):
+        (tmp_path / side).mkdir()
+        for i, stem in enumerate(("day", "night", "noon")):
+            picture = np.full((16, 16), 20 * i + offset, np.uint8)
+            picture[0] = 255 - 100 * i
+            Image.fromarray(picture).save(tmp_path / side / f"{stem}.png")
+    write_evaluation(
+        tmp_path, tmp_path / "a", tmp_path / "b", baselines(["average"]), ("sd",)
+    )
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+
+    def shown():
+        return page.eval_on_selector_all(
+            "table.sortable tbody tr",
+            "rows => rows.filter(x => !x.hidden).map(x => x.cells[0].textContent)",
+        )
+
+    page.fill("input[type=search]", "n")
+    assert sorted(shown()) == ["night", "noon"]
+    page.fill("input[type=search]", "")
+    head = page.locator("table.sortable thead button").first
+    head.click()
+    assert shown() == ["day", "night", "noon"]
+    head.click()
+    assert shown() == ["noon", "night", "day"]
+    page.close()
