@@ -122,6 +122,11 @@ def run(arguments: argparse.Namespace) -> int:
         roles=_roles(arguments.task),
     )
     check_rule(arguments.levels)
+    if all(x.is_file() for x in (arguments.a, arguments.b, arguments.fused)):
+        raise ValueError(
+            "expected three folders, got three files; score one picture by refusion "
+            "metrics A B FUSED."
+        )
     name = arguments.fused.resolve().name or "fused"
     rest = baselines(arguments.baselines.split(",") if arguments.baselines else ())
     if name in rest:
