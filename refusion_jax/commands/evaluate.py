@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from refusion_jax.commands.messages import complain, is_terminal, say
-from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.commands.parsers import Commands, add_command, add_levels_option
 from refusion_jax.pictures.names import ALIGNMENTS
 
 EXAMPLES = """\
@@ -62,12 +62,7 @@ def add_parser(commands: Commands) -> None:
         "maximum, source_a, source_b and, with the extra `classical`, laplacian, "
         "mertens, guided",
     )
-    parser.add_argument(
-        "--levels",
-        default="full",
-        metavar="RULE",
-        help="black and white of grey sources of more than 8 bits, as for fuse",
-    )
+    add_levels_option(parser)
     parser.add_argument(
         "--align",
         default="none",
