@@ -11,7 +11,7 @@ EXAMPLES = """\
 examples:
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
   refusion evaluate near/ far/ fused/ --columns all -o scores/
-  refusion evaluate near/ far/ fused/ --task mfif --baselines average,guided \
+  refusion evaluate near/ far/ fused/ --task mfif --baselines average,guided \\
       --ground-truth sharp/ -o scores/
 
 Pictures are paired by stem; the fused ones may come from any program. Writes

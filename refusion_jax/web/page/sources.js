@@ -75,7 +75,7 @@ function roleOf(place) {
 function warnings() {
   const narrow = pictures.filter((x) => x.is_narrow).map((x) => (
     `${x.name} uses the levels ${x.low.toFixed(0)} to ${x.high.toFixed(0)}, so it is `
-    + 'nearly flat under levels "full": choose "auto" under Options.'));
+    + 'nearly flat under levels "full": choose "auto", or black and white, under Options.'));
   const sizes = new Set(pictures.map((x) => `${x.width} × ${x.height}`));
   if (sizes.size > 1) {
     narrow.push(`Sizes differ (${[...sizes].join(', ')}): choose how to align under Options.`);
