@@ -26,6 +26,6 @@ def test_a_shift_is_found_and_undone(pair):
     assert np.abs(undone - fixed[inside]).max() <= 3
 
 
-def test_an_unknown_motion_is_a_sentence(pair):
-    with pytest.raises(ValueError, match="motion"):
-        refusion_jax.register(*pair, motion="warp")
+def test_a_missing_file_is_told(pair):
+    with pytest.raises(FileNotFoundError, match=r"missing\.png"):
+        refusion_jax.register("missing.png", pair[0])
