@@ -160,6 +160,8 @@ class _Run:
                 step = dispatch.end_step
                 if step <= first_step:
                     continue
+                if watch.received:  # while the start was compiled
+                    raise Interrupted(watch.received, int(state.step))
                 if self._forecast.is_first(dispatch):
                     _LOG.info("Compiling the %s steps, once.", dispatch.stage.name)
                 state, means = self._dispatch(state, dispatch)
