@@ -93,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
         parts = f" ({remark})" if remark else ""
         print(f"{name}: {parameter_count(tree):,} parameters{parts}")
     try:
-        weights.method.model(weights.trees, str(file)).require_maps()
+        make = weights.method.model
+        make(weights.trees, str(file), weights.metadata).require_maps()
     except ValueError as error:
         print(f"maps: none, --maps will not work ({error})")
     for name, text in sorted(weights.metadata.items()):

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from refusion_jax.array_types import Image
 from refusion_jax.methods.protocol import FusionModel, Luminance
 
 
@@ -35,3 +38,21 @@ class Stepwise(FusionModel):
         self._count += 1
         self._tell(self._count)
         return self._model.fuse(luminance_a, luminance_b, precision=precision)
+
+    def batched(self, source_a: Image, source_b: Image) -> Image:
+        """Fuses batches as the model does."""
+        return self._model.batched(source_a, source_b)
+
+    def plainly(self, source_a: Image, source_b: Image) -> Image:
+        """Fuses batches as the model does."""
+        return self._model.plainly(source_a, source_b)
+
+    def require_maps(self) -> None:
+        """Raises ValueError unless the model makes maps."""
+        self._model.require_maps()
+
+    def maps(
+        self, luminance_a: Luminance, luminance_b: Luminance
+    ) -> dict[str, np.ndarray]:
+        """Returns the model's maps."""
+        return self._model.maps(luminance_a, luminance_b)
