@@ -1,4 +1,4 @@
-"""Trains variants side by side: at demo scale, or on folders of pairs.
+r"""Trains variants side by side: at demo scale, or on folders of pairs.
 
     python experiments/ablate.py --workdir=runs/presets
     python experiments/ablate.py --workdir=runs/orders --variant=meta_gradient=exact \

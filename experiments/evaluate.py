@@ -1,4 +1,4 @@
-"""Scores fused pictures of any method, and compares methods.
+r"""Scores fused pictures of any method, and compares methods.
 
     python experiments/evaluate.py --task=ivif --out=runs/scores \
         --source_a=MSRS/test/ir --source_b=MSRS/test/vi \

@@ -1,4 +1,4 @@
-"""Trains UAAFusion without some of the pairs, and judges it on those; fold by fold.
+r"""Trains UAAFusion without some of the pairs, and judges it on those; fold by fold.
 
     python experiments/folds.py --source_a=DATA/infrared --source_b=DATA/visible \
         --labels=DATA/mask --label_values=binary --folds=4 --workdir=runs/folds

@@ -1,12 +1,17 @@
 """How every binary starts, reports what is wrong, and ends."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import app
 from absl import logging as absl_logging
+
+# As the command does, and before JAX is imported: its compiler would raise an alarm
+# among asterisks where a compilation takes minutes on a busy machine.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def launch(work: Callable[[], int], *expected: type[Exception]) -> None:

@@ -1,4 +1,4 @@
-"""Measures from which range of the sources on a fused picture may be stretched.
+r"""Measures from which range of the sources on a fused picture may be stretched.
 
     python experiments/low_contrast.py --data=DIR \\
         --out=experiments/results/low_contrast.md

@@ -1,4 +1,4 @@
-"""Measures align=register: pairs moved by known amounts are to be moved back.
+r"""Measures align=register: pairs moved by known amounts are to be moved back.
 
     python experiments/registration.py --data=DIR \\
         --out=experiments/results/registration.md

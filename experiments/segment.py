@@ -1,4 +1,4 @@
-"""Judges fused pictures by a segmentation network trained alike on each method's.
+r"""Judges fused pictures by a segmentation network trained alike on each method's.
 
     python experiments/segment.py --source_a=DATA/infrared --source_b=DATA/visible \
         --labels=DATA/mask --label_values=binary --workdir=runs/segment \

@@ -1,4 +1,4 @@
-"""Trains a method on a prepared data set, or on two folders of paired pictures.
+r"""Trains a method on a prepared data set, or on two folders of paired pictures.
 
     python experiments/train.py --workdir=runs/ivif --preset=paper --dataset=msrs
     python experiments/train.py --workdir=runs/ivif --preset=paper \

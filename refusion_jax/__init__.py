@@ -2,9 +2,9 @@
 
 `fuse(source_a, source_b, task=...)` fuses pictures of one scene, a `Fuser` loads the
 weights once and fuses many, `pretrained()` lists the weights that come with the
-package, `score(a, b, fused)` scores a fused picture and `evaluate(folder_a, folder_b,
-fused)` a folder of them, and `use_all_cores()`, called first, lets the cores of a CPU
-share each picture.
+package, `register(moving, fixed)` finds how one picture lies on another, `score(a, b,
+fused)` scores a fused picture and `evaluate(folder_a, folder_b, fused)` a folder of
+them, and `use_all_cores()`, called first, lets the cores of a CPU share each picture.
 Everything else lives in its room: `methods.refusion` (the networks F, R and P, the
 losses of Eqs. 1-6, the three updates), `training`, `fusing`, `weights`, `export`,
 `data`, `metrics`, `evaluation`, `pictures`. ARCHITECTURE.md is the map.
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refusion_jax.fusing.fuser import Fuser
     from refusion_jax.fusing.fusion import Fusion
     from refusion_jax.fusing.inference import fuse
+    from refusion_jax.fusing.registering import register
     from refusion_jax.runs.run import Run, train
     from refusion_jax.weights.pretrained import pretrained
 
@@ -36,6 +37,7 @@ _HOMES = {
     "evaluate": "evaluation.scoring",
     "fuse": "fusing.inference",
     "pretrained": "weights.pretrained",
+    "register": "fusing.registering",
     "score": "evaluation.triple",
     "train": "runs.run",
     "Run": "runs.run",
@@ -43,7 +45,7 @@ _HOMES = {
 }
 _ROOMS = (
     *("data", "devices", "evaluation", "export", "files", "fusing", "methods"),
-    *("metrics", "pictures", "reporting", "runs", "training", "weights"),
+    *("metrics", "pictures", "reporting", "runs", "training", "web", "weights"),
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "fuse",
     "metrics",
     "pretrained",
+    "register",
     "score",
     "train",
     "training",

@@ -48,17 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit status: 0 if all is done, 1 if some failed, 2 if the arguments are wrong,
       130 after Ctrl-C. A user's error is one sentence on stderr.
     """
+    # Before JAX is imported, which parsing the arguments of `train` does: its compiler
+    # would raise an alarm among asterisks where a compilation takes minutes on a busy
+    # machine. What fails is raised all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
-    # Before JAX is imported: its compiler would raise an alarm among asterisks where a
-    # compilation takes minutes on a busy machine. What fails is raised all the same.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if argv is None and getattr(arguments, "is_training", False):
         restart_with_huge_pages()
     try:
-        with notes_on_stderr():
+        with notes_on_stderr(is_quiet=getattr(arguments, "quiet", False)):
             return int(arguments.run(arguments))
     except (OSError, ValueError, ImportError) as error:
         complain(error)

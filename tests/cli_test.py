@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -80,3 +81,16 @@ def test_names_of_the_package_are_listed_and_load_nothing():
     assert ran.stderr.splitlines()[-1] == (
         "AttributeError: module 'refusion_jax' has no attribute 'trainer_of_none'"
     )
+
+
+def test_the_compiler_is_quiet_before_anything_can_import_jax(monkeypatch):
+    heard = []
+
+    def parser():
+        heard.append(os.environ.get("TF_CPP_MIN_LOG_LEVEL"))
+        raise SystemExit(0)
+
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setattr(cli, "_parser", parser)
+    assert cli.main([]) == 0
+    assert heard == ["3"]

@@ -158,6 +158,7 @@ def fuse_batch(
     with_maps: bool,
     is_batch: bool,
     is_json: bool = False,
+    is_quiet: bool = False,
     record: dict[str, Any] | None = None,
 ) -> int:
     """Fuses and writes pictures in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
@@ -171,6 +172,7 @@ def fuse_batch(
       with_maps: whether to write the loss maps of each pair as well.
       is_batch: whether to show progress and a closing line.
       is_json: whether to print a JSON object per picture instead.
+      is_quiet: whether to print errors only.
       record: how the pictures are made; None: as the fuser says.
 
     Returns:
@@ -184,7 +186,7 @@ def fuse_batch(
     stages = _Stages(fuser, record or fuser.provenance, resume, with_maps, is_batch)
 
     def tell_of_compiling() -> None:
-        if not is_terminal():
+        if is_quiet or not is_terminal():
             return
         size = " for ".join(["", *stages.at_work])
         complain(f"compiling{size}, once for this range of sizes ...")
@@ -194,7 +196,9 @@ def fuse_batch(
     with (
         long_compilations(tell_of_compiling),
         tqdm(
-            total=len(jobs), unit="picture", disable=None if is_batch else True
+            total=len(jobs),
+            unit="picture",
+            disable=None if is_batch and not is_quiet else True,
         ) as bar,
     ):
         try:
@@ -206,7 +210,7 @@ def fuse_batch(
                 jobs=threads,
             ):
                 with bar.external_write_mode():
-                    _report(outcome, is_json)
+                    _report(outcome, is_json, is_quiet)
                     tally.add(outcome)
                 bar.update()
         except KeyboardInterrupt:
@@ -214,7 +218,7 @@ def fuse_batch(
             raise KeyboardInterrupt(
                 f"interrupted after {done} of {len(jobs)} pictures"
             ) from None
-    if is_batch:
+    if is_batch and not is_quiet:
         complain(f"{tally.sentence()}, {time.monotonic() - start:.1f} s")
     return 1 if tally.failed else 0
 
@@ -226,13 +230,17 @@ def _remove_leftovers(jobs: Sequence[Job]) -> None:
             remove_abandoned(folder)
 
 
-def _report(outcome: Outcome[Job, _Stored], is_json: bool) -> None:
+def _report(
+    outcome: Outcome[Job, _Stored], is_json: bool, is_quiet: bool = False
+) -> None:
     """Prints the result of a job on stdout, or its error on stderr."""
     if outcome.result is None:
         complain(f"{outcome.item.stem}: {outcome.error}")
         if is_json:
             failed = {"output": str(outcome.item.output), "error": str(outcome.error)}
             say(json.dumps(failed))
+    elif is_quiet:
+        return
     elif is_json:
         say(json.dumps(outcome.result.entries()))
     else:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from refusion_jax.commands.messages import complain, is_terminal
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
-from refusion_jax.extras import version_of
+from refusion_jax.extras import DISTRIBUTION, version_of
 from refusion_jax.weights.pretrained import pretrained_listing
 
 EXAMPLES = """\
@@ -23,8 +24,21 @@ exit status: 0 if a tiny picture can be fused, 1 if not
 """
 PACKAGES = (
     *("refusion-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("pillow", "safetensors", "av", "tensorflow-datasets", "grain"),
+    *("pillow", "safetensors"),
 )
+# What each extra is for; the names of the packages are those of setup.cfg.
+EXTRAS = {
+    "serve": ("starlette", "uvicorn", "python-multipart"),
+    "video": ("av",),
+    "register": ("SimpleITK",),
+    "medical": ("SimpleITK",),
+    "tiff": ("tifffile", "imagecodecs"),
+    "heic": ("pillow-heif",),
+    "thermal": ("flyr",),
+    "classical": ("opencv-python-headless",),
+    "export": ("flatbuffers",),
+    "data": ("tensorflow-datasets", "array-record", "grain"),
+}
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "jax-rocm7-plugin")
 SIDE = 16  # pixels of the tiny picture
 
@@ -78,10 +92,16 @@ def _examine(arguments: argparse.Namespace, tell: Callable[[str, str], None]) ->
         tell(package, version_of(package) or "not installed")
     plugins = [f"{x} {version_of(x)}" for x in PLUGINS if version_of(x)]
     tell("accelerator plugin", ", ".join(plugins) or "none, JAX runs on the CPU")
-    is_video = "ok, FFmpeg comes with av" if version_of("av") else "needs [video]"
-    tell("videos", is_video)
+    for extra, packages in EXTRAS.items():
+        versions = [(package, version_of(package)) for package in packages]
+        is_whole = all(version for _, version in versions)
+        found = ", ".join(f"{package} {version}" for package, version in versions)
+        cure = f"not installed: pip install '{DISTRIBUTION}[{extra}]'"
+        tell(f"extra {extra}", found if is_whole else cure)
     tell("shipped weights", pretrained_listing())
     tell("memory", _memory())
+    if is_terminal():
+        complain("starting JAX, and fusing a tiny picture, which is compiled first ...")
     try:
         import jax
 

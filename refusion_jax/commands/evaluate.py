@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from refusion_jax.commands.messages import complain, is_terminal, say
-from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.commands.parsers import Commands, add_command, add_levels_option
 from refusion_jax.pictures.names import ALIGNMENTS
 
 EXAMPLES = """\
 examples:
   refusion evaluate infrared/ visible/ fused/ --task ivif -o scores/
   refusion evaluate near/ far/ fused/ --columns all -o scores/
-  refusion evaluate near/ far/ fused/ --task mfif --baselines average,guided \
+  refusion evaluate near/ far/ fused/ --task mfif --baselines average,guided \\
       --ground-truth sharp/ -o scores/
 
 Pictures are paired by stem; the fused ones may come from any program. Writes
@@ -62,12 +62,7 @@ def add_parser(commands: Commands) -> None:
         "maximum, source_a, source_b and, with the extra `classical`, laplacian, "
         "mertens, guided",
     )
-    parser.add_argument(
-        "--levels",
-        default="full",
-        metavar="RULE",
-        help="black and white of grey sources of more than 8 bits, as for fuse",
-    )
+    add_levels_option(parser)
     parser.add_argument(
         "--align",
         default="none",
@@ -122,6 +117,11 @@ def run(arguments: argparse.Namespace) -> int:
         roles=_roles(arguments.task),
     )
     check_rule(arguments.levels)
+    if all(x.is_file() for x in (arguments.a, arguments.b, arguments.fused)):
+        raise ValueError(
+            "expected three folders, got three files; score one picture by refusion "
+            "metrics A B FUSED."
+        )
     name = arguments.fused.resolve().name or "fused"
     rest = baselines(arguments.baselines.split(",") if arguments.baselines else ())
     if name in rest:

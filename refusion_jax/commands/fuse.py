@@ -164,6 +164,9 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         help="print one JSON object per picture, with its weights and options",
     )
     parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print nothing but errors"
+    )
+    parser.add_argument(
         "--max-pixels",
         type=int,
         metavar="N",
@@ -251,6 +254,7 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
         with_maps=arguments.maps,
         is_batch=is_batch,
         is_json=arguments.json,
+        is_quiet=arguments.quiet,
         record=provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast),
     )
 
@@ -263,10 +267,17 @@ def _weights(
         return Path(arguments.weights)
     from refusion_jax.fusing.choice import choose, doubt
 
+    is_loud = not arguments.quiet
     if arguments.task is not None:
         file = pretrained_file(arguments.task)
-        if len(sources) > 1 and (
-            reason := doubt(arguments.task, sources, jobs[0].sources if jobs else ())
+        if (
+            is_loud
+            and len(sources) > 1
+            and (
+                reason := doubt(
+                    arguments.task, sources, jobs[0].sources if jobs else ()
+                )
+            )
         ):
             complain(reason)
         return file
@@ -289,7 +300,10 @@ def _weights(
             f"do; choose the weights by --task={pretrained_listing('|')}."
         )
     chosen = choice.weights
-    complain(f"the weights {chosen.name} ({chosen.title}) are taken, {choice.reason}.")
+    if is_loud:
+        complain(
+            f"the weights {chosen.name} ({chosen.title}) are taken, {choice.reason}."
+        )
     return pretrained_file(chosen.name)
 
 
@@ -352,6 +366,8 @@ def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         complain(error)
         return 1
+    if arguments.quiet:
+        return 0
     say(f"{output} {made.width}x{made.height}, {made.frame_count} frames")
     if made.is_cut:
         complain(f"the videos differ in length; {made.frame_count} frames are common.")

@@ -92,6 +92,11 @@ def run(arguments: argparse.Namespace) -> int:
         remark = weights.method.remark(name, tree)
         parts = f" ({remark})" if remark else ""
         print(f"{name}: {parameter_count(tree):,} parameters{parts}")
+    try:
+        make = weights.method.model
+        make(weights.trees, str(file), weights.metadata).require_maps()
+    except ValueError as error:
+        print(f"maps: none, --maps will not work ({error})")
     for name, text in sorted(weights.metadata.items()):
         _print_note(name, text)
     if card:

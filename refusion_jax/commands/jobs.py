@@ -8,6 +8,7 @@ from typing import NamedTuple
 from refusion_jax.data.pairs import find_groups, pictures_by_stem
 from refusion_jax.files.pairing import natural_order
 from refusion_jax.pictures.codecs import WRITERS, check_writable, read_picture
+from refusion_jax.pictures.names import is_address
 from refusion_jax.pictures.notes import note
 from refusion_jax.pictures.photographs import count_pages
 
@@ -172,7 +173,7 @@ def check_exist(sources: Sequence[Path]) -> None:
       FileNotFoundError: if a source is missing, naming the first one.
     """
     for path in sources:
-        if str(path).startswith(("http:/", "https:/")):
+        if is_address(path):
             raise FileNotFoundError(
                 "expected a file or a folder, got an address of the web; download it "
                 "first."

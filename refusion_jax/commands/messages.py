@@ -74,11 +74,14 @@ def _can_encode(text: str, encoding: str) -> bool:
 
 
 @contextmanager
-def notes_on_stderr() -> Iterator[None]:
+def notes_on_stderr(*, is_quiet: bool = False) -> Iterator[None]:
     """Prints warnings about pictures as lines on stderr while the context lasts.
 
     Of those that every picture of a series gives, the first is printed, and at the end
     how many there were.
+
+    Args:
+      is_quiet: whether to print none.
     """
     from refusion_jax.pictures.notes import (
         AgainWarning,
@@ -103,7 +106,7 @@ def notes_on_stderr() -> Iterator[None]:
         complain(message)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default", PictureWarning)
+        warnings.simplefilter("ignore" if is_quiet else "default", PictureWarning)
         # Pillow's, of blocks that are left out, with a line of its code.
         warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
         before, warnings.showwarning = warnings.showwarning, show

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from refusion_jax.commands.messages import say
-from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.commands.parsers import Commands, add_command, add_levels_option
 
 if TYPE_CHECKING:
     from refusion_jax.metrics import Metric
@@ -54,12 +54,7 @@ def add_parser(commands: Commands) -> None:
         help="all (default); paper: those of the paper's tables; mefb: those of the "
         "benchmark MEFB, of which some take seconds; or metrics separated by commas",
     )
-    parser.add_argument(
-        "--levels",
-        default="full",
-        metavar="RULE",
-        help="black and white of grey sources of more than 8 bits, as for fuse",
-    )
+    add_levels_option(parser)
     parser.add_argument(
         "--json",
         action="store_true",

@@ -63,3 +63,17 @@ def add_command(
         parser.fill = fill
     parser.set_defaults(run=run)
     return parser
+
+
+def add_levels_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--levels` of commands that score pictures.
+
+    Args:
+      parser: of the command.
+    """
+    parser.add_argument(
+        "--levels",
+        default="full",
+        metavar="RULE",
+        help="black and white of grey sources of more than 8 bits, as for fuse",
+    )

@@ -108,6 +108,8 @@ def fuse_volumes(
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         complain(error)
         return 1
+    if arguments.quiet:
+        return 0
     say(f"{output} {'x'.join(map(str, made.size))}, {made.fused} slices fused")
     if made.kept:
         complain(

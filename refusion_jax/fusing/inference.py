@@ -15,6 +15,7 @@ raw output; the range rule is applied once, at the end.
 """
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from refusion_jax.devices.compiling import long_compilations
 from refusion_jax.fusing.registering import registered
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
@@ -47,6 +49,8 @@ from refusion_jax.weights.store import chosen_model
 # No channel, one or three; of one size, but not of one number of channels.
 Picture = Float[np.ndarray, "height width ..."]
 DEFAULTS = Rules()
+LOG = logging.getLogger(__name__)
+_COMPILING = "Compiling for %d x %d, once for this range of sizes."
 
 
 def fuse(
@@ -235,7 +239,9 @@ def _fuse(
         if is_coloured:
             coloured.append(make)
         del luminance, levels, chroma
-    raw = _fuse_tree(partial(model.fuse, precision=rules.precision), luminances)
+    height, width = luminances[0].shape[:2]
+    with long_compilations(partial(LOG.info, _COMPILING, width, height)):
+        raw = _fuse_tree(partial(model.fuse, precision=rules.precision), luminances)
     if not np.isfinite(raw).all():
         raise ValueError("expected a finite fused picture, got NaN; check the weights.")
     mean = _mean_luminance(pictures) if _lack_range(extremes) else None

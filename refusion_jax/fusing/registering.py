@@ -7,7 +7,9 @@ import numpy as np
 
 from refusion_jax.fusing.choice import look_of, view_of
 from refusion_jax.fusing.rules import Rules
+from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.codecs import to_luminance
+from refusion_jax.pictures.names import Movement
 from refusion_jax.pictures.notes import note
 from refusion_jax.pictures.photographs import Photograph, to_unit
 from refusion_jax.pictures.registration import (
@@ -78,6 +80,33 @@ def registered(photographs: Sequence[Photograph], rules: Rules) -> Registered:
     if rules.border != "fill":
         made = [_cropped(x, known) for x in made]
     return Registered(made, tuple(motions))
+
+
+def register(
+    moving: Source,
+    fixed: Source,
+    *,
+    motion: Movement = "auto",
+    levels: str = "full",
+) -> Motion:
+    """Finds how a picture lies on another one of the same scene.
+
+    Args:
+      moving, fixed: as for `inference.fuse`, of any two sizes; kinds of pictures too.
+      motion: "translation", "rigid", "similarity", "affine"; "auto" as `registered`
+        does.
+      levels: range rule of 16-bit grey, see `pictures.levels`.
+
+    Returns:
+      The motion: `matrix` tells it, `apply` brings a picture onto the fixed one.
+
+    Raises:
+      FileNotFoundError, ValueError: if a source cannot be read, or no motion is
+        credible.
+      ImportError: without SimpleITK.
+    """
+    rules = Rules(align="register", motion=motion, levels=levels)
+    return motion_of(as_photograph(fixed), as_photograph(moving), rules)
 
 
 def motion_of(first: Photograph, other: Photograph, rules: Rules) -> Motion:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from refusion_jax.pictures.codecs import Readable
+from refusion_jax.pictures.names import is_address
 from refusion_jax.pictures.photographs import Photograph, read_photograph
 from refusion_jax.pictures.rasters import Opened, as_deep_as_it_is, raster_of
 
@@ -42,6 +43,10 @@ def as_photograph(source: Any) -> Photograph:
     if isinstance(source, Photograph):
         return source
     if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
+        if not isinstance(source, bytes) and is_address(source):
+            raise FileNotFoundError(
+                f"expected a picture file, got the address {source}; download it first."
+            )
         return read_photograph(source)
     if isinstance(source, Image.Image):
         try:

@@ -1,6 +1,6 @@
 """Names that users choose from or that files have, in a file without slow imports."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 # See `pictures.ranges`, `pictures.alignment` and `pictures.registration`.
 Range = Literal["stretch", "none", "source"]
@@ -34,3 +34,16 @@ UNREADABLE_ENDINGS = frozenset(
         *(".dcm", ".ima", ".fits", ".fit", ".seq", ".fff", ".npy", ".hif"),
     }
 )
+
+
+def is_address(source: Any) -> bool:
+    """Returns whether a path is an address of the web.
+
+    Args:
+      source: a path as it was given; `Path` makes one slash of two.
+
+    Examples:
+      >>> is_address("https://example.org/a.png"), is_address("https.png")
+      (True, False)
+    """
+    return str(source).lower().startswith(("http:/", "https:/"))

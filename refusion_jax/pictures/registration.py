@@ -56,6 +56,20 @@ class Motion(NamedTuple):
             for y in (0, height - 1)
         )
 
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """Brings the other picture onto the first.
+
+        Args:
+          picture: any type, (height, width) or (height, width, channels).
+
+        Returns:
+          The picture in the size of the first; 0 where it shows nothing, see `moved`.
+
+        Raises:
+          ImportError: without SimpleITK.
+        """
+        return moved(picture, self)[0]
+
     def __str__(self) -> str:
         """Returns shift of the middle, turn and scale in words."""
         height, width = self.size

@@ -19,9 +19,10 @@ class Interrupted(Exception):
 
     def __init__(self, signal_number: int, step: int) -> None:
         """Builds a message that says what happened and how to resume."""
+        saved = f"saved at step {step}; the same command resumes from there"
         super().__init__(
-            f"Stopped by {signal.Signals(signal_number).name}, saved at step {step}; "
-            "the same command resumes from there."
+            f"Stopped by {signal.Signals(signal_number).name}, "
+            f"{saved if step else 'before the first step: nothing is lost'}."
         )
         self.signal_number = signal_number
 

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -13,6 +15,7 @@ from tqdm import tqdm
 from refusion_jax.array_types import Batch, Params
 from refusion_jax.data.device_batches import as_batch
 from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource, repeated
+from refusion_jax.devices.compiling import long_compilations
 from refusion_jax.methods.protocol import Learner, Stage, TrainState
 from refusion_jax.training.checkpoint import Checkpointer
 from refusion_jax.training.config import Config
@@ -93,7 +96,8 @@ def train(
     program = Program(learner, config, mesh, training, held_out)
     keep = config.run.keep_checkpoints
     with Checkpointer(place.checkpoints, keep) as saver, SignalWatch() as watch:
-        state = with_trees(program.init_state(), initial)
+        with _telling_once("Compiling the start of the networks."):
+            state = with_trees(program.init_state(), initial)
         if (restored := saver.restore_newest(state)) is not None:
             state = restored.state
             _LOG.info("Resuming from step %d in %s.", int(state.step), workdir)
@@ -107,6 +111,13 @@ def train(
             run = _Run(config, learner, program, judge, place, saver, log, held_out[0])
             state = run.complete(state, watch, progress=progress)
     return jax.device_put(state, jax.devices()[0])
+
+
+@contextmanager
+def _telling_once(text: str) -> Iterator[None]:
+    """Logs a sentence if a compilation takes long while the context lasts."""
+    with long_compilations(cache(partial(_LOG.info, text))):
+        yield
 
 
 class _Run:
@@ -136,8 +147,9 @@ class _Run:
         run = self._config.run
         first_step = saved_step = int(state.step)
         if first_step == 0:
-            self._validate(state, 0)
-            self._draw_panel(state, 0, epoch=0)
+            with _telling_once("Compiling the validation, once."):
+                self._validate(state, 0)
+                self._draw_panel(state, 0, epoch=0)
         with tqdm(
             total=step_count(self._learner.stages, run.epochs),
             initial=first_step,
@@ -148,6 +160,8 @@ class _Run:
                 step = dispatch.end_step
                 if step <= first_step:
                     continue
+                if watch.received:  # while the start was compiled
+                    raise Interrupted(watch.received, int(state.step))
                 if self._forecast.is_first(dispatch):
                     _LOG.info("Compiling the %s steps, once.", dispatch.stage.name)
                 state, means = self._dispatch(state, dispatch)

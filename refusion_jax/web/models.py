@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from refusion_jax.files.checksums import sha256_of
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
+from refusion_jax.web.steps import Stepwise
 from refusion_jax.weights.pretrained import find_pretrained, pretrained, pretrained_file
 from refusion_jax.weights.store import load_model, weights_file
 
@@ -110,14 +111,20 @@ class Models:
                 self._models[name] = load_model(pretrained_file(name))
             return self._models[name]
 
-    def fuser(self, name: str, rules: Rules) -> Fuser:
+    def fuser(
+        self, name: str, rules: Rules, tell: Callable[[int], None] | None = None
+    ) -> Fuser:
         """Returns a fuser of a model by some rules.
 
         Args:
           name: of an offer.
           rules: how sources are read and the result is written.
+          tell: hears of each fusion of a stack, see `Stepwise`.
         """
-        return Fuser(self.model(name), **dataclasses.asdict(rules))
+        model = self.model(name)
+        if tell:
+            model = Stepwise(model, tell)
+        return Fuser(model, **dataclasses.asdict(rules))
 
     def is_new(self, name: str, size: tuple[int, ...], precision: str) -> bool:
         """Returns whether pictures of this size come for the first time, to compile.

@@ -15,9 +15,11 @@ from refusion_jax.files.pairing import matched
 from refusion_jax.metrics import METRICS
 from refusion_jax.reporting.page import asset
 from refusion_jax.web import work
+from refusion_jax.web.example import example
 from refusion_jax.web.jobs import FINISHED, Job, Jobs, Upload, Work
 from refusion_jax.web.limits import Refusal
 from refusion_jax.web.models import Models
+from refusion_jax.web.openapi import describe_api
 from refusion_jax.web.options import describe_rules, read_options
 from refusion_jax.web.uploads import Form, check_length, read_form
 
@@ -43,6 +45,7 @@ class Routes:
         self._jobs, self._models = jobs, models
         own = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
         self._files = own | {name: asset(name) for name in SHARED}
+        self._example = example()
 
     def all(self) -> list[Route]:
         """Lists the routes."""
@@ -50,6 +53,8 @@ class Routes:
         return [
             Route("/", self._page, methods=get),
             Route("/assets/{name}", self._asset, methods=get),
+            Route("/api/example/{name}", self._drawn, methods=get),
+            Route("/api/openapi.json", self._description, methods=get),
             Route("/api/weights", self._weights, methods=get),
             Route("/api/pairs", self._pairs, methods=post),
             Route("/api/pictures", self._pictures, methods=post),
@@ -72,6 +77,15 @@ class Routes:
         if name not in self._files:
             raise Refusal(404, f"expected a file of the page, got {name[:40]!r}.")
         return Response(self._files[name], media_type=TYPES[Path(name).suffix])
+
+    async def _drawn(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._example:
+            raise Refusal(404, f"expected a file of the example, got {name[:40]!r}.")
+        return Response(self._example[name], media_type="image/png")
+
+    async def _description(self, request: Request) -> Response:
+        return JSONResponse(describe_api(), media_type="application/json")
 
     async def _weights(self, request: Request) -> Response:
         offers = await run_in_threadpool(self._models.listing)

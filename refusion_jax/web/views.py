@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from refusion_jax.pictures.levels import LITTLE, MAX_LEVEL, to_fraction
 from refusion_jax.pictures.photographs import Photograph
 
 THUMB = 240  # pixels, the longer side
+_EXPOSURE = (
+    ExifTags.Base.ExposureTime,
+    ExifTags.Base.ISOSpeedRatings,
+    ExifTags.Base.FNumber,
+)
+_DISTANCE = ExifTags.Base.SubjectDistance
+BINS = 64  # of a histogram
 
 
 def eight_bits(unit: np.ndarray) -> np.ndarray:
@@ -53,7 +60,7 @@ def thumb_of(photograph: Photograph) -> bytes:
 
 
 def describe(photograph: Photograph) -> dict[str, Any]:
-    """Returns size, depth, colour and range of a picture as JSON values.
+    """Returns size, depth, colour, range and shot of a picture as JSON values.
 
     Args:
       photograph: of any depth.
@@ -75,4 +82,36 @@ def describe(photograph: Photograph) -> dict[str, Any]:
         "low": low,
         "high": high,
         "is_narrow": is_narrow,
+        "histogram": _histogram(pixels) if pixels.ndim == 2 else None,
+        **_shot_of(photograph.exif),
     }
+
+
+def _histogram(pixels: np.ndarray) -> list[int] | None:
+    """Counts the levels of grey that has more than 8 bits, from the least to the most.
+
+    These are what the rule `levels` is for.
+    """
+    if pixels.dtype not in (np.uint16, np.float64):
+        return None
+    finite = pixels[np.isfinite(pixels)]
+    return [int(x) for x in np.histogram(finite, BINS)[0]] if finite.size else None
+
+
+def _shot_of(exif: bytes | None) -> dict[str, float | None]:
+    """Returns how much light a camera let in, and how far away it focused, by EXIF."""
+    tags = Image.Exif()
+    if exif:
+        tags.load(exif)
+    shot = tags.get_ifd(ExifTags.IFD.Exif)
+
+    def number(tag: int) -> float:
+        try:
+            value = float(shot.get(tag, 0))
+        except (TypeError, ValueError, ZeroDivisionError):
+            return 0.0
+        return value if 0 < value < float("inf") else 0.0
+
+    seconds, speed, aperture = map(number, _EXPOSURE)
+    light = seconds * (speed or 100) / 100 / (aperture or 1) ** 2
+    return {"exposure": light or None, "distance": number(_DISTANCE) or None}

@@ -139,8 +139,14 @@ def fuse(
             photographs, rules, _ = on_each_other(photographs, rules)
         size = photographs[0].pixels.shape[:2]
         is_new = models.is_new(options.offer.name, size, rules.precision)
-        job.enter("compiling (once for this size) and fusing" if is_new else "fusing")
-        fused = models.fuser(options.offer.name, rules).fuse_photograph(*photographs)
+        doing = "compiling (once for this size) and fusing" if is_new else "fusing"
+        last = len(photographs) - 1
+
+        def tell(step: int) -> None:
+            job.enter(doing if last == 1 else f"{doing}, {step} of {last}")
+
+        fuser = models.fuser(options.offer.name, rules, tell)
+        fused = fuser.fuse_photograph(*photographs)
         job.enter("writing")
         picture = job.folder / "fused.png"
         write_photograph(picture, fused)

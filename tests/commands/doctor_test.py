@@ -45,5 +45,5 @@ def test_what_is_not_installed_is_said(capsys, monkeypatch):
     monkeypatch.setattr(metadata, "version", absent)
     status, facts = doctor(capsys)
     assert status == 0
-    assert facts["grain"] == "not installed"
+    assert facts["extra data"] == ("not installed: pip install 'refusion-jax[data]'")
     assert facts["accelerator plugin"] == "none, JAX runs on the CPU"

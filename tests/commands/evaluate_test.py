@@ -122,3 +122,9 @@ def test_help_shows_examples(capsys):
 def test_without_a_folder_to_write_to_the_usage_is_shown(capsys):
     assert run() == 2
     assert capsys.readouterr().err.startswith("usage: refusion evaluate")
+
+
+def test_files_are_sent_to_the_command_that_scores_one(folders, capsys):
+    files = [f"{x}/1.png" for x in ("a", "b", "fused")]
+    assert main(["evaluate", *files, "-o", "scores"]) == 2
+    assert "refusion metrics A B FUSED" in capsys.readouterr().err

@@ -469,3 +469,14 @@ def test_options_are_named_as_the_command_has_them(run, capsys):
     assert "choose --align=crop" in capsys.readouterr().err
     assert fuse("https://a.org/x.png", "b/1.png", "-o", "x.png") == 2
     assert "an address of the web; download it first" in capsys.readouterr().err
+
+
+def test_quiet_prints_errors_only(run, capsys):
+    assert fuse("a", "b", "-o", "out", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+    assert (run / "out" / "2.png").exists()
+    Image.fromarray(A[:3]).save(run / "a" / "1.png")
+    assert fuse("a", "b", "-o", "out", "--quiet") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("refusion: 1: expected a pair of one size")

@@ -44,7 +44,8 @@ def test_a_variant_of_the_fusion_network_is_told(workplace, params, capsys):
 def test_the_authors_file_has_the_fusion_network_only(shared, capsys):
     assert main(["info", str(shared("official", "ivif", "ReFusion_IVIF.pth"))]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "fusion: 59,856 parameters (with interaction, with gating)"
+    assert lines[-2] == "fusion: 59,856 parameters (with interaction, with gating)"
+    assert lines[-1].startswith("maps: none, --maps will not work (expected weights")
 
 
 def test_a_checkpoint_tells_its_step_settings_and_checksums(run, capsys):
@@ -84,6 +85,9 @@ def test_shipped_weights_tell_their_card(workplace, shipped, capsys):
         f"weights: {shipped}/heat.safetensors ({len(content):,} bytes)",
         f"sha256: {hashlib.sha256(content).hexdigest()}",
         "fusion: 59,856 parameters (with interaction, with gating)",
+        "maps: none, --maps will not work (expected weights that include the loss "
+        f"proposal module P, got {shipped}/heat.safetensors without it; name the "
+        "folder of a run.)",
         "for: heat",
         "",
         "# Heat and light",

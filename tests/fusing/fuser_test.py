@@ -3,6 +3,7 @@ import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image
 import refusion_jax
 from refusion_jax import Fuser, fuse
 from refusion_jax.fusing import fuser as fuser_module
+from refusion_jax.fusing import inference
 from refusion_jax.methods.refusion import forward, model
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.photographs import read_photograph
-from refusion_jax.weights.store import save_weights
+from refusion_jax.weights.store import load_any_weights, save_weights
 
 RNG = np.random.default_rng(0)
 GREY_A, GREY_B = RNG.integers(0, 256, (2, 6, 8), np.uint8)
@@ -219,3 +221,38 @@ def test_a_forked_process_says_so_instead_of_hanging(mean, monkeypatch):
     fuser_module._after_fork()
     with pytest.raises(RuntimeError, match=r"forked .*\.get_context\('spawn'\)"):
         fuser.fuse(GREY_A, GREY_B)
+
+
+def test_saved_weights_are_read_back_to_the_bit(trees, tmp_path):
+    save_weights(tmp_path / "all.safetensors", trees, {"step": "7"})
+    made = Fuser(tmp_path / "all.safetensors").save_pretrained(tmp_path / "new" / "x")
+    assert made == tmp_path / "new" / "x" / "weights.safetensors"
+    found = load_any_weights(tmp_path / "new" / "x")
+    assert found.metadata == {"step": "7"}
+    jax.tree.map(np.testing.assert_array_equal, found.trees, dict(trees))
+    assert Fuser(tmp_path / "new" / "x").has_maps
+
+
+def test_parameters_are_saved_and_models_are_not(params, mean, tmp_path):
+    Fuser(params).save_pretrained(tmp_path)
+    assert list(load_any_weights(tmp_path).trees) == ["fusion"]
+    with pytest.raises(ValueError, match="expected a fuser of a weight file"):
+        Fuser(mean).save_pretrained(tmp_path)
+
+
+def test_an_address_of_the_web_is_not_taken_for_a_file(mean):
+    with pytest.raises(FileNotFoundError, match="download it first"):
+        Fuser(mean).fuse("https://example.org/a.png", GREY_B)
+
+
+def test_a_long_compilation_is_logged(hand_model, monkeypatch, caplog):
+    monkeypatch.setattr(inference, "long_compilations", told_at_once)
+    with caplog.at_level("INFO", logger="refusion_jax"):
+        Fuser(hand_model(lambda a, b: (a + b) / 2)).fuse(GREY_A, GREY_B)
+    assert caplog.messages == ["Compiling for 8 x 6, once for this range of sizes."]
+
+
+@contextmanager
+def told_at_once(tell):
+    tell()
+    yield

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.program import make_learner
 from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.schedule import schedule
+from refusion_jax.training.signals import Interrupted, SignalWatch
 from refusion_jax.training.trainer import NonFiniteError, split_pairs, train
 from refusion_jax.training.workdir import Workdir
 from refusion_jax.weights.store import load_weights
@@ -211,6 +213,18 @@ def with_epochs(config, epochs):
     return dataclasses.replace(
         config, run=dataclasses.replace(config.run, epochs=epochs)
     )
+
+
+def test_a_signal_while_the_start_compiles_ends_the_run_before_its_first_step(
+    tmp_path, monkeypatch
+):
+    def run(self, state, dispatch):
+        raise AssertionError("a step was made")
+
+    monkeypatch.setattr(SignalWatch, "received", signal.SIGINT)
+    monkeypatch.setattr(program.Program, "run", run)
+    with pytest.raises(Interrupted, match="before the first step: nothing is lost"):
+        train(config_with(), random_pairs(), tmp_path, progress=False)
 
 
 def test_precision_of_fusion_steps_is_theirs_alone():

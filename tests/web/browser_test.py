@@ -221,6 +221,43 @@ def test_two_folders_become_a_batch(open_page, address, tmp_path):
     assert fits(page)
 
 
+def test_the_example_is_one_press_away(open_page, address):
+    page = open_page(address, DESKTOP)
+    page.locator("#example").click()
+    page.locator("#thumbs li").nth(1).wait_for()
+    page.locator("#guess", has_text="Guess: Infrared and visible").wait_for()
+    assert page.locator("#levels").is_hidden()  # all of it has 8 bits
+
+
+def test_handles_on_a_histogram_set_the_levels(open_page, address):
+    page = open_page(address, PHONE)
+    deep = np.linspace(1000, 9000, GREY.size).astype(np.uint16).reshape(GREY.shape)
+    drop(page, ("deep", deep), ("visible", COLOUR))
+    page.locator("#options summary").click()
+    page.locator("#levels-low").press("ArrowRight")
+    assert page.locator("[name='levels']").input_value() == "1008:9000"
+    page.locator("[name='levels']").fill("5000:8000")
+    assert page.locator("#levels-low").input_value() == "500"
+    assert page.locator("#levels-high").input_value() == "875"
+    assert fits(page)
+    page.locator("#levels button").click()
+    assert page.locator("[name='levels']").input_value() == "full"
+
+
+def test_a_bracket_is_sorted_by_its_exposures(open_page, address):
+    page = open_page(address, DESKTOP)
+    files = []
+    for name, seconds in (("a", 0.5), ("b", 0.01), ("c", 0.1)):
+        exif = Image.Exif()
+        exif[0x8769] = {33434: seconds}
+        content = encoded(COLOUR, "JPEG", exif=exif)
+        files.append({"name": f"{name}.jpg", "mimeType": "", "buffer": content})
+    page.locator("#files").set_input_files(files)
+    page.locator("#tree", has_text="Sorted by exposure").wait_for()
+    names = page.locator("#thumbs span[title]").all_inner_texts()
+    assert names == ["b.jpg", "c.jpg", "a.jpg"]
+
+
 def test_an_error_is_a_sentence_on_the_page(open_page, address):
     page = open_page(address, DESKTOP)
     files = [{"name": "x.png", "mimeType": "image/png", "buffer": b"nothing"}]

@@ -15,6 +15,8 @@ from refusion_jax.cli import _parser
 from refusion_jax.fusing.inference import fuse
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.codecs import to_luminance
+from refusion_jax.pictures.names import ALIGNMENTS
+from refusion_jax.web.jobs import Job
 from refusion_jax.web.models import Models
 from refusion_jax.web.options import Options, command_of, python_of
 from refusion_jax.weights.pretrained import pretrained
@@ -264,3 +266,61 @@ def test_a_running_job_ends_at_its_next_phase(visitor):
     visitor.client.delete(f"/api/jobs/{job.id}")
     gate.set()
     assert visitor.wait(job.id)["state"] == "cancelled"
+
+
+def test_the_example_is_a_pair_whose_look_is_known(visitor):
+    files = []
+    for name in ("infrared.png", "visible.png"):
+        answer = visitor.client.get(f"/api/example/{name}")
+        assert answer.headers["content-type"] == "image/png"
+        files.append(("sources", (f"{len(files)}.png", answer.content)))
+    guess = visitor.run("/api/guess", files)["result"]
+    assert guess["weights"] == "ivif"
+    assert guess["is_reversed"] is False
+    assert visitor.client.get("/api/example/passwd").status_code == 404
+
+
+def test_every_route_is_described(visitor):
+    told = visitor.client.get("/api/openapi.json").json()
+    described = {
+        (path, method.upper())
+        for path, methods in told["paths"].items()
+        for method in methods
+    }
+    served = {
+        (route.path, method)
+        for route in visitor.client.app.routes
+        for method in route.methods - {"HEAD"}
+        if route.path.startswith("/api/")
+    }
+    assert described == served
+    form = told["paths"]["/api/fuse"]["post"]["requestBody"]["content"]
+    fields = form["multipart/form-data"]["schema"]["properties"]
+    assert fields["align"]["enum"] == list(ALIGNMENTS)
+
+
+def test_cameras_tell_exposure_and_distance_and_deep_grey_its_levels(visitor):
+    exif = Image.Exif()
+    exif[0x8769] = {33434: 0.5, 34855: 400, 33437: 2.0, 37382: 1.25}
+    photograph = encoded(scene()[1], "JPEG", exif=exif)
+    deep = encoded(np.repeat(np.arange(640, dtype=np.uint16), 2).reshape(32, 40))
+    files = [("sources", ("a.jpg", photograph)), ("sources", ("b.png", deep))]
+    first, second = visitor.run("/api/pictures", files)["result"]["pictures"]
+    assert first["exposure"] == 0.5 * 400 / 100 / 2.0**2
+    assert first["distance"] == 1.25
+    assert first["histogram"] is None
+    assert second["exposure"] is None
+    assert second["histogram"] == [20] * 64
+
+
+def test_a_stack_tells_each_of_its_fusions(visitor, models, monkeypatch):
+    heard = []
+    enter = Job.enter
+    monkeypatch.setattr(
+        Job, "enter", lambda job, phase: (heard.append(phase), enter(job, phase))
+    )
+    picture = encoded(scene()[0])
+    files = [("sources", (f"{i}.png", picture)) for i in range(3)]
+    assert visitor.run("/api/fuse", files, weights="mean")["state"] == "done"
+    steps = [phase.rpartition("fusing")[2] for phase in heard if "fusing" in phase]
+    assert steps == [", 1 of 2", ", 2 of 2"]

@@ -134,7 +134,7 @@ class ReFusionModel:
         if "proposal" not in self._trees:
             raise ValueError(
                 "expected weights that include the loss proposal module P, got "
-                f"{self._origin} without it; name a run folder of train.py."
+                f"{self._origin} without it; name the folder of a run."
             )
 
     def maps(

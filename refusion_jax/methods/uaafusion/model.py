@@ -138,7 +138,7 @@ class UAAFusionModel:
         if not self._is_guided:
             raise ValueError(
                 "expected weights that include the segmentation network, got "
-                f"{self._origin} without it; name a run folder of train.py, and leave "
+                f"{self._origin} without it; name the folder of a run, and leave "
                 "out --fast."
             )
 

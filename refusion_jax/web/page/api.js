@@ -35,14 +35,26 @@ export function formOf(fields) {
   return form;
 }
 
+/* Fetches a file of the server as if it had been chosen. */
+export async function file(path, name) {
+  const response = await request(path);
+  if (!response.ok) await answer(response);
+  return new File([await response.blob()], name, { type: response.headers.get('content-type') });
+}
+
 /* Runs a job. `tell` hears phases; `started` gets the id, by which it can be cancelled. */
 export async function run(path, fields, { tell = () => {}, started = () => {} } = {}) {
   tell('sending');
   let job = await answer(await request(path, { method: 'POST', body: formOf(fields) }));
   started(job.id);
+  const start = performance.now();
+  const since = () => {
+    const seconds = Math.round((performance.now() - start) / 1000);
+    return seconds < 3 ? '' : `, ${seconds} s`;
+  };
   for (let wait = 60; !FINISHED.includes(job.state); wait = Math.min(600, wait * 1.3)) {
-    tell(job.state === 'queued' && job.before ? `waiting for ${job.before} before it`
-      : job.phase);
+    tell((job.state === 'queued' && job.before ? `waiting for ${job.before} before it`
+      : job.phase) + since());
     await new Promise((resolve) => { setTimeout(resolve, wait); });
     job = await get(`/api/jobs/${job.id}`);
   }

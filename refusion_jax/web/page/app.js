@@ -4,6 +4,7 @@ import { cancel, get, run } from './api.js';
 import { $, busy, say } from './dom.js';
 import * as batch from './batch.js';
 import * as intake from './intake.js';
+import * as levels from './levels.js';
 import * as options from './options.js';
 import * as results from './results.js';
 import * as sources from './sources.js';
@@ -45,10 +46,12 @@ async function start() {
   });
   sources.onChange(() => {
     $('result').hidden = true;
+    levels.draw(sources.chosen());
     options.guess();
   });
   try {
     options.setUp(await get('/api/weights'));
+    levels.draw(sources.chosen());
   } catch (error) {
     say(error.message);
   }

@@ -1,6 +1,7 @@
 /* Ways in: drop, paste, choose; two folders become a batch. */
 
-import { $ } from './dom.js';
+import { file } from './api.js';
+import { $, say } from './dom.js';
 import * as batch from './batch.js';
 import * as sources from './sources.js';
 
@@ -59,6 +60,14 @@ export function setUp() {
   $('files').addEventListener('change', () => {
     sources.add([...$('files').files]);
     $('files').value = '';
+  });
+  $('example').addEventListener('click', async () => {
+    try {
+      const names = ['infrared.png', 'visible.png'];
+      sources.add(await Promise.all(names.map((name) => file(`/api/example/${name}`, name))));
+    } catch (error) {
+      say(error.message);
+    }
   });
   let first = [];
   const visible = (input) => [...input.files].filter((x) => !x.name.startsWith('.'));

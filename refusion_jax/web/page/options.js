@@ -2,6 +2,7 @@
 
 import { run } from './api.js';
 import { $, make } from './dom.js';
+import * as levels from './levels.js';
 import * as sources from './sources.js';
 
 const FIRST = 'choose, or let the page guess';
@@ -50,8 +51,10 @@ export function setUp({ weights: given, rules, preferred, limits }) {
       input.prepend(new Option('as the weights suggest', ''));
       input.value = '';
     }
-    return make('div', {}, make('label', { textContent: rule.name }, input),
+    const box = make('div', {}, make('label', { textContent: rule.name }, input),
       make('small', { textContent: rule.help }));
+    if (rule.name === 'levels') box.append(levels.handles(input));
+    return box;
   }), make('div', {}, make('label', { textContent: 'max pixels' }, make('input', {
     name: 'max_pixels', type: 'number', min: 1, max: limits.pixels, placeholder: limits.pixels,
   })), make('small', { textContent: 'reject larger pictures before they fill memory' })));

@@ -6,6 +6,18 @@ import { $, busy, list, make, say } from './dom.js';
 let pictures = [];
 let titles = ['A', 'B'];
 let changed = () => {};
+let sorted = '';
+/* What EXIF tells of a shot, and the order in which it sorts. */
+const SHOT = { exposure: 'exposure, the darkest first', distance: 'focus distance, near first' };
+
+const tells = (key) => pictures.length > 1
+  && new Set(pictures.map((x) => x[key] ?? NaN)).size === pictures.length
+  && pictures.every((x) => x[key]);
+
+function sortBy(key) {
+  pictures.sort((a, b) => a[key] - b[key]);
+  sorted = ` Sorted by ${SHOT[key]}, as the camera noted it.`;
+}
 
 export const chosen = () => pictures;
 export const fields = () => pictures.map((x) => ['picture', x.picture]);
@@ -26,7 +38,12 @@ export async function add(files) {
       tell: (text) => busy($('phase'), text),
     });
     const added = job.result.pictures;
+    const isNew = !pictures.length;
     pictures.push(...added.map((x) => ({ ...x, address: fileOf(job, x.thumb) })));
+    sorted = '';
+    for (const key of Object.keys(SHOT)) {
+      if (isNew && pictures.length > 2 && !sorted && tells(key)) sortBy(key);
+    }
     changed();
   } catch (error) {
     say(error.message);
@@ -44,6 +61,7 @@ export function reverse() {
 function move(from, to) {
   if (to < 0 || to >= pictures.length || from === to) return;
   pictures.splice(to, 0, ...pictures.splice(from, 1));
+  sorted = '';
   draw();
   changed();
 }
@@ -57,7 +75,7 @@ function roleOf(place) {
 function warnings() {
   const narrow = pictures.filter((x) => x.is_narrow).map((x) => (
     `${x.name} uses the levels ${x.low.toFixed(0)} to ${x.high.toFixed(0)}, so it is `
-    + 'nearly flat under levels "full": choose "auto" under Options.'));
+    + 'nearly flat under levels "full": choose "auto", or black and white, under Options.'));
   const sizes = new Set(pictures.map((x) => `${x.width} × ${x.height}`));
   if (sizes.size > 1) {
     narrow.push(`Sizes differ (${[...sizes].join(', ')}): choose how to align under Options.`);
@@ -77,10 +95,11 @@ function draw() {
   $('drop').classList.toggle('has-pictures', pictures.length > 0);
   $('swap').hidden = pictures.length !== 2;
   $('sort').hidden = pictures.length < 3;
+  for (const key of Object.keys(SHOT)) $(`sort-${key}`).hidden = !tells(key);
   $('tree').hidden = pictures.length < 3;
   if (pictures.length > 2) {
     $('tree').textContent = `A stack of ${pictures.length}, fused two by two: `
-      + tree(0, pictures.length);
+      + `${tree(0, pictures.length)}.${sorted}`;
   }
   list($('warnings'), warnings());
   $('thumbs').replaceChildren(...pictures.map(drawOne));
@@ -131,7 +150,11 @@ export function setUp() {
   $('clear').addEventListener('click', () => { pictures = []; draw(); changed(); });
   $('sort').addEventListener('click', () => {
     pictures.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+    sorted = '';
     draw();
     changed();
   });
+  for (const key of Object.keys(SHOT)) {
+    $(`sort-${key}`).addEventListener('click', () => { sortBy(key); draw(); changed(); });
+  }
 }
