@@ -79,6 +79,7 @@ class _Stages:
     resume: bool
     with_maps: bool
     is_batch: bool
+    quality: int | None
     at_work: list[str] = field(default_factory=list)  # the size of the last picture
 
     def load(self, job: Job) -> list[Photograph] | None:
@@ -115,7 +116,8 @@ class _Stages:
             write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
         # After the maps, because `resume` takes a picture as proof that they are there.
         record = with_sources(self.record, [str(source) for source in job.sources])
-        write_photograph(job.output, made.fused, origin=to_text(record))
+        options = {} if self.quality is None else {"quality": self.quality}
+        write_photograph(job.output, made.fused, origin=to_text(record), **options)
         height, width = made.fused.pixels.shape[:2]
         return _Stored(job.output, (height, width), record)
 
@@ -159,6 +161,7 @@ def fuse_batch(
     is_batch: bool,
     is_json: bool = False,
     record: dict[str, Any] | None = None,
+    quality: int | None = None,
 ) -> int:
     """Fuses and writes pictures in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
 
@@ -172,6 +175,7 @@ def fuse_batch(
       is_batch: whether to show progress and a closing line.
       is_json: whether to print a JSON object per picture instead.
       record: how the pictures are made; None: as the fuser says.
+      quality: of JPEGs, which all outputs then are; None for the usual one.
 
     Returns:
       The exit status: 0 if all pictures are written or kept, 1 if some failed.
@@ -181,7 +185,9 @@ def fuse_batch(
     """
     if resume:
         _remove_leftovers(jobs)
-    stages = _Stages(fuser, record or fuser.provenance, resume, with_maps, is_batch)
+    stages = _Stages(
+        fuser, record or fuser.provenance, resume, with_maps, is_batch, quality
+    )
 
     def tell_of_compiling() -> None:
         if not is_terminal():
