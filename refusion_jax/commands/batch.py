@@ -79,6 +79,7 @@ class _Stages:
     resume: bool
     with_maps: bool
     is_batch: bool
+    quality: int | None
     at_work: list[str] = field(default_factory=list)  # the size of the last picture
 
     def load(self, job: Job) -> list[Photograph] | None:
@@ -115,7 +116,8 @@ class _Stages:
             write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
         # After the maps, because `resume` takes a picture as proof that they are there.
         record = with_sources(self.record, [str(source) for source in job.sources])
-        write_photograph(job.output, made.fused, origin=to_text(record))
+        options = {} if self.quality is None else {"quality": self.quality}
+        write_photograph(job.output, made.fused, origin=to_text(record), **options)
         height, width = made.fused.pixels.shape[:2]
         return _Stored(job.output, (height, width), record)
 
@@ -160,6 +162,7 @@ def fuse_batch(
     is_json: bool = False,
     is_quiet: bool = False,
     record: dict[str, Any] | None = None,
+    quality: int | None = None,
 ) -> int:
     """Fuses and writes pictures in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
 
@@ -174,6 +177,7 @@ def fuse_batch(
       is_json: whether to print a JSON object per picture instead.
       is_quiet: whether to print errors only.
       record: how the pictures are made; None: as the fuser says.
+      quality: of JPEGs, which all outputs then are; None for the usual one.
 
     Returns:
       The exit status: 0 if all pictures are written or kept, 1 if some failed.
@@ -183,7 +187,9 @@ def fuse_batch(
     """
     if resume:
         _remove_leftovers(jobs)
-    stages = _Stages(fuser, record or fuser.provenance, resume, with_maps, is_batch)
+    stages = _Stages(
+        fuser, record or fuser.provenance, resume, with_maps, is_batch, quality
+    )
 
     def tell_of_compiling() -> None:
         if is_quiet or not is_terminal():

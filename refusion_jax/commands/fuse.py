@@ -85,8 +85,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="OUT",
-        help="picture or video to write, or folder to write <name>.png to; a name with "
-        "a slash at its end is a folder that is made",
+        help="picture or video to write, or folder to write <name>.png to (another "
+        "format by --ext); a name with a slash at its end is a folder that is made",
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
@@ -140,6 +140,23 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         help="which pictures of folders belong together: those of one name (name, the "
         "default; also names that differ by a constant part), by their order (order), "
         "or by a pattern for each folder, as in '{}_ir,{}_vi'",
+    )
+    parser.add_argument(
+        "--recursive",
+        action="store_true",
+        help="also pair the pictures of subfolders, and write to subfolders",
+    )
+    parser.add_argument(
+        "--ext",
+        metavar="ENDING",
+        help="format of pictures that are written to a folder, by the ending of their "
+        "names, such as tif or jpg (default png)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=int,
+        metavar="N",
+        help="quality of JPEGs, 1 to 100 (default 95)",
     )
     parser.add_argument(
         "--resume",
@@ -220,12 +237,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
     from refusion_jax.commands.batch import fuse_batch
-    from refusion_jax.commands.jobs import Output, plan, plan_jobs, refuse_existing
+    from refusion_jax.commands.jobs import (
+        Output,
+        check_quality,
+        plan,
+        plan_jobs,
+        refuse_existing,
+    )
     from refusion_jax.fusing.provenance import provenance_of
 
     is_folder = arguments.output.endswith(("/", os.sep))
     output = Path(arguments.output)
-    jobs = plan_jobs(sources, Output(output, is_folder), pair=arguments.pair)
+    ending = None if arguments.ext is None else f".{arguments.ext.removeprefix('.')}"
+    jobs = plan_jobs(
+        sources,
+        Output(output, is_folder, ending),
+        pair=arguments.pair,
+        is_recursive=arguments.recursive,
+    )
+    check_quality(jobs, arguments.quality)
     if not arguments.overwrite:
         refuse_existing(jobs)
     weights = _weights(arguments, sources, jobs)
@@ -245,7 +275,11 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     if is_batch and len({source.resolve() for source in sources}) < len(sources):
         complain(f"one folder is named twice: {', '.join(map(str, sources))}.")
     if is_batch or is_folder:
-        output.mkdir(parents=True, exist_ok=True)
+        for job in jobs:
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+    record = provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast)
+    if arguments.quality is not None:
+        record["options"]["quality"] = arguments.quality
     return fuse_batch(
         fuser,
         jobs,
@@ -255,7 +289,8 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
         is_batch=is_batch,
         is_json=arguments.json,
         is_quiet=arguments.quiet,
-        record=provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast),
+        record=record,
+        quality=arguments.quality,
     )
 
 

@@ -33,14 +33,24 @@ class Output(NamedTuple):
     Attributes:
       path: a file or a folder.
       is_folder: whether it was named as a folder, by a slash at its end.
+      ending: of the pictures that are written to a folder; None is that of PNG.
     """
 
     path: Path
     is_folder: bool = False
+    ending: str | None = None
+
+    def within(self, stem: str) -> Path:
+        """Returns the picture of this stem in the folder."""
+        return self.path / f"{stem}{self.ending or '.png'}"
 
 
 def plan_jobs(
-    sources: Sequence[Path], output: Path | Output, *, pair: str = "name"
+    sources: Sequence[Path],
+    output: Path | Output,
+    *,
+    pair: str = "name",
+    is_recursive: bool = False,
 ) -> list[Job]:
     """Pairs the sources and plans one job per picture.
 
@@ -51,8 +61,10 @@ def plan_jobs(
       sources: files, or folders whose pictures are paired by name. One folder, or one
         file of several pages, is a stack.
       output: for files and stacks, a file or a folder; for folders, a folder. In a
-        folder, a picture is named STEM.png after its first source.
+        folder, a picture is named after its first source.
       pair: how names are paired, see `files.pairing`.
+      is_recursive: whether pictures of subfolders are paired too, and written to
+        subfolders of the same names.
 
     Returns:
       The jobs, with numbers in names ordered as numbers: 2 before 10. Folders to write
@@ -77,10 +89,15 @@ def plan_jobs(
             f"expected files only or folders only, got {folders[0]} and {file}; name "
             "sources of one kind."
         )
+    if is_recursive and len(folders) < 2:
+        raise ValueError(
+            f"expected two or more folders with --recursive, got {sources[0]}"
+            f"{' only' * (len(sources) == 1)}; leave it out."
+        )
     if len(sources) == 1:
         jobs = [_stack(sources[0], output)]
     elif folders:
-        jobs = _jobs_of_folders(sources, output, pair)
+        jobs = _jobs_of_folders(sources, output, pair, is_recursive)
     else:
         _check_repeated_stems(sources, output)
         jobs = [Job(sources[0].stem, tuple(sources), _file(output, sources[0].stem))]
@@ -94,7 +111,9 @@ def plan_jobs(
     return jobs
 
 
-def _jobs_of_folders(folders: Sequence[Path], output: Output, pair: str) -> list[Job]:
+def _jobs_of_folders(
+    folders: Sequence[Path], output: Output, pair: str, is_recursive: bool
+) -> list[Job]:
     if output.path.is_file():
         raise FileExistsError(
             f"expected a folder to write to, got the file {output.path}, which exists; "
@@ -107,10 +126,14 @@ def _jobs_of_folders(folders: Sequence[Path], output: Output, pair: str) -> list
             f"{output.path}, the name of a picture; name a folder, or one folder of "
             "sources to fuse as a stack."
         )
-    jobs = [
-        Job(stem, paths, output.path / f"{stem}.png")
-        for stem, paths in find_groups(folders, pair=pair)
-    ]
+    place = output.path.resolve()
+    if is_recursive and any(place.is_relative_to(x.resolve()) for x in folders):
+        raise ValueError(
+            f"expected a folder outside the sources with --recursive, got {output.path}"
+            ", whose pictures would be sources the next time; name another."
+        )
+    groups = find_groups(folders, pair=pair, is_recursive=is_recursive)
+    jobs = [Job(stem, paths, output.within(stem)) for stem, paths in groups]
     return sorted(jobs, key=lambda job: natural_order(job.stem))
 
 
@@ -153,7 +176,12 @@ def _check_repeated_stems(sources: Sequence[Path], output: Output) -> None:
 def _file(output: Output, stem: str) -> Path:
     """Returns the file to write, whose folder exists or may be made."""
     if output.is_folder or output.path.is_dir():
-        return output.path / f"{stem}.png"
+        return output.within(stem)
+    if output.ending is not None:
+        raise ValueError(
+            f"expected a folder to write to with --ext, got {output.path}; leave --ext "
+            "out, since a file's own ending tells its format."
+        )
     folder = output.path.parent
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -181,6 +209,28 @@ def check_exist(sources: Sequence[Path]) -> None:
         if not path.exists():
             raise FileNotFoundError(
                 f"expected a file or a folder, got nothing at {path}; check the path."
+            )
+
+
+def check_quality(jobs: Sequence[Job], quality: int | None) -> None:
+    """Raises if a quality is asked for that does not act, or that JPEG does not know.
+
+    Args:
+      jobs: what is planned.
+      quality: of JPEG; None for ours.
+
+    Raises:
+      ValueError: naming the option.
+    """
+    if quality is None:
+        return
+    if not 1 <= quality <= 100:
+        raise ValueError(f"expected --quality of 1 to 100, got {quality}; change it.")
+    for job in jobs:
+        if job.output.suffix.lower() not in (".jpg", ".jpeg"):
+            raise ValueError(
+                f"expected a JPEG to write with --quality, got {job.output}, which is "
+                "written without losses; leave it out, or write .jpg."
             )
 
 

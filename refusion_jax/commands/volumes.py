@@ -59,7 +59,7 @@ def refuse_batch_options(arguments: argparse.Namespace, sources: str) -> None:
     """
     given = [
         name
-        for name in ("maps", "resume", "dry_run", "json")
+        for name in ("maps", "resume", "dry_run", "json", "recursive", "ext", "quality")
         if getattr(arguments, name)
     ]
     given += [] if arguments.overwrite else ["no_overwrite"]

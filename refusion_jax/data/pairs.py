@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ from refusion_jax.pictures.alignment import align_pair
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.names import PICTURE_ENDINGS, UNREADABLE_ENDINGS
 from refusion_jax.pictures.notes import note
+
+# Beginnings of names of folders that system programs make.
+_SYSTEM = (".", "@", "__MACOSX")
 
 
 class Pair(NamedTuple):
@@ -74,13 +77,17 @@ def find_pairs(
 
 
 def find_groups(
-    folders: Sequence[str | os.PathLike[str]], *, pair: str = "name"
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    pair: str = "name",
+    is_recursive: bool = False,
 ) -> list[Group]:
     """Groups the pictures of any number of folders, as `find_pairs` does of two.
 
     Args:
       folders: one per source.
       pair: how names are paired, see `files.pairing`.
+      is_recursive: whether subfolders count: stems are then paths in the folders.
 
     Returns:
       Groups in the order of their stems; at least one.
@@ -88,7 +95,9 @@ def find_groups(
     Raises:
       FileNotFoundError, ValueError: as `find_pairs` does.
     """
-    tables, remark, hint = matched([pictures_by_stem(x) for x in folders], pair)
+    tables, remark, hint = matched(
+        [pictures_by_stem(x, is_recursive=is_recursive) for x in folders], pair
+    )
     if remark is not None:
         note(remark)
     stems = sorted(set().union(*tables))
@@ -109,7 +118,9 @@ def find_groups(
     return [Group(stem, tuple(table[stem] for table in tables)) for stem in stems]
 
 
-def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
+def pictures_by_stem(
+    folder: str | os.PathLike[str], *, is_recursive: bool = False
+) -> dict[str, Path]:
     """Returns the picture files of a folder, which `find_pairs` defines.
 
     Pictures of kinds that are not read, such as camera raw files, are among them, so
@@ -118,6 +129,8 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
 
     Args:
       folder: a folder with at least one picture.
+      is_recursive: whether pictures of subfolders count, as `subfolder/stem`; hidden
+        ones and those of system programs are passed over.
 
     Returns:
       File by stem, in the order of the file names.
@@ -137,11 +150,11 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
             f"expected a folder of pictures, got the file {folder}; name its folder."
         )
     try:
-        paths = sorted(folder.iterdir())
+        paths = sorted(_files_below(folder) if is_recursive else folder.iterdir())
     except PermissionError as error:
         raise PermissionError(
-            f"expected a folder that may be listed, got no permission for {folder}; "
-            "change its access rights."
+            "expected a folder that may be listed, got no permission for "
+            f"{error.filename or folder}; change its access rights."
         ) from error
     pictures: dict[str, Path] = {}
     unread: dict[str, Path] = {}
@@ -149,14 +162,15 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
         ending = path.suffix.lower()
         if path.name.startswith(".") or path.is_dir():
             continue
-        stem = unicodedata.normalize("NFC", path.stem)
+        place = path.relative_to(folder).with_suffix("")
+        stem = unicodedata.normalize("NFC", place.as_posix())
         if ending not in PICTURE_ENDINGS:
             if ending in UNREADABLE_ENDINGS:
                 unread.setdefault(stem, path)
             continue
         if stem in pictures:
             raise ValueError(
-                f"expected one picture per stem in {folder}, got "
+                f"expected one picture per stem in {path.parent}, got "
                 f"{pictures[stem].name} and {path.name}; rename or remove one."
             )
         pictures[stem] = path
@@ -166,7 +180,16 @@ def pictures_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
             "got none; name the folder that holds them."
         )
     together = {**unread, **pictures}
-    return dict(sorted(together.items(), key=lambda item: item[1].name))
+    return dict(sorted(together.items(), key=lambda item: item[1]))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:  # or it would be passed over
+        raise error
+
+    for home, subfolders, names in os.walk(folder, onerror=fail):
+        subfolders[:] = [x for x in subfolders if not x.startswith(_SYSTEM)]
+        yield from (Path(home) / name for name in names)
 
 
 def read_pairs(

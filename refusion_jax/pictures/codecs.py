@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError, features
 
 from refusion_jax.extras import require
 from refusion_jax.files.atomic import replace_file
-from refusion_jax.pictures.formats.tiff import is_tiff
+from refusion_jax.pictures.formats.tiff import CAMERA_RAW, is_tiff
 from refusion_jax.pictures.levels import check_rule, unit_of
 from refusion_jax.pictures.rasters import Opened, raster_of
 
@@ -40,7 +40,12 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # What else a file may be, by its first bytes or bytes at a place.
 _OTHERS = (
-    (128, b"DICM", "a DICOM file; the extra medical reads volumes of them"),
+    (128, b"DICM", "a DICOM file; name its folder, which the extra medical reads"),
+    (4, b"ftypcrx ", CAMERA_RAW),
+    (0, b"IIRO", CAMERA_RAW),
+    (0, b"IIU\0", CAMERA_RAW),
+    (0, b"FUJIFILMCCD-RAW", CAMERA_RAW),
+    (0, b"\x93NUMPY", "an array of NumPy; load it and pass it to refusion_jax.fuse"),
     (4, b"ftyp", "an HEIF or video file that cannot be decoded"),
     (0, b"\x1f\x8b", "a compressed file"),
     (0, b"\xff\x0a", "a JPEG XL file"),

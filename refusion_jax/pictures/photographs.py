@@ -299,7 +299,11 @@ def _takes_tifffile(ending: str, photograph: Photograph) -> bool:
 
 
 def write_photograph(
-    path: str | os.PathLike[str], photograph: Photograph, *, origin: str | None = None
+    path: str | os.PathLike[str],
+    photograph: Photograph,
+    *,
+    origin: str | None = None,
+    **options: Any,
 ) -> None:
     """Writes a picture with the metadata that the format can store.
 
@@ -310,6 +314,7 @@ def write_photograph(
       photograph: a photograph of uint8 or uint16 pixels.
       origin: how it was made, a JSON object of ASCII characters; see `origin_of`. A BMP
         has no place for it.
+      **options: of Pillow's writer, such as `quality` of a JPEG.
 
     Raises:
       FileNotFoundError: if the folder does not exist.
@@ -340,7 +345,7 @@ def write_photograph(
     image = Image.fromarray(pixels)
     if alpha is not None:
         image.putalpha(Image.fromarray(_in_8_bits(alpha)))
-    metadata: dict[str, Any] = {}
+    metadata = dict(options)
     is_spaceless = ending == ".bmp" or (ending == ".webp" and pixels.ndim == 2)
     if icc_profile is not None and not is_spaceless:
         metadata["icc_profile"] = icc_profile

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.commands.jobs import Job, Output, is_finished, plan_jobs
+from refusion_jax.commands.jobs import (
+    Job,
+    Output,
+    check_quality,
+    is_finished,
+    plan_jobs,
+)
 from refusion_jax.pictures.notes import PictureWarning
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -102,3 +108,46 @@ def test_unread_kinds_are_jobs_unless_a_picture_has_their_name(folders):
         (folder / "z.cr2").write_bytes(b"raw")
     jobs = plan_jobs(folders, Path("out"))
     assert [job.sources[0].name for job in jobs][2:] == ["x.png", "y.heic", "z.cr2"]
+
+
+def test_pictures_of_subfolders_are_paired_by_their_place(folders, tmp_path):
+    for folder in folders[:2]:
+        for place in ("day", "day/noon", ".hidden", "@eaDir/x.png"):
+            (folder / place).mkdir(parents=True)
+            Image.fromarray(PICTURE).save(folder / place / "x.png")
+    with pytest.raises(ValueError, match=r"outside the sources with --recursive"):
+        plan_jobs(folders[:2], folders[1] / "out", is_recursive=True)
+    jobs = plan_jobs(folders[:2], tmp_path / "out", is_recursive=True)
+    stems = ["day/noon/x", "day/x", "scene 9", "scene 10", "x"]
+    assert [job.stem for job in jobs] == stems
+    assert jobs[0].sources == tuple(f / "day/noon/x.png" for f in folders[:2])
+    assert jobs[0].output == tmp_path / "out/day/noon/x.png"
+    assert len(plan_jobs(folders[:2], tmp_path / "out")) == 3  # as without the option
+    (folders[1] / "day/x.png").unlink()
+    with pytest.raises(ValueError, match=r"partner day/x\.\* is missing in .*b;"):
+        plan_jobs(folders[:2], tmp_path / "out", is_recursive=True)
+    with pytest.raises(ValueError, match=r"two or more folders with --recursive, got"):
+        plan_jobs(folders[:1], tmp_path / "out", is_recursive=True)
+
+
+def test_the_format_in_a_folder_is_chosen_and_a_files_is_its_own(folders, tmp_path):
+    output = Output(tmp_path / "out", ending=".tif")
+    names = {job.output.name for job in plan_jobs(folders, output)}
+    assert names == {"scene 9.tif", "scene 10.tif", "x.tif"}
+    pair = [folder / "x.png" for folder in folders[:2]]
+    with pytest.raises(ValueError, match=r"with --ext, got .*x\.jpg; leave --ext out"):
+        plan_jobs(pair, Output(tmp_path / "x.jpg", ending=".tif"))
+    with pytest.raises(ValueError, match=r"ending in one of \.png.*, got '\.xyz'"):
+        plan_jobs(folders, Output(tmp_path / "out", ending=".xyz"))
+
+
+def test_a_quality_that_does_not_act_is_refused(tmp_path):
+    jobs = [Job(x, (), tmp_path / x) for x in ("a.jpg", "b.JPEG", "c.png")]
+    check_quality(jobs[:2], 100)
+    check_quality(jobs, None)
+    with pytest.raises(ValueError, match=r"--quality of 1 to 100, got 0"):
+        check_quality(jobs[:2], 0)
+    with pytest.raises(
+        ValueError, match=r"a JPEG to write with --quality, got .*c\.png"
+    ):
+        check_quality(jobs, 90)

@@ -84,6 +84,35 @@ try:
     seeds["v.dcm"] = (folder / "v.dcm").read_bytes()
 except ImportError:
     pass
+try:
+    import av
+    from refusion_jax.fusing.fuser import Fuser
+    from refusion_jax.fusing.video import fuse_videos
+
+    class Mean:
+        method, facts = "by hand", {"parameters": 0}
+
+        def fuse(self, a, b, *, precision):
+            return (a + b) / 2
+
+        batched = plainly = maps = require_maps = fuse  # not called
+
+    fuser = Fuser(Mean(), output_range="none")
+    films = ("mp4", "libx264", "rgb24"), ("mkv", "ffv1", "gray16le")
+    for ending, codec, kind in films:
+        with av.open(str(folder / f"film.{ending}"), "w") as target:
+            stream = target.add_stream(codec, rate=10)
+            stream.width, stream.height = 24, 16
+            stream.pix_fmt = "yuv420p" if kind == "rgb24" else kind
+            pixels = rgb[:16, :16] if kind == "rgb24" else deep[:16, :16]
+            pixels = np.concatenate([pixels, pixels[:, :8]], axis=1)
+            for _ in range(3):
+                frame = av.VideoFrame.from_ndarray(pixels, format=kind)
+                target.mux(stream.encode(frame))
+            target.mux(stream.encode(None))
+        seeds[f"film.{ending}"] = (folder / f"film.{ending}").read_bytes()
+except ImportError:
+    pass
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 names, slowest, bad, good = sorted(seeds), 0.0, [], 0
@@ -110,22 +139,28 @@ for number in range(count):
         (path / "1.dcm").write_bytes(content)
     else:
         path.write_bytes(content)
-    start = time.monotonic()
+    # Not by the clock, which runs on where the machine has other work; what waits for
+    # ever is ended by the time limit of this process.
+    start = time.process_time()
     try:
         if is_volume(path):
             read_volume(path)
+        elif name.startswith("film"):
+            whole = folder / name
+            fuse_videos(fuser, [path, whole], folder / "fused.mkv")
         else:
             count_pages(path)
             pixels = read_photograph(path).pixels
             assert pixels.size and pixels.dtype in (np.uint8, np.uint16, np.float64)
             read_picture(path, levels="auto")
+            read_photograph(io.BytesIO(content))  # as of a pipe
         good += 1
     except (ValueError, OSError) as error:
         if "\n" in str(error) or not str(error):
             bad.append(f"{path.name}: {error!r}")
     except BaseException as error:
         bad.append(f"{path.name}: {type(error).__name__} {error}")
-    slowest = max(slowest, time.monotonic() - start)
+    slowest = max(slowest, time.process_time() - start)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"bad": bad, "slowest": slowest, "bytes": after - before, "good": good,

@@ -39,7 +39,9 @@ _ORIENTATION, _SAMPLES, _PLANAR, _COLOURS, _EXTRA, _FORMAT = (
     339,
 )
 _ICC_PROFILE, _NO_DATA = 34675, 42113
+_SUB_FILES, _DNG_VERSION = 330, 50706
 _REDUCED_OR_MASK = 0b101
+CAMERA_RAW = "a camera's raw file, to be developed first"
 WHITE_IS_ZERO, BLACK_IS_ZERO, IN_RGB, PALETTE = 0, 1, 2, 3
 _UNSIGNED, _SIGNED = 1, 2
 _SEPARATE = 2
@@ -101,12 +103,26 @@ def read_tiff(
         pages = None
     if image is None or pages is None:
         return _by_tifffile(content, name, page)
+    image.seek(pages[0])
+    _refuse_raw(dict(image.tag_v2), content)  # type: ignore[attr-defined]
     if page is None:
         page = pages[0]
         _report_pages(len(pages), image, name)
     image.seek(page)
     raster = _by_pillow(image, content, name, page)
     return _by_tifffile(content, name, page) if raster is None else raster
+
+
+def _refuse_raw(tags: dict[int, Any], content: bytes) -> None:
+    """Raises for a camera's raw file, whose pages are previews of the picture.
+
+    DNG says so; of others the first page is a reduced copy of what is in a sub-file;
+    Canon's writes CR after TIFF's own magic number.
+    """
+    is_preview = _number(tags.get(_SUBFILE)) & _REDUCED_OR_MASK
+    has_hidden = is_preview and _SUB_FILES in tags
+    if _DNG_VERSION in tags or has_hidden or content[8:10] == b"CR":
+        raise ValueError(CAMERA_RAW)
 
 
 def _by_pillow(
@@ -232,6 +248,7 @@ def _by_tifffile(content: bytes, name: str, page: int | None) -> Raster:
             _report_pages(len(pictures), None, name)
         chosen = file.pages[page]
         tags = {tag.code: tag.value for tag in chosen.tags}
+        _refuse_raw(tags, content)
         _check_extent(chosen, len(content))
         raster = _from_page(chosen, tags, name)
         icc_profile = tags.get(_ICC_PROFILE)

@@ -1,6 +1,7 @@
 """A matrix of tags, each written by tifffile and read against its plain twin."""
 
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -204,6 +205,45 @@ def test_a_preview_or_a_mask_is_not_the_picture(tmp_path, tag, place):
             writer.write(preview if is_preview else PAGES[0], **options)
     read = read_photograph(tmp_path / "x.tif").pixels
     np.testing.assert_array_equal(read, PAGES[0])
+
+
+RAW = {"photometric": 32803, "metadata": None}  # colour filters, one value a pixel
+DNG = (50706, "B", 4, (1, 4, 0, 0), True)
+
+
+def canon():
+    """A preview of 2 x 2 pixels, by hand: CR stands where others have the first tag."""
+    pixels = 16 + 2 + 8 * 12 + 4  # where they begin
+    tags = {256: 2, 257: 2, 258: 8, 259: 1, 262: 1, 273: pixels, 278: 2, 279: 4}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, x) for tag, x in tags.items())
+    head = struct.pack("<4sI4sI", b"II*\0", 16, b"CR\2\0", 0)
+    return head + struct.pack("<H", len(tags)) + table + bytes(4) + b"\1\2\3\4"
+
+
+@pytest.mark.parametrize("kind", ["NEF", "DNG", "DNG without a preview", "CR2"])
+def test_a_preview_of_a_cameras_raw_file_is_not_the_picture(tmp_path, kind):
+    path = tmp_path / "x.tif"
+    preview = np.zeros((4, 6, 3), np.uint8)
+    extra = {"extratags": [DNG]} if "DNG" in kind else {}
+    if kind == "CR2":
+        path.write_bytes(canon())
+    else:
+        with tifffile.TiffWriter(path) as writer:
+            if "without" not in kind:
+                options = {"photometric": "rgb", "subifds": 1, "subfiletype": 1}
+                writer.write(preview, metadata=None, **options, **extra)
+                extra = {}
+            writer.write(PAGES[0], **RAW, **extra)
+    with pytest.raises(ValueError, match=r"a camera's raw file, to be developed first"):
+        read_photograph(path)
+
+
+def test_a_picture_with_smaller_copies_in_sub_files_is_read(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
+        options = {"photometric": "minisblack", "metadata": None}
+        writer.write(PAGES[0], subifds=1, **options)
+        writer.write(PAGES[0][::2, ::2], subfiletype=1, **options)
+    np.testing.assert_array_equal(read_photograph(tmp_path / "x.tif").pixels, PAGES[0])
 
 
 def test_pages_are_counted_named_and_read_one_by_one(tmp_path):
