@@ -7,20 +7,23 @@ from typing import Any
 
 # S alone, of a run without joint steps: how `segment.py` judges fused pictures.
 ALONE: dict[str, Any] = {
-    "crop_size": 64,
-    "batch_size": 2,
-    "pretraining_epochs": 4,
-    "pretraining_steps": 100,
-    "epochs": 4,
+    "crop_size": 128,
+    "batch_size": 4,
+    "pretraining_epochs": 5,
+    "pretraining_steps": 120,
+    "epochs": 5,
     "joint_steps": 0,
     "judged_pairs": 0,
     "keep_checkpoints": 1,
 }
-# S, then F and S: how `folds.py` judges the method.
+# S, then F without guidance, then both: how `folds.py` judges the method.
 JOINT: dict[str, Any] = {
     **ALONE,
-    "joint_steps": 40,
-    "epochs": 6,
-    "decay_every": 0,
-    "learning_rate": 1e-3,  # few steps, from scratch
+    "crop_size": 96,
+    "batch_size": 1,
+    "unguided_epochs": 6,
+    "unguided_steps": 150,
+    "joint_steps": 60,
+    "epochs": 16,
+    "decay_every": 3,
 }
