@@ -21,9 +21,18 @@ JOINT: dict[str, Any] = {
     **ALONE,
     "crop_size": 96,
     "batch_size": 1,
-    "unguided_epochs": 6,
-    "unguided_steps": 150,
-    "joint_steps": 60,
-    "epochs": 16,
-    "decay_every": 3,
+    "unguided_epochs": 4,
+    "unguided_steps": 120,
+    "unguided_learning_rate": 4e-4,
+    "joint_steps": 40,
+    "epochs": 14,
+    "decay_every": 2,
+}
+_BEFORE = JOINT["pretraining_epochs"] + JOINT["unguided_epochs"]
+# Both, from weights of the first two phases.
+ONLY_JOINT: dict[str, Any] = {
+    **JOINT,
+    "pretraining_epochs": 0,
+    "unguided_epochs": 0,
+    "epochs": JOINT["epochs"] - _BEFORE,
 }
