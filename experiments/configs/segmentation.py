@@ -9,9 +9,9 @@ from typing import Any
 ALONE: dict[str, Any] = {
     "crop_size": 128,
     "batch_size": 4,
-    "pretraining_epochs": 5,
+    "pretraining_epochs": 4,
     "pretraining_steps": 120,
-    "epochs": 5,
+    "epochs": 4,
     "joint_steps": 0,
     "judged_pairs": 0,
     "keep_checkpoints": 1,
@@ -25,7 +25,7 @@ JOINT: dict[str, Any] = {
     "unguided_steps": 120,
     "unguided_learning_rate": 4e-4,
     "joint_steps": 40,
-    "epochs": 14,
+    "epochs": 13,
     "decay_every": 2,
 }
 _BEFORE = JOINT["pretraining_epochs"] + JOINT["unguided_epochs"]
