@@ -24,7 +24,7 @@ JOINT: dict[str, Any] = {
     "unguided_epochs": 4,
     "unguided_steps": 120,
     "unguided_learning_rate": 4e-4,
-    "joint_steps": 40,
+    "joint_steps": 30,
     "epochs": 13,
     "decay_every": 2,
 }
