@@ -24,9 +24,9 @@ JOINT: dict[str, Any] = {
     "unguided_epochs": 4,
     "unguided_steps": 120,
     "unguided_learning_rate": 4e-4,
-    "joint_steps": 30,
-    "epochs": 13,
-    "decay_every": 2,
+    "joint_steps": 40,
+    "epochs": 11,
+    "decay_every": 1,
 }
 _BEFORE = JOINT["pretraining_epochs"] + JOINT["unguided_epochs"]
 # Both, from weights of the first two phases.
