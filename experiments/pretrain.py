@@ -57,6 +57,7 @@ def main() -> int:
         "sets": ", ".join(recipe.sets),
         "step": str(int(state.step)),
         "settings": json.dumps(settings),
+        **config.method.notes(config.settings),
     }
     save_weights(weights, state.params, notes)
     print(f"{weights} {sha256_of(weights)}")

@@ -210,8 +210,11 @@ class Method:
         batch.
       verdict: scalars of a validation -> what is wrong with what a run has learned,
         in a sentence; empty if nothing is seen.
-      model: (trees by name, their origin) -> the `FusionModel`; raises ValueError if
-        trees are missing.
+      model: (trees by name, their origin, notes) -> the `FusionModel`; raises
+        ValueError if trees are missing or a note is broken. The notes are a weight
+        file's metadata.
+      notes: settings -> what a weight file says beside its trees, so that they fuse as
+        they were trained to.
       needs_labels: whether its batches must have labels.
     """
 
@@ -225,5 +228,6 @@ class Method:
     remark: Callable[[str, Params], str]
     learner: Callable[[Any, int, Mesh], Learner]
     verdict: Callable[[Mapping[str, float]], str]
-    model: Callable[[Mapping[str, Params], str], FusionModel]
+    model: Callable[[Mapping[str, Params], str, Mapping[str, str]], FusionModel]
+    notes: Callable[[Any], Mapping[str, str]]
     needs_labels: bool = False

@@ -208,14 +208,18 @@ class _Run:
     def _validate(self, state: TrainState, step: int) -> dict[str, float]:
         """Measures what has been learned on held-out pairs, and logs it."""
         trees = jax.device_get(state.params)._asdict()
-        model = self._config.method.model(trees, str(self._workdir.folder))
+        method = self._config.method
+        notes = method.notes(self._config.settings)
+        model = method.model(trees, str(self._workdir.folder), notes)
         scalars = self._program.validate(state.params) | self._judge.score(model)
         self._log.scalars(step, "validation", scalars)
         return scalars
 
     def _save(self, state: TrainState, step: int, validation: float | None) -> None:
         self._saver.save(state, record=self._workdir.record, validation=validation)
-        self._workdir.save_weights(self._config.method, state.params, step)
+        method = self._config.method
+        notes = method.notes(self._config.settings)
+        self._workdir.save_weights(method, state.params, step, notes)
 
     def _draw_panel(self, state: TrainState, step: int, *, epoch: int) -> None:
         # From the host, because parameters on all devices would occupy all of them.

@@ -119,18 +119,22 @@ class Workdir:
         """The log of scalars."""
         return self.folder / SCALARS
 
-    def save_weights(self, method: Method, params: Any, step: int) -> None:
+    def save_weights(
+        self, method: Method, params: Any, step: int, notes: Mapping[str, str]
+    ) -> None:
         """Writes the parameter trees to weights.safetensors.
 
         Args:
           method: the method that the trees belong to.
           params: the parameters of a state.
           step: the state's step.
+          notes: of the method, see `Method.notes`.
         """
+        config = json.dumps(self.record["config"])
         save_weights(
             self.folder / RUN_WEIGHTS,
             params,
-            {"step": str(step), "config": json.dumps(self.record["config"])},
+            {"step": str(step), "config": config, **notes},
             method=method,
         )
 

@@ -62,7 +62,7 @@ def load_model(path: str | os.PathLike[str], *, is_fast: bool = False) -> Fusion
     trees, fusing = weights.trees, weights.method.trees[0]
     if is_fast and fusing in trees:
         trees = {fusing: trees[fusing]}
-    return weights.method.model(trees, str(weights_file(path)))
+    return weights.method.model(trees, str(weights_file(path)), weights.metadata)
 
 
 def as_model(
@@ -82,7 +82,7 @@ def as_model(
     if isinstance(weights, FusionModel):
         return weights
     method = find(DEFAULT)
-    return method.model({method.trees[0]: weights}, f"parameters of {method.name}")
+    return method.model({method.trees[0]: weights}, f"parameters of {method.name}", {})
 
 
 def chosen_model(

@@ -69,7 +69,7 @@ class Learner:
 def toy(hand_model):
     """The method, registered for one test."""
 
-    def model(trees, origin):
+    def model(trees, origin, notes):
         share = trees["mix"]["share"]
         return hand_model(lambda a, b: share * a + (1 - share) * b)
 
@@ -85,6 +85,7 @@ def toy(hand_model):
         learner=Learner,
         verdict=lambda scalars: "The toy is wrong." if scalars["loss"] > 1e-6 else "",
         model=model,
+        notes=lambda settings: {},
     )
     registry.register(method)
     yield method

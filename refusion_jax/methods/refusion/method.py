@@ -4,7 +4,7 @@ from refusion_jax.array_types import Params
 from refusion_jax.methods.protocol import Method
 from refusion_jax.methods.refusion.diagnosis import verdict
 from refusion_jax.methods.refusion.learner import ReFusionLearner
-from refusion_jax.methods.refusion.model import ReFusionModel
+from refusion_jax.methods.refusion.model import MARGIN_NOTE, ReFusionModel
 from refusion_jax.methods.refusion.nets.networks import NetsParams, shapes_of, variant
 from refusion_jax.methods.refusion.settings import PRESETS, Settings
 from refusion_jax.methods.setting import require
@@ -41,6 +41,15 @@ def remark(name: str, tree: Params) -> str:
     )
 
 
+def notes(settings: Settings) -> dict[str, str]:
+    """Returns what a weight file says beside its trees: the margin, if there is one.
+
+    Args:
+      settings: those of the training.
+    """
+    return {MARGIN_NOTE: str(settings.margin)} if settings.margin else {}
+
+
 METHOD = Method(
     name="refusion",
     title="ReFusion (IJCV 2024)",
@@ -53,4 +62,5 @@ METHOD = Method(
     learner=ReFusionLearner,
     verdict=verdict,
     model=ReFusionModel,
+    notes=notes,
 )

@@ -69,6 +69,16 @@ class Settings:
         choices=tuple(RULES),
     )
 
+    margin: int = setting(
+        0,
+        "Pixels by which a picture's outermost ones are repeated around it where it is "
+        "fused, and cut off again: the zero padding of F's convolutions leaves a rim "
+        "otherwise. Not in training; 0 as in the paper.",
+        at_least=0,
+        unit="pixels",
+        may_change=True,
+    )
+
     balanced: bool = setting(
         False,
         "Whether P treats its sources alike and learns only where each is preferred, "
@@ -214,6 +224,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # What learns: minutes on two CPU cores, three seeds on each of four tasks
         # (experiments/results/recipes). More epochs for more data.
         "default": {
+            "margin": 8,
             "swap": True,
             "weight_power": 2,
             "balanced": True,
@@ -237,6 +248,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # From weights that fuse already (init): no warm-up, which would undo them, and
         # smaller steps.
         "fine_tune": {
+            "margin": 8,
             "swap": True,
             "weight_power": 2,
             "balanced": True,

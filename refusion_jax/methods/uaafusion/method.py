@@ -48,6 +48,20 @@ def verdict(scalars: Mapping[str, float]) -> str:
     return ""
 
 
+def model(
+    trees: Mapping[str, Params], origin: str, notes: Mapping[str, str]
+) -> UAAFusionModel:
+    """Makes the model; no note of a weight file concerns it."""
+    del notes
+    return UAAFusionModel(trees, origin)
+
+
+def no_notes(settings: Settings) -> dict[str, str]:
+    """Returns nothing: the trees say all."""
+    del settings
+    return {}
+
+
 METHOD = Method(
     name="uaafusion",
     title="UAAFusion (TCSVT 2025)",
@@ -59,6 +73,7 @@ METHOD = Method(
     remark=remark,
     learner=UAAFusionLearner,
     verdict=verdict,
-    model=UAAFusionModel,
+    model=model,
+    notes=no_notes,
     needs_labels=True,
 )

@@ -79,7 +79,7 @@ def test_its_weights_fuse_with_guidance_and_without(whole):
     assert [*maps] == ["w_i", "w_v", *(f"attention_{k}" for k in range(2, 6))]
     np.testing.assert_allclose(maps["w_i"] + maps["w_v"], 1, atol=1e-6)
     trees = load_any_weights(folder).trees
-    alone = find("uaafusion").model({"fusion": trees["fusion"]}, "here")
+    alone = find("uaafusion").model({"fusion": trees["fusion"]}, "here", {})
     assert model.facts["classes"] == 3
     assert alone.facts == {**model.facts, "classes": 0}
     assert np.abs(alone.fuse(a, b, precision="float32") - fused).max() > 1e-4
@@ -128,7 +128,7 @@ def test_variants_are_told_apart_by_their_trees():
             lambda x: np.zeros(x.shape, np.float32),
             jax.eval_shape(learner.init, key).params.fusion,
         )
-        assert method.model({"fusion": fusion}, "").facts["variant"] == variant
+        assert method.model({"fusion": fusion}, "", {}).facts["variant"] == variant
         assert method.shapes("fusion", fusion).keys() >= fusion.keys() - {
             "start",
             "stages",
