@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from absl import flags
-from configs.segmentation import ALONE, JOINT
+from configs.segmentation import ALONE, JOINT, ONLY_JOINT
 from launch import launch
 from segmentation.folding import train_fold, withheld
 from segmentation.parts import judge_fold
@@ -40,6 +40,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs.", required=
 _FOLDS = flags.DEFINE_integer("folds", 4, "Number of folds.", lower_bound=2)
 _ONLY = flags.DEFINE_list("only", [], "Numbers of the folds to run. Default: all.")
 _ALONE = flags.DEFINE_bool("alone", False, "Train S only, without joint steps.")
+_INIT = flags.DEFINE_string(
+    "init",
+    "",
+    "Weights of S and F to start joint steps from, which must not have seen what the "
+    "fold withholds; needs --only=FOLD.",
+)
 
 
 def main() -> int:
@@ -50,8 +56,14 @@ def main() -> int:
     """
     if (cache := default_cache_folder()) is not None:
         use_compilation_cache(cache)
-    settings = {**(ALONE if _ALONE.value else JOINT), "classes": _CLASSES.value}
-    settings |= {"label_values": _VALUES.value}
+    if _INIT.value and (_ALONE.value or len(_ONLY.value) != 1):
+        raise ValueError(
+            "expected --init with --only=FOLD and joint steps, got "
+            f"--only={','.join(_ONLY.value)}; name one fold, and leave out --alone."
+        )
+    phases = ONLY_JOINT if _INIT.value else JOINT
+    settings = {**(ALONE if _ALONE.value else phases), "init": _INIT.value}
+    settings |= {"classes": _CLASSES.value, "label_values": _VALUES.value}
     pairs = open_training_pairs(
         source_a=_SOURCE_A.value,
         source_b=_SOURCE_B.value,

@@ -7,20 +7,32 @@ from typing import Any
 
 # S alone, of a run without joint steps: how `segment.py` judges fused pictures.
 ALONE: dict[str, Any] = {
-    "crop_size": 64,
-    "batch_size": 2,
+    "crop_size": 128,
+    "batch_size": 4,
     "pretraining_epochs": 4,
-    "pretraining_steps": 100,
+    "pretraining_steps": 120,
     "epochs": 4,
     "joint_steps": 0,
     "judged_pairs": 0,
     "keep_checkpoints": 1,
 }
-# S, then F and S: how `folds.py` judges the method.
+# S, then F without guidance, then both: how `folds.py` judges the method.
 JOINT: dict[str, Any] = {
     **ALONE,
+    "crop_size": 96,
+    "batch_size": 1,
+    "unguided_epochs": 4,
+    "unguided_steps": 120,
+    "unguided_learning_rate": 4e-4,
     "joint_steps": 40,
-    "epochs": 6,
-    "decay_every": 0,
-    "learning_rate": 1e-3,  # few steps, from scratch
+    "epochs": 11,
+    "decay_every": 1,
+}
+_BEFORE = JOINT["pretraining_epochs"] + JOINT["unguided_epochs"]
+# Both, from weights of the first two phases.
+ONLY_JOINT: dict[str, Any] = {
+    **JOINT,
+    "pretraining_epochs": 0,
+    "unguided_epochs": 0,
+    "epochs": JOINT["epochs"] - _BEFORE,
 }

@@ -20,10 +20,10 @@ from refusion_jax.methods.uaafusion.guidance import (
     unfold_guided,
     unfold_unguided,
 )
-from refusion_jax.methods.uaafusion.learner import PRETRAINING
 from refusion_jax.methods.uaafusion.model import POINTS
 from refusion_jax.methods.uaafusion.nets.fusion import unfold
 from refusion_jax.methods.uaafusion.nets.segmentation import segment
+from refusion_jax.methods.uaafusion.phases import JOINT
 from refusion_jax.training.scalars import read_scalars
 from segmentation.judging import judge, unit
 
@@ -123,7 +123,7 @@ def terms(log: Path) -> dict[str, tuple[float, float]]:
       log: scalars of a run.
     """
     lines = read_scalars(log)
-    pretrained = max((x["step"] for x in lines if x["stage"] == PRETRAINING), default=0)
+    joint = min(x["step"] for x in lines if x["stage"] == JOINT)
     valid = [x for x in lines if x["stage"] == "validation"]
-    before = next(x for x in valid if x["step"] >= pretrained)
+    before = [x for x in valid if x["step"] < joint][-1]
     return {name: (before[name], valid[-1][name]) for name in TERMS}

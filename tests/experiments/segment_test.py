@@ -103,7 +103,7 @@ def run_by_threshold(folder, *flags):
 
 def test_the_binary_judges_each_method_on_all_pictures(tmp_path):
     rng = np.random.default_rng(0)
-    masks = rng.integers(0, 2, (3, 64, 64), np.uint8) * np.uint8(255)
+    masks = rng.integers(0, 2, (3, 128, 128), np.uint8) * np.uint8(255)
     for name, pictures in (
         ("source_a", masks),
         ("source_b", 255 - masks),
@@ -127,3 +127,18 @@ def test_the_binary_judges_each_method_on_all_pictures(tmp_path):
     assert "| theirs | 1.000 | 1.000 | 1.000 |" in page
     twice = run_by_threshold(tmp_path, f"--method=average={tmp_path / 'theirs'}")
     assert twice.returncode == 1 and "with a name of its own" in twice.stderr
+
+
+def test_folds_that_start_from_weights_are_named_one_by_one():
+    done = subprocess.run(
+        [
+            *(sys.executable, "folds.py", "--source_a=a", "--source_b=b"),
+            *("--labels=c", "--workdir=d", "--init=w", "--only=0,1"),
+        ],
+        cwd=ROOT / "experiments",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert "expected --init with --only=FOLD" in done.stderr and "0,1" in done.stderr

@@ -1,6 +1,5 @@
-"""UAAFusion as the trainer sees it: pre-training of S, then joint training."""
+"""UAAFusion as the trainer sees it; `phases` says what learns when."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -12,16 +11,24 @@ from jax.sharding import Mesh
 
 from refusion_jax.array_types import Batch, Image, Params
 from refusion_jax.methods.precision import in_precision
-from refusion_jax.methods.protocol import Draw, Scalars, Stage, TrainState
+from refusion_jax.methods.protocol import Scalars, TrainState
 from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
 from refusion_jax.methods.uaafusion.model import run
 from refusion_jax.methods.uaafusion.nets.networks import (
     NetsParams,
-    as_released,
     classes_of,
     init_params,
+    started,
 )
 from refusion_jax.methods.uaafusion.nets.segmentation import segment
+from refusion_jax.methods.uaafusion.phases import (
+    PRETRAINING,
+    UNGUIDED,
+    decay,
+    half_cosine,
+    rate_of_fusion,
+    stages_of,
+)
 from refusion_jax.methods.uaafusion.settings import Settings
 from refusion_jax.methods.uaafusion.steps import (
     Optimizers,
@@ -34,12 +41,7 @@ from refusion_jax.methods.uaafusion.steps import (
     named,
     pretraining_update,
 )
-
-PRETRAINING, JOINT = "pretraining", "joint"
-LABELLED = Draw("batch", stream=3, part="all")
-PRETRAINED = Draw("batch", stream=1, part="all")
-WARM_UP = 0.5  # share of the step size in the first epoch of pre-training
-LOWEST_RATE = 0.02  # of the cosine, as a share of its highest
+from refusion_jax.methods.uaafusion.unguided import unguided_update
 
 
 class UAAFusionLearner:
@@ -70,19 +72,18 @@ class UAAFusionLearner:
             class_weights=settings.class_weights,
         )
         self._optimizers = Optimizers(optax.scale_by_adam(), optax.scale_by_adam())
-        first = settings.pretraining_epochs
-        self.stages = (
-            Stage(
-                PRETRAINING, settings.pretraining_steps, (PRETRAINED,), end_epoch=first
-            ),
-            Stage(JOINT, settings.joint_steps, (LABELLED,), start_epoch=first),
-        )
+        self.stages = stages_of(settings)
 
     def init(self, key: Array) -> TrainState:
         """Returns the state before the first step."""
         params = init_params(jax.random.fold_in(key, 0), classes=self._settings.classes)
-        if self._rules.is_released:
-            params = params._replace(fusion=as_released(params.fusion))
+        params = params._replace(
+            fusion=started(
+                params.fusion,
+                released=self._rules.is_released,
+                start=self._settings.proximal_start,
+            )
+        )
         return TrainState(
             params=params,
             opt_states=OptimizerStates(
@@ -97,30 +98,31 @@ class UAAFusionLearner:
     def rates(self, epoch: int) -> Rates:
         """Returns the step sizes of an epoch, which counts from 0."""
         settings = self._settings
-        joint_epoch = max(0, epoch - settings.pretraining_epochs)
-        every = settings.decay_every
-        decay = settings.decay_factor ** (joint_epoch // every if every else 0)
+        later = epoch - settings.pretraining_epochs
+        share = decay(settings, later - settings.unguided_epochs)
         rates = Rates(
-            fusion=settings.learning_rate * decay,
-            segmentation=settings.segmentation_learning_rate * decay,
-            pretraining=settings.pretraining_learning_rate * self._cosine(epoch),
+            fusion=rate_of_fusion(settings, later),
+            segmentation=settings.segmentation_learning_rate * share,
+            pretraining=settings.pretraining_learning_rate
+            * half_cosine(epoch, settings.pretraining_epochs),
         )
         return Rates(*(jnp.asarray(rate, jnp.float32) for rate in rates))
-
-    def _cosine(self, epoch: int) -> float:
-        if epoch == 0:
-            return WARM_UP
-        progress = (epoch - 1) / max(1, self._settings.pretraining_epochs - 2)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return LOWEST_RATE + (1 - LOWEST_RATE) * cosine
 
     def step(
         self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Rates
     ) -> tuple[TrainState, Scalars]:
-        """Runs one update of S, or of F and S."""
-        update = pretraining_update if stage == PRETRAINING else joint_update
+        """Runs one update of S, of F, or of both."""
 
         def moved(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+            if stage == UNGUIDED:
+                return unguided_update(
+                    state,
+                    batch,
+                    rules=self._rules,
+                    optimizer=self._optimizers.fusion,
+                    rate=rates.fusion,
+                )
+            update = pretraining_update if stage == PRETRAINING else joint_update
             return update(
                 state,
                 batch,

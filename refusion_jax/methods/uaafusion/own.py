@@ -23,15 +23,19 @@ from jax.sharding import Mesh
 from refusion_jax.array_types import Batch, Params
 from refusion_jax.methods.descent import descend
 from refusion_jax.methods.precision import in_precision
-from refusion_jax.methods.protocol import Method, Scalars, Stage, TrainState
+from refusion_jax.methods.protocol import Method, Scalars, TrainState
 from refusion_jax.methods.uaafusion.attribution import plain
-from refusion_jax.methods.uaafusion.learner import JOINT, LABELLED
 from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
 from refusion_jax.methods.uaafusion.method import METHOD
 from refusion_jax.methods.uaafusion.model import UAAFusionModel, run
 from refusion_jax.methods.uaafusion.nets.fusion import init_fusion
-from refusion_jax.methods.uaafusion.nets.networks import as_released
+from refusion_jax.methods.uaafusion.nets.networks import started
 from refusion_jax.methods.uaafusion.nets.segmentation import Segment, classes_told
+from refusion_jax.methods.uaafusion.phases import (
+    UNGUIDED,
+    rate_of_fusion,
+    stages_of_fusion,
+)
 from refusion_jax.methods.uaafusion.settings import Settings
 from refusion_jax.methods.uaafusion.steps import (
     JointLoss,
@@ -40,6 +44,7 @@ from refusion_jax.methods.uaafusion.steps import (
     labels_of,
     named,
 )
+from refusion_jax.methods.uaafusion.unguided import unguided_update
 
 
 class FusionParams(NamedTuple):
@@ -98,13 +103,15 @@ class OwnLearner:
             class_weights=settings.class_weights,
         )
         self._optimizer = optax.scale_by_adam()
-        self.stages = (Stage(JOINT, settings.joint_steps, (LABELLED,)),)
+        self.stages = stages_of_fusion(settings, start=0)
 
     def init(self, key: jax.Array) -> TrainState:
         """Returns the state before the first step."""
-        fusion = init_fusion(jax.random.fold_in(key, 0))
-        if self._rules.is_released:
-            fusion = as_released(fusion)
+        fusion = started(
+            init_fusion(jax.random.fold_in(key, 0)),
+            released=self._rules.is_released,
+            start=self._settings.proximal_start,
+        )
         return TrainState(
             params=FusionParams(fusion),
             opt_states=FusionParams(self._optimizer.init(fusion)),
@@ -114,10 +121,7 @@ class OwnLearner:
 
     def rates(self, epoch: int) -> jax.Array:
         """Returns the step size of an epoch, which counts from 0."""
-        settings = self._settings
-        decays = epoch // settings.decay_every if settings.decay_every else 0
-        rate = settings.learning_rate * settings.decay_factor**decays
-        return jnp.asarray(rate, jnp.float32)
+        return jnp.asarray(rate_of_fusion(self._settings, epoch), jnp.float32)
 
     def _loss(self, fusion: Params, batch: Batch) -> JointLoss:
         network, classes = self._network, self._classes
@@ -130,9 +134,17 @@ class OwnLearner:
         self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Any
     ) -> tuple[TrainState, Scalars]:
         """Runs one update of F."""
-        del stage
 
         def moved(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+            if stage == UNGUIDED:
+                return unguided_update(
+                    state,
+                    batch,
+                    rules=self._rules,
+                    optimizer=self._optimizer,
+                    rate=rates,
+                )
+
             def objective(fusion: Params) -> tuple[jax.Array, JointLoss]:
                 loss = self._loss(fusion, batch)
                 return loss.total, loss

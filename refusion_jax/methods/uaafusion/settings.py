@@ -9,6 +9,7 @@ from refusion_jax.methods.setting import check, require, setting
 from refusion_jax.methods.uaafusion.losses import CLASS_WEIGHTS
 
 VARIANTS = ("paper", "official")
+STARTS = ("pytorch", "identity")
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,44 @@ class Settings:
         "half a cosine.",
         is_positive=True,
     )
+    proximal_start: str = setting(
+        "pytorch",
+        "What F's proximal networks start as: PyTorch's random numbers, as in the "
+        "released code, or nearly the identity, see methods.uaafusion.nets.identity.",
+        choices=STARTS,
+    )
+    unguided_epochs: int = setting(
+        0,
+        "Epochs in which F alone learns without guidance (w = 1/2, no attention), from "
+        "L_i, L_v and L_g; after S's own, before the joint ones.",
+        at_least=0,
+    )
+    unguided_steps: int = setting(100, "Updates of F per unguided epoch.", at_least=0)
+    unguided_learning_rate: float = setting(
+        1e-3,
+        "Adam's step size for F in unguided epochs; half in the first, then along half "
+        "a cosine.",
+        is_positive=True,
+    )
     joint_steps: int = setting(100, "Updates of F and S per joint epoch.", at_least=0)
 
     def __post_init__(self) -> None:
         """Checks every field."""
         check(self)
         require(
-            self.joint_steps > 0 or self.pretraining_epochs > 0,
+            self.joint_steps > 0 or self.pretraining_epochs + self.unguided_epochs > 0,
             "joint_steps",
-            "above 0 without pre-training",
+            "above 0 without pretraining_epochs and unguided_epochs",
             self.joint_steps,
         )
-        require(
-            self.pretraining_steps > 0 or self.pretraining_epochs == 0,
-            "pretraining_steps",
-            "above 0 with pretraining_epochs above 0",
-            self.pretraining_steps,
-        )
+        for name in ("pretraining", "unguided"):
+            steps, epochs = (getattr(self, f"{name}_{x}") for x in ("steps", "epochs"))
+            require(
+                steps > 0 or epochs == 0,
+                f"{name}_steps",
+                f"above 0 with {name}_epochs above 0",
+                steps,
+            )
 
 
 # What a data set with two binary classes and few pictures needs; see experiments.
@@ -92,6 +114,8 @@ _SMALL = {
     "class_weights": "root",
     "joint_statistics": "running",
     "learning_rate": 3e-4,
+    "proximal_start": "identity",
+    "unguided_epochs": 10,
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {

@@ -21,7 +21,8 @@ from refusion_jax.methods.uaafusion.losses import (
     intersections_and_unions,
     mean_iou,
 )
-from refusion_jax.methods.uaafusion.nets.fusion import unfold
+from refusion_jax.methods.uaafusion.nets.fusion import init_fusion, unfold
+from refusion_jax.methods.uaafusion.nets.identity import passing_on
 from refusion_jax.methods.uaafusion.nets.networks import init_params, shapes_of
 from refusion_jax.methods.uaafusion.nets.window import window_convolution
 
@@ -233,3 +234,19 @@ def test_iou_counts_by_hand():
     assert float(mean_iou(predicted, labels, 4)) == 0.5
     scores = jnp.array([[[[9.0, 1, 2], [9, 3, 2]]]])
     assert best_class(scores).tolist() == [[[2, 1]]]
+
+
+def test_proximal_networks_that_start_as_the_identity_pass_each_pixel_on():
+    start = init_fusion(jax.random.key(0))
+    target = jnp.asarray(RNG.random(A.shape), jnp.float32)
+    draws = iter(RNG.normal(size=(4, *A.shape)))
+
+    def guide(image):
+        return jnp.asarray(next(draws, np.ones(image.shape)), jnp.float32), ()
+
+    made = unfold(passing_on(start), A, B, target=target, guide=guide).stages
+    expected = jax.nn.sigmoid(4 * (made.prox_input - 0.5))
+    np.testing.assert_allclose(made.fused, expected, atol=1e-5)
+    # PyTorch's start loses the picture instead: each stage is flatter than the last.
+    flat = np.std(unfold(start, A, B, target=target).stages.fused, axis=(1, 2, 3, 4))
+    assert (flat[1:] < 0.5 * flat[:-1]).all() and flat[-1] < 1e-5

@@ -1,11 +1,12 @@
-"""A run of both stages through the trainer, interrupted and resumed; then fusing."""
+"""A run of all phases through the trainer, interrupted and resumed; then fusing."""
 
 import jax
 import numpy as np
 import pytest
 
 from refusion_jax.methods.registry import find
-from refusion_jax.methods.uaafusion.learner import JOINT, PRETRAINING, UAAFusionLearner
+from refusion_jax.methods.uaafusion.learner import UAAFusionLearner
+from refusion_jax.methods.uaafusion.phases import JOINT, PRETRAINING, UNGUIDED
 from refusion_jax.methods.uaafusion.settings import Settings
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.scalars import read_scalars
@@ -16,9 +17,11 @@ SIDE = 16
 VALUES = {
     "crop_size": SIDE,
     "batch_size": 2,
-    "epochs": 2,
+    "epochs": 3,
     "pretraining_epochs": 1,
     "pretraining_steps": 1,
+    "unguided_epochs": 1,
+    "unguided_steps": 1,
     "joint_steps": 1,
     "attribution_points": 1,
     "holdout_pairs": 1,
@@ -43,15 +46,16 @@ def whole(tmp_path_factory):
     return folder, run(folder)
 
 
-def test_a_run_pretrains_the_segmentation_network_then_trains_both(whole):
+def test_a_run_trains_the_segmentation_network_then_fusion_then_both(whole):
     folder, state = whole
     log = read_scalars(folder / "scalars.jsonl")
     assert [x["stage"] for x in log if x["stage"] != "validation"] == [
         PRETRAINING,
+        UNGUIDED,
         JOINT,
     ]
-    assert int(state.step) == 2
-    assert (folder / "pictures" / "epoch_0002.png").exists()
+    assert int(state.step) == 3
+    assert (folder / "pictures" / "epoch_0003.png").exists()
 
 
 def test_a_resumed_run_gives_the_same_bits(whole, tmp_path):
@@ -101,6 +105,21 @@ def test_step_sizes_fall_along_their_schedules():
     np.testing.assert_allclose(pretraining, [0.5, 1, 0.51, 0.02], rtol=1e-6)
 
 
+def test_step_sizes_of_unguided_epochs_come_before_the_joint_ones():
+    settings = Settings(
+        pretraining_epochs=2, unguided_epochs=4, decay_every=1, learning_rate=3e-4
+    )
+    learner = UAAFusionLearner(settings, 10, None)
+    rates = [float(learner.rates(epoch).fusion) for epoch in range(2, 8)]
+    unguided = [0.5e-3, 1e-3, 0.51e-3, 0.02e-3]
+    np.testing.assert_allclose(rates, [*unguided, 3e-4, 1.5e-4], rtol=1e-6)
+    assert [(x.name, [e for e in range(8) if x.is_in(e)]) for x in learner.stages] == [
+        (PRETRAINING, [0, 1]),
+        (UNGUIDED, [2, 3, 4, 5]),
+        (JOINT, [6, 7]),
+    ]
+
+
 def test_variants_are_told_apart_by_their_trees():
     method, key = find("uaafusion"), jax.random.key(0)
     for variant in ("paper", "official"):
@@ -121,7 +140,9 @@ def test_settings_say_what_is_wrong():
         Settings(variant="released")
     with pytest.raises(ValueError, match="pretraining_steps above 0 with pretraining"):
         Settings(pretraining_steps=0)
-    with pytest.raises(ValueError, match="joint_steps above 0 without pre-training"):
+    with pytest.raises(ValueError, match="unguided_steps above 0 with unguided_ep"):
+        Settings(unguided_epochs=1, unguided_steps=0)
+    with pytest.raises(ValueError, match="joint_steps above 0 without pretraining_ep"):
         Settings(pretraining_epochs=0, joint_steps=0)
 
 

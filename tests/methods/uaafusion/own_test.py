@@ -41,6 +41,7 @@ def test_a_run_trains_the_fusion_network_alone_and_its_weights_fuse(mine, tmp_pa
         "crop_size": SIDE,
         "batch_size": 2,
         "epochs": 1,
+        "unguided_epochs": 0,
         "joint_steps": 2,
         "attribution_points": 1,
         "holdout_pairs": 1,

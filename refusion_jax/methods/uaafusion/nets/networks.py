@@ -11,6 +11,7 @@ from jax import Array
 
 from refusion_jax.array_types import Params, Shapes
 from refusion_jax.methods.uaafusion.nets.fusion import init_fusion
+from refusion_jax.methods.uaafusion.nets.identity import passing_on
 from refusion_jax.methods.uaafusion.nets.segmentation import (
     init_segmentation,
     init_statistics,
@@ -83,6 +84,18 @@ def as_released(fusion: Params) -> Params:
     """
     others = {name: tree for name, tree in fusion.items() if name != USED}
     return {**others, UNUSED: fusion[USED]}
+
+
+def started(fusion: Params, *, released: bool, start: str) -> Params:
+    """Returns theta_F as a run begins with it.
+
+    Args:
+      fusion: theta_F, as `init_fusion` makes it.
+      released: whether to return it in the released variant.
+      start: "identity" or "pytorch", see `nets.identity`.
+    """
+    fusion = passing_on(fusion) if start == "identity" else fusion
+    return as_released(fusion) if released else fusion
 
 
 def is_released(fusion: Params) -> bool:

@@ -1,0 +1,90 @@
+"""The phases of a run: S alone, F alone without guidance, both; their step sizes."""
+
+import math
+
+from refusion_jax.methods.protocol import Draw, Stage
+from refusion_jax.methods.uaafusion.settings import Settings
+
+PRETRAINING, UNGUIDED, JOINT = "pretraining", "unguided", "joint"
+_DRAWS = {
+    PRETRAINING: Draw("batch", stream=1, part="all"),
+    UNGUIDED: Draw("batch", stream=2, part="all"),
+    JOINT: Draw("batch", stream=3, part="all"),
+}
+WARM_UP = 0.5  # share of the step size in the first epoch of a phase with a cosine
+LOWEST_RATE = 0.02  # of the cosine, as a share of its highest
+
+
+def stages_of_fusion(settings: Settings, start: int) -> tuple[Stage, Stage]:
+    """Returns the stages in which F learns.
+
+    Args:
+      settings: of the method.
+      start: the epoch of the first one.
+    """
+    joint = start + settings.unguided_epochs
+    return (
+        Stage(
+            UNGUIDED,
+            settings.unguided_steps,
+            (_DRAWS[UNGUIDED],),
+            start_epoch=start,
+            end_epoch=joint,
+        ),
+        Stage(JOINT, settings.joint_steps, (_DRAWS[JOINT],), start_epoch=joint),
+    )
+
+
+def stages_of(settings: Settings) -> tuple[Stage, ...]:
+    """Returns all stages of a run.
+
+    Args:
+      settings: of the method.
+    """
+    start = settings.pretraining_epochs
+    pretraining = Stage(
+        PRETRAINING,
+        settings.pretraining_steps,
+        (_DRAWS[PRETRAINING],),
+        end_epoch=start,
+    )
+    return pretraining, *stages_of_fusion(settings, start)
+
+
+def rate_of_fusion(settings: Settings, epoch: int) -> float:
+    """Returns F's step size.
+
+    Args:
+      settings: of the method.
+      epoch: from 0, counted from the first in which F learns.
+    """
+    joint = epoch - settings.unguided_epochs
+    if joint < 0:
+        share = half_cosine(max(0, epoch), settings.unguided_epochs)
+        return settings.unguided_learning_rate * share
+    return settings.learning_rate * decay(settings, joint)
+
+
+def decay(settings: Settings, epoch: int) -> float:
+    """Returns the share of the step sizes that is left in a joint epoch.
+
+    Args:
+      settings: of the method.
+      epoch: from 0, counted from the first joint one; those before have all of it.
+    """
+    every = settings.decay_every
+    return settings.decay_factor ** (max(0, epoch) // every if every else 0)
+
+
+def half_cosine(epoch: int, epochs: int) -> float:
+    """Returns the share of a step size that falls along half a cosine.
+
+    Args:
+      epoch: from 0; the first one has half the step size.
+      epochs: length of the phase; those after it have the lowest.
+    """
+    if epoch == 0:
+        return WARM_UP
+    progress = (epoch - 1) / max(1, epochs - 2)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return LOWEST_RATE + (1 - LOWEST_RATE) * cosine
