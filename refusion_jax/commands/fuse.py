@@ -302,19 +302,12 @@ def _weights(
         return Path(arguments.weights)
     from refusion_jax.fusing.choice import choose, doubt
 
-    is_loud = not arguments.quiet
+    tell = (lambda _: None) if arguments.quiet else complain
     if arguments.task is not None:
         file = pretrained_file(arguments.task)
-        if (
-            is_loud
-            and len(sources) > 1
-            and (
-                reason := doubt(
-                    arguments.task, sources, jobs[0].sources if jobs else ()
-                )
-            )
-        ):
-            complain(reason)
+        first = jobs[0].sources if jobs else ()
+        if len(sources) > 1 and (reason := doubt(arguments.task, sources, first)):
+            tell(reason)
         return file
 
     if not pretrained_names():
@@ -335,10 +328,7 @@ def _weights(
             f"do; choose the weights by --task={pretrained_listing('|')}."
         )
     chosen = choice.weights
-    if is_loud:
-        complain(
-            f"the weights {chosen.name} ({chosen.title}) are taken, {choice.reason}."
-        )
+    tell(f"the weights {chosen.name} ({chosen.title}) are taken, {choice.reason}.")
     return pretrained_file(chosen.name)
 
 
