@@ -4,7 +4,7 @@
 
 DATA holds a folder per set, such as ivif/roadscene, with train/ in it and a folder per
 source in that; `configs/pretrained.py` has the sets and settings of each task. The same
-command resumes an interrupted run. The result is TASK.safetensors in the workdir.
+command resumes an interrupted run. The workdir gets TASK.safetensors and curves.png.
 """
 
 import json
@@ -18,10 +18,20 @@ from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.files.checksums import sha256_of
+from refusion_jax.pictures.codecs import write_picture
+from refusion_jax.reporting.curves import plot_curves
 from refusion_jax.training.config import preset, with_fields
+from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError, train
 from refusion_jax.weights.store import save_weights
+
+CURVES = {
+    "fusion loss": ("fusion", "fusion_loss"),
+    "reconstruction loss": ("fusion", "reconstruction_loss"),
+    "fusion loss, held out": ("validation", "fusion_loss"),
+    "rank of five, held out": ("validation", "fused_rank"),
+}
 
 _TASK = flags.DEFINE_enum("task", None, list(RECIPES), "Which weights.", required=True)
 _DATA = flags.DEFINE_string("data", None, "Folder of the sets.", required=True)
@@ -61,6 +71,8 @@ def main() -> int:
     }
     save_weights(weights, state.params, notes)
     print(f"{weights} {sha256_of(weights)}")
+    curves = plot_curves(read_scalars(workdir / "scalars.jsonl"), CURVES)
+    write_picture(workdir / "curves.png", curves)
     return 0
 
 
