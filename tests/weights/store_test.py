@@ -347,7 +347,12 @@ def test_the_released_files_hold_140_tensors_of_finite_weights(shared, task, fil
     state_dict = read_pth(shared("official", task, file))
     assert len(state_dict) == 140
     model = load_model(shared("official", task, file))
-    assert model.facts == {"parameters": 59_856, "interaction": True, "gating": True}
+    assert model.facts == {
+        "parameters": 59_856,
+        "interaction": True,
+        "gating": True,
+        "margin": 0,
+    }
 
 
 @pytest.mark.parametrize(
