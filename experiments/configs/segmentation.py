@@ -23,7 +23,6 @@ JOINT: dict[str, Any] = {
     "batch_size": 1,
     "unguided_epochs": 4,
     "unguided_steps": 120,
-    "unguided_learning_rate": 4e-4,
     "joint_steps": 40,
     "epochs": 11,
     "decay_every": 1,

@@ -12,6 +12,7 @@ from refusion_jax.methods.uaafusion.nets.networks import (
     is_released,
     shapes_of,
 )
+from refusion_jax.methods.uaafusion.nets.segmentation import Segment
 from refusion_jax.methods.uaafusion.settings import PRESETS, Settings
 
 
@@ -49,11 +50,20 @@ def verdict(scalars: Mapping[str, float]) -> str:
 
 
 def model(
-    trees: Mapping[str, Params], origin: str, notes: Mapping[str, str]
+    trees: Mapping[str, Params],
+    origin: str,
+    notes: Mapping[str, str],
+    *,
+    network: Segment | None = None,
 ) -> UAAFusionModel:
-    """Makes the model; no note of a weight file concerns it."""
+    """Makes the model; no note of a weight file concerns it.
+
+    Args:
+      trees, origin, network: see `UAAFusionModel`.
+      notes: not used.
+    """
     del notes
-    return UAAFusionModel(trees, origin)
+    return UAAFusionModel(trees, origin, network=network)
 
 
 def no_notes(settings: Settings) -> dict[str, str]:

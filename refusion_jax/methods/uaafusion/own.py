@@ -26,8 +26,8 @@ from refusion_jax.methods.precision import in_precision
 from refusion_jax.methods.protocol import Method, Scalars, TrainState
 from refusion_jax.methods.uaafusion.attribution import plain
 from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
-from refusion_jax.methods.uaafusion.method import METHOD
-from refusion_jax.methods.uaafusion.model import UAAFusionModel, run
+from refusion_jax.methods.uaafusion.method import METHOD, model
+from refusion_jax.methods.uaafusion.model import run
 from refusion_jax.methods.uaafusion.nets.fusion import init_fusion
 from refusion_jax.methods.uaafusion.nets.networks import started
 from refusion_jax.methods.uaafusion.nets.segmentation import Segment, classes_told
@@ -71,7 +71,7 @@ def with_network(network: Segment, *, name: str) -> Method:
         name=name,
         trees=FusionParams._fields,
         learner=partial(OwnLearner, network),
-        model=partial(UAAFusionModel, network=network),
+        model=partial(model, network=network),
     )
 
 

@@ -82,7 +82,7 @@ class Settings:
     )
     unguided_steps: int = setting(100, "Updates of F per unguided epoch.", at_least=0)
     unguided_learning_rate: float = setting(
-        1e-3,
+        4e-4,
         "Adam's step size for F in unguided epochs; half in the first, then along half "
         "a cosine.",
         is_positive=True,

@@ -107,7 +107,11 @@ def test_step_sizes_fall_along_their_schedules():
 
 def test_step_sizes_of_unguided_epochs_come_before_the_joint_ones():
     settings = Settings(
-        pretraining_epochs=2, unguided_epochs=4, decay_every=1, learning_rate=3e-4
+        pretraining_epochs=2,
+        unguided_epochs=4,
+        unguided_learning_rate=1e-3,
+        decay_every=1,
+        learning_rate=3e-4,
     )
     learner = UAAFusionLearner(settings, 10, None)
     rates = [float(learner.rates(epoch).fusion) for epoch in range(2, 8)]
