@@ -102,7 +102,8 @@ class Workdir:
                     continue
                 reason = (
                     "its schedule depends on the number of epochs, so more cannot "
-                    "follow; use another workdir."
+                    "follow; use another workdir, and begin from these weights by "
+                    f"init={self.folder}."
                 )
             raise ValueError(
                 f"expected the settings of the run in {self.folder}, which holds a run "

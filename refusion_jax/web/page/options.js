@@ -31,11 +31,11 @@ export function setUp({ weights: given, rules, preferred, limits }) {
   $('weights').replaceChildren(...offers.map((offer) => {
     const input = make('input', { type: 'radio', name: 'weights', value: offer.name,
       checked: offer.name === preferred });
-    const hash = offer.sha256 ? `, SHA-256 ${offer.sha256.slice(0, 8)}…` : '';
-    return make('label', { title: offer.no_maps }, input,
+    const hash = offer.sha256 ? `SHA-256 ${offer.sha256}` : '';
+    return make('label', { title: [offer.no_maps, hash].filter(Boolean).join('\n') }, input,
       make('b', { textContent: offer.title }),
-      make('small', { textContent: `${offer.sources.join(' | ')}${hash}, `
-        + `${offer.no_maps ? 'no loss maps' : 'with loss maps'}` }));
+      make('small', { textContent: offer.sources.join(' | ')
+        + (offer.no_maps ? ', no loss maps' : '') }));
   }));
   $('weights').addEventListener('change', () => {
     isChosen = true;
