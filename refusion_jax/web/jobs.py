@@ -230,6 +230,7 @@ class Jobs:
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def _run(self, job: Job, work: Work) -> None:
+        state, error = "done", ""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PictureWarning)
             try:
@@ -238,30 +239,30 @@ class Jobs:
                 job.state = "running"
                 with limit_of_pixels(self.limits.pixels):
                     job.result = work(job)
-                job.state = "done"
             except Cancelled:
-                job.state = "cancelled"
+                state = "cancelled"
             # RuntimeError, because JAX reports exhausted memory that way.
             except (OSError, ValueError, ImportError, RuntimeError, MemoryError) as e:
                 lines = str(e).splitlines() or [type(e).__name__]
-                job.state, job.error = "failed", job.named(lines[0])
-            except Exception as error:
+                state, error = "failed", job.named(lines[0])
+            except Exception as e:
                 LOG.exception("A job failed in a way that nobody foresaw.")
-                job.state = "failed"
-                job.error = (
-                    f"expected pictures that can be fused, got {type(error).__name__} "
+                state = "failed"
+                error = (
+                    f"expected pictures that can be fused, got {type(e).__name__} "
                     "inside the program; its terminal tells more."
                 )
-        job.phase = job.state
         heard = [
             str(x.message) for x in caught if issubclass(x.category, PictureWarning)
         ]
         job.notes += [job.named(text) for text in dict.fromkeys(heard)]
-        with self._lock:
-            self._waiting.remove(job.id)
-        if job.state in ("failed", "cancelled"):
+        if state != "done":
             shutil.rmtree(job.folder, ignore_errors=True)
             job.files.clear()
+        with self._lock:
+            self._waiting.remove(job.id)
+        # Last, because who sees a finished job takes all of it for finished.
+        job.error, job.phase, job.state = error, state, state
 
     def _forget_old(self) -> None:
         """Removes what is old, and the oldest if there is too much."""

@@ -84,7 +84,7 @@ def test_a_run_may_change_what_no_step_depends_on():
     assert may_change(Config()) == {
         *("dataset", "data_dir", "source_a", "source_b", "labels", "memory_budget"),
         *("reader_count", "save_every", "keep_checkpoints", "judged_pairs"),
-        *("validation_a", "validation_b", "validation_labels"),
+        *("validation_a", "validation_b", "validation_labels", "margin"),
     }
 
 
