@@ -45,12 +45,11 @@ def test_a_part_of_a_picture_is_fused_as_in_the_whole(trees):
     assert errors[8] < errors[0] / 3
 
 
-@pytest.mark.parametrize("size", [(20, 31), (1, 3)])
-def test_batches_fuse_as_single_pictures_do(trees, size):
-    one, two = scene(*size, 0), scene(*size, 1)
+def test_batches_fuse_as_single_pictures_do(trees):
+    one, two = scene(1, 3, 0), scene(1, 3, 1)  # smaller than the margin
     ours = model(trees, 8)
     alone = np.asarray(ours.fuse(one, two))
-    assert alone.shape == (*size, 1)
+    assert alone.shape == (1, 3, 1)
     for fuse in (ours.batched, ours.plainly):
         np.testing.assert_allclose(fuse(one[None], two[None])[0], alone, atol=1e-5)
 
