@@ -191,8 +191,8 @@ def _table(methods: Mapping[str, Scores], order: Sequence[int]) -> list[str]:
                 f"{method}{cells}</tr>"
             )
     return [
-        '<p><label>Pairs named <input type="search" placeholder="all"></label> '
-        '<span class="note">Press a head to sort.</span></p>',
+        '<p><label>Pairs named <input type="search"></label> '
+        '<span class="note">Empty: all. Press a head to sort.</span></p>',
         f'<div class="wide table"><table class="sortable"><thead><tr>{heads}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>",
     ]
