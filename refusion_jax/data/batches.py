@@ -8,6 +8,7 @@ from jaxtyping import Array
 from refusion_jax.array_types import Batch
 from refusion_jax.data.crops import Cutting, EpochOrder
 from refusion_jax.data.device_batches import DeviceBatches, fits_on_device, pack
+from refusion_jax.data.objects import mark_objects
 from refusion_jax.data.sources import PairSource, in_order, sizes_of
 from refusion_jax.methods.protocol import Draw, Stage
 
@@ -75,10 +76,12 @@ def open_batches(
 
     Raises:
       ImportError: if the pairs are to be streamed and Grain is not installed.
+      ValueError: if crops are to be laid over objects and there are none.
     """
+    marks = mark_objects(pairs) if cutting.object_share else None
     if fits_on_device(sizes_of(pairs), memory_budget):
-        return DeviceBatches(put(pack([*in_order(pairs)])), cutting)
+        return DeviceBatches(put(pack([*in_order(pairs)], marks)), cutting)
     # Only streaming needs Grain.
     from refusion_jax.data.streamed_batches import StreamedBatches
 
-    return StreamedBatches(pairs, cutting, worker_count=reader_count)
+    return StreamedBatches(pairs, cutting, marks=marks, worker_count=reader_count)

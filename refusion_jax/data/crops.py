@@ -23,11 +23,13 @@ class Cutting:
       count: crops per batch.
       size: their side, in pixels.
       augment: whether they are flipped and turned.
+      object_share: probability that a crop is laid over a mark, see `data.objects`.
     """
 
     count: int
     size: int
     augment: bool
+    object_share: float = 0
 
 
 class EpochOrder(NamedTuple):
@@ -101,6 +103,8 @@ def draw_crops(
     count: int,
     crop_size: int,
     augment: bool,
+    marks: Int[Array, "pairs marks 2"] | None = None,
+    object_share: float = 0,
 ) -> Crops:
     """Draws the crops of a step, without reading a pixel.
 
@@ -114,6 +118,9 @@ def draw_crops(
       count: number of crops.
       crop_size: side, in pixels; none of the pictures is smaller.
       augment: whether to flip and turn, identically for both sources.
+      marks: (row, column) of pixels of each pair's objects; None: there are none.
+      object_share: probability that a crop is laid over one of its pair's marks, which
+        then lies anywhere in it.
 
     Returns:
       The crops, in the order of the batch.
@@ -127,14 +134,28 @@ def draw_crops(
         top_key, left_key, turn_key = jax.random.split(key, 3)
         # Two flips and a transposition make all eight symmetries of the square.
         turns = jax.random.bernoulli(turn_key, shape=(3,)) & augment
+        last = jnp.stack([heights[pair], widths[pair]]) - crop_size
+        first = jnp.zeros_like(last)
+        if marks is not None:
+            mark = _choose_mark(marks[pair], jax.random.fold_in(key, 0), object_share)
+            is_laid = mark >= 0
+            first = jnp.where(is_laid, jnp.maximum(mark - crop_size + 1, 0), first)
+            last = jnp.where(is_laid, jnp.minimum(mark, last), last)
         return Crops(
             pair,
-            jax.random.randint(top_key, (), 0, heights[pair] - crop_size + 1),
-            jax.random.randint(left_key, (), 0, widths[pair] - crop_size + 1),
+            jax.random.randint(top_key, (), first[0], last[0] + 1),
+            jax.random.randint(left_key, (), first[1], last[1] + 1),
             *turns,
         )
 
     return jax.vmap(draw)(order[positions], keys)
+
+
+def _choose_mark(marks: Array, key: Array, share: float) -> Array:
+    """Returns one of the marks, or -1 with probability 1 - share."""
+    share_key, choice_key = jax.random.split(key)
+    mark = jax.random.choice(choice_key, marks)
+    return jnp.where(jax.random.bernoulli(share_key, share), mark, -1)
 
 
 def _stream(key: Array, epoch: int | Array, stream: int) -> Array:

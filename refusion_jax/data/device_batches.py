@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from refusion_jax.array_types import Batch
 from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops
+from refusion_jax.data.objects import Marks
 from refusion_jax.data.sources import Luminances
 from refusion_jax.methods.protocol import Draw, Stage
 
@@ -31,6 +32,8 @@ class PairSet(NamedTuple):
       offsets: index of each pair's first pixel.
       heights, widths: of each pair.
       labels: of each pixel; None where the data has none.
+      marks: of each pair's objects, see `data.objects`; None where no crop is laid over
+        an object.
     """
 
     pixels_a: UInt8[Array, " pixels"]
@@ -39,6 +42,7 @@ class PairSet(NamedTuple):
     heights: Int[Array, " pairs"]
     widths: Int[Array, " pairs"]
     labels: UInt8[Array, " pixels"] | None = None
+    marks: Int[Array, "pairs marks 2"] | None = None
 
 
 def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:
@@ -55,12 +59,13 @@ def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bo
     return 2 * pixels <= memory_budget and pixels <= MAX_PIXELS
 
 
-def pack(pairs: Sequence[Luminances]) -> PairSet:
+def pack(pairs: Sequence[Luminances], marks: Marks | None = None) -> PairSet:
     """Puts a list of pairs on the device.
 
     Args:
       pairs: uint8 luminance, two arrays of height x width per pair, equal in size, and
         a third one of labels if each pair has them.
+      marks: of the pairs' objects.
 
     Returns:
       The set.
@@ -88,6 +93,7 @@ def pack(pairs: Sequence[Luminances]) -> PairSet:
         heights=jnp.asarray(sizes[:, 0], jnp.int32),
         widths=jnp.asarray(sizes[:, 1], jnp.int32),
         labels=labels[0] if labels else None,
+        marks=None if marks is None else jnp.asarray(marks),
     )
 
 
@@ -102,12 +108,13 @@ def draw_batch(
     count: int,
     crop_size: int,
     augment: bool = True,
+    object_share: float = 0,
 ) -> Batch:
     """Cuts the batch of one step.
 
     Args:
       pair_set: the pairs; none smaller than the crop.
-      key, stream, epoch, step, order, count, crop_size, augment: see
+      key, stream, epoch, step, order, count, crop_size, augment, object_share: see
         `crops.draw_crops`.
 
     Returns:
@@ -125,6 +132,8 @@ def draw_batch(
         count=count,
         crop_size=crop_size,
         augment=augment,
+        marks=pair_set.marks,
+        object_share=object_share,
     )
     where = jax.vmap(partial(_pixel_positions, pair_set, crop_size))(crops)
     labels = None if pair_set.labels is None else pair_set.labels[where]
@@ -173,6 +182,7 @@ class DeviceBatches:
             count=self._cutting.count,
             crop_size=self._cutting.size,
             augment=self._cutting.augment,
+            object_share=self._cutting.object_share,
         )
 
 

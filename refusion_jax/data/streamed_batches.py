@@ -25,6 +25,7 @@ from jaxtyping import Array, Int, UInt8
 from refusion_jax.array_types import Batch
 from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops, epoch_order
 from refusion_jax.data.device_batches import as_batch
+from refusion_jax.data.objects import Marks
 from refusion_jax.data.sources import PairSource, sizes_of
 from refusion_jax.extras import require
 from refusion_jax.methods.protocol import Draw, Stage
@@ -49,12 +50,15 @@ def plan(
     crops_in_step: int,
     crop_size: int,
     augment: bool,
+    marks: Marks | None = None,
+    object_share: float = 0,
 ) -> Crops:
     """Draws all crops of one stage of one epoch, on the host.
 
     Args:
       sizes: (height, width) of each pair.
-      key, stream, epoch, order, crop_size, augment: as for `device_batches.draw_batch`.
+      key, stream, epoch, order, crop_size, augment, marks, object_share: as for
+        `crops.draw_crops`.
       steps: number of steps in the stage.
       crops_in_step: crops per batch.
 
@@ -73,11 +77,23 @@ def plan(
         count=crops_in_step,
         crop_size=crop_size,
         augment=augment,
+        marks=marks,
+        object_share=object_share,
     )
     return jax.tree.map(lambda each: np.asarray(each).reshape(-1), crops)
 
 
-@partial(jax.jit, static_argnames=("stream", "steps", "count", "crop_size", "augment"))
+@partial(
+    jax.jit,
+    static_argnames=(
+        "stream",
+        "steps",
+        "count",
+        "crop_size",
+        "augment",
+        "object_share",
+    ),
+)
 def _draw_stage(
     heights: Array,
     widths: Array,
@@ -181,22 +197,21 @@ class StageReader:
     def __init__(
         self,
         pairs: PairSource,
+        cutting: Cutting,
         *,
-        crops_in_step: int,
-        crop_size: int,
-        augment: bool,
+        marks: Marks | None = None,
         worker_count: int = 0,
     ) -> None:
         """Reads nothing yet.
 
         Args:
           pairs: to cut from.
-          crops_in_step, crop_size, augment: as for `plan`.
+          cutting: how crops are cut.
+          marks: as for `plan`.
           worker_count: as for `iterate`.
         """
         self._pairs, self._worker_count = pairs, worker_count
-        self._crops_in_step, self._crop_size = crops_in_step, crop_size
-        self._augment = augment
+        self._cutting, self._marks = cutting, marks
         self._next_step: dict[int, tuple[int, int]] = {}
         self._batches: dict[int, Generator[Pixels]] = {}
 
@@ -233,15 +248,17 @@ class StageReader:
                 epoch=epoch,
                 steps=steps,
                 order=order,
-                crops_in_step=self._crops_in_step,
-                crop_size=self._crop_size,
-                augment=self._augment,
+                crops_in_step=self._cutting.count,
+                crop_size=self._cutting.size,
+                augment=self._cutting.augment,
+                marks=self._marks,
+                object_share=self._cutting.object_share,
             )
             dataset = stream_crops(
                 self._pairs,
                 crops,
-                crop_size=self._crop_size,
-                crops_in_step=self._crops_in_step,
+                crop_size=self._cutting.size,
+                crops_in_step=self._cutting.count,
             )
             self._batches[stream] = iterate(
                 dataset, start=start, worker_count=self._worker_count
@@ -262,22 +279,24 @@ class StreamedBatches:
     """Implements `batches.Batches` for a set that is read during training."""
 
     def __init__(
-        self, pairs: PairSource, cutting: Cutting, *, worker_count: int = 0
+        self,
+        pairs: PairSource,
+        cutting: Cutting,
+        *,
+        marks: Marks | None = None,
+        worker_count: int = 0,
     ) -> None:
         """Reads nothing yet.
 
         Args:
           pairs: to cut from.
           cutting: how crops are cut.
+          marks: as for `plan`.
           worker_count: as for `iterate`.
         """
         self._count = len(pairs)
         self._reader = StageReader(
-            pairs,
-            crops_in_step=cutting.count,
-            crop_size=cutting.size,
-            augment=cutting.augment,
-            worker_count=worker_count,
+            pairs, cutting, marks=marks, worker_count=worker_count
         )
 
     def pixels(

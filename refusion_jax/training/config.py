@@ -93,6 +93,12 @@ class DataConfig:
     augment: bool = setting(
         True, "Whether crops are flipped and turned by quarters at random."
     )
+    object_share: float = setting(
+        0.0,
+        "Share of crops laid over a labelled object, which is any class but the "
+        "picture's most frequent one; 0 needs no labels.",
+        at_least=0,
+    )
     holdout_pairs: int = setting(
         2,
         "What is withheld from training for validation and pictures, unless "
@@ -127,6 +133,9 @@ class DataConfig:
         """Checks every field."""
         check(self)
         check_rule(self.levels)
+        require(
+            self.object_share <= 1, "object_share", "of at most 1", self.object_share
+        )
         require(
             bool(self.validation_a) == bool(self.validation_b),
             "validation_b",

@@ -97,7 +97,7 @@ class Program:
         count = config.method.pairs_in_batch(config.settings, data.batch_size)
         self._batches = open_batches(
             training,
-            Cutting(count, data.crop_size, data.augment),
+            Cutting(count, data.crop_size, data.augment, data.object_share),
             memory_budget=data.memory_budget,
             reader_count=data.reader_count,
             put=self._put,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refusion_jax.data.crops import Crops, epoch_order
+from refusion_jax.data.crops import Crops, Cutting, epoch_order
 from refusion_jax.data.device_batches import as_batch, draw_batch, pack
 from refusion_jax.data.layout import SplitFolders
 
@@ -198,7 +198,7 @@ def test_a_reader_goes_through_the_stages_and_can_begin_anywhere():
             length=length,
         )
 
-    options = {"crops_in_step": 2, "crop_size": CROP, "augment": True}
+    cutting = Cutting(2, CROP, augment=True)
     dispatches = [
         (META_TRAIN, 0, 0, 6),
         (FUSION, 0, 0, 4),
@@ -208,9 +208,9 @@ def test_a_reader_goes_through_the_stages_and_can_begin_anywhere():
         (FUSION, 1, 0, 4),
         (FUSION, 1, 8, 4),  # not the next one
     ]
-    through = StageReader(PAIRS, **options)
+    through = StageReader(PAIRS, cutting)
     for dispatch in dispatches:
-        fresh = StageReader(PAIRS, **options)
+        fresh = StageReader(PAIRS, cutting)
         for reader in (through, fresh):
             pixels = read(reader, *dispatch)
             assert pixels[0].shape == (dispatch[3], 2, CROP, CROP)
@@ -227,7 +227,7 @@ def test_a_reader_plans_a_stage_once_and_keeps_one_iterator_per_stream(monkeypat
         return plan(*args, **options)
 
     monkeypatch.setattr(streamed_batches, "plan", counted)
-    reader = StageReader(PAIRS, crops_in_step=2, crop_size=CROP, augment=True)
+    reader = StageReader(PAIRS, Cutting(2, CROP, augment=True))
     for epoch in (0, 1):
         for start in (0, 4, 8):
             for stream in (META_TRAIN, FUSION):
