@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from refusion_jax.data.crops import epoch_order
+from refusion_jax.data.crops import Cutting, epoch_order
 from refusion_jax.data.device_batches import PairSet, draw_batch, pack
 from refusion_jax.data.sources import Luminances
 from refusion_jax.training.config import preset, with_fields
@@ -122,12 +122,7 @@ def _stream(pairs: Sequence[Luminances], crop_size: int) -> Callable[[], int]:
     order = epoch_order(key, 0, len(pairs)).all
 
     def run() -> int:
-        reader = StageReader(
-            pairs,
-            crops_in_step=4,
-            crop_size=crop_size,
-            augment=True,
-        )
+        reader = StageReader(pairs, Cutting(4, crop_size, augment=True))
         reader.read(
             key,
             stream=STREAM,

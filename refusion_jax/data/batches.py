@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
 from jaxtyping import Array
 
 from refusion_jax.array_types import Batch
-from refusion_jax.data.crops import Cutting, EpochOrder
+from refusion_jax.data.crops import Cutting, EpochOrder, Marks
 from refusion_jax.data.device_batches import DeviceBatches, fits_on_device, pack
-from refusion_jax.data.objects import mark_objects
-from refusion_jax.data.sources import PairSource, in_order, sizes_of
+from refusion_jax.data.sources import Luminances, PairSource, in_order, sizes_of
 from refusion_jax.methods.protocol import Draw, Stage
+from refusion_jax.pictures.labels import mark_object
 
 
 class Batches(Protocol):
@@ -85,3 +86,30 @@ def open_batches(
     from refusion_jax.data.streamed_batches import StreamedBatches
 
     return StreamedBatches(pairs, cutting, marks=marks, worker_count=reader_count)
+
+
+def mark_objects(pairs: PairSource) -> Marks:
+    """Marks pixels of objects in each pair, over which crops can be laid.
+
+    Args:
+      pairs: with labels.
+
+    Raises:
+      ValueError: if the pairs have no labels, or none of them has an object.
+    """
+    marks = np.stack([mark_object(_labels(pair)) for pair in in_order(pairs)])
+    if (marks < 0).all():
+        raise ValueError(
+            "expected two labelled classes in at least one picture, to lay crops over "
+            "the rarer one, got none; set object_share to 0."
+        )
+    return marks
+
+
+def _labels(pair: Luminances) -> np.ndarray:
+    if len(pair) < 3:
+        raise ValueError(
+            "expected labels with every pair, to lay crops over objects, got none; "
+            "name their folder by --labels=FOLDER, or set object_share to 0."
+        )
+    return pair[2]

@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int
+
+# (row, column) of pixels of each pair's objects, -1 in pairs without; see
+# `pictures.labels.mark_object`.
+Marks = Int[np.ndarray | Array, "pairs marks 2"]
 
 # Random streams used here; a method numbers those of its draws itself, see `Draw`.
 ORDER, VALIDATION = 0, 4
@@ -23,7 +28,7 @@ class Cutting:
       count: crops per batch.
       size: their side, in pixels.
       augment: whether they are flipped and turned.
-      object_share: probability that a crop is laid over a mark, see `data.objects`.
+      object_share: probability that a crop is laid over a mark, see `Marks`.
     """
 
     count: int
@@ -103,7 +108,7 @@ def draw_crops(
     count: int,
     crop_size: int,
     augment: bool,
-    marks: Int[Array, "pairs marks 2"] | None = None,
+    marks: Marks | None = None,
     object_share: float = 0,
 ) -> Crops:
     """Draws the crops of a step, without reading a pixel.
@@ -118,7 +123,7 @@ def draw_crops(
       count: number of crops.
       crop_size: side, in pixels; none of the pictures is smaller.
       augment: whether to flip and turn, identically for both sources.
-      marks: (row, column) of pixels of each pair's objects; None: there are none.
+      marks: of the pairs; None: there are none.
       object_share: probability that a crop is laid over one of its pair's marks, which
         then lies anywhere in it.
 

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from refusion_jax.array_types import Batch
-from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops
-from refusion_jax.data.objects import Marks
+from refusion_jax.data.crops import Crops, Cutting, EpochOrder, Marks, draw_crops
 from refusion_jax.data.sources import Luminances
 from refusion_jax.methods.protocol import Draw, Stage
 
@@ -32,7 +31,7 @@ class PairSet(NamedTuple):
       offsets: index of each pair's first pixel.
       heights, widths: of each pair.
       labels: of each pixel; None where the data has none.
-      marks: of each pair's objects, see `data.objects`; None where no crop is laid over
+      marks: of each pair's objects, see `crops.Marks`; None where no crop is laid over
         an object.
     """
 
@@ -42,7 +41,7 @@ class PairSet(NamedTuple):
     heights: Int[Array, " pairs"]
     widths: Int[Array, " pairs"]
     labels: UInt8[Array, " pixels"] | None = None
-    marks: Int[Array, "pairs marks 2"] | None = None
+    marks: Marks | None = None
 
 
 def fits_on_device(sizes: Sequence[tuple[int, int]], memory_budget: float) -> bool:

@@ -23,9 +23,15 @@ from absl import flags
 from jaxtyping import Array, Int, UInt8
 
 from refusion_jax.array_types import Batch
-from refusion_jax.data.crops import Crops, Cutting, EpochOrder, draw_crops, epoch_order
+from refusion_jax.data.crops import (
+    Crops,
+    Cutting,
+    EpochOrder,
+    Marks,
+    draw_crops,
+    epoch_order,
+)
 from refusion_jax.data.device_batches import as_batch
-from refusion_jax.data.objects import Marks
 from refusion_jax.data.sources import PairSource, sizes_of
 from refusion_jax.extras import require
 from refusion_jax.methods.protocol import Draw, Stage

@@ -10,11 +10,14 @@ binary   0 and 255 (or 0 and 1), an object and the rest: rest 1, object 2
 import os
 
 import numpy as np
+from jaxtyping import Int
 
 from refusion_jax.pictures.codecs import open_picture
 from refusion_jax.pictures.rasters import Opened
 
 VALUES = ("index", "shift", "binary")
+UNLABELLED = 0
+MARKS = 64  # per picture
 _BINARY = ({0}, {255}, {0, 255}, {1}, {0, 1})  # the values that a mask may have
 
 
@@ -98,3 +101,32 @@ def _indices(opened: Opened) -> np.ndarray:
         mode = "another kind" if image is None else image.mode
         raise ValueError(f"labels are grey or of a palette, not {mode}")
     return np.asarray(image)
+
+
+def mark_object(labels: np.ndarray, count: int = MARKS) -> Int[np.ndarray, "marks 2"]:
+    """Marks pixels of every labelled class but the most frequent one.
+
+    The classes are marked in turn, so that each has as many marks as any other; the
+    pixels of a class are marked at equal distances in reading order.
+
+    >>> mark_object(np.array([[1, 1, 1], [1, 0, 2], [3, 1, 2]]), count=4).tolist()
+    [[1, 2], [2, 0], [2, 2], [2, 0]]
+
+    Args:
+      labels: the class of each pixel, 0 where it is unlabelled.
+      count: number of marks.
+
+    Returns:
+      (row, column) of each mark; -1 everywhere if there are not two labelled classes.
+    """
+    classes, sizes = np.unique(labels[labels != UNLABELLED], return_counts=True)
+    if len(classes) < 2:
+        return np.full((count, 2), -1, np.int32)
+    rarer = np.delete(classes, sizes.argmax())
+    places = [np.argwhere(labels == each) for each in rarer]
+    turns = -(-count // len(rarer))
+    marks = [
+        places[i % len(rarer)][i // len(rarer) * len(places[i % len(rarer)]) // turns]
+        for i in range(count)
+    ]
+    return np.stack(marks).astype(np.int32)

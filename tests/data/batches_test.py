@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.data.batches import open_batches
+from refusion_jax.data.batches import mark_objects, open_batches
 from refusion_jax.data.crops import Cutting, draw_crops, epoch_order
-from refusion_jax.data.objects import MARKS, mark_object, mark_objects
 from refusion_jax.methods.protocol import Draw, Stage
+from refusion_jax.pictures.labels import MARKS, mark_object
 
 KEY = jax.random.key(3)
 SIZE, COUNT = 16, 512
