@@ -18,6 +18,7 @@ from refusion_jax.commands import (
 from refusion_jax.commands.learning import ablate, export, prepare, train
 from refusion_jax.commands.messages import complain, notes_on_stderr, say
 from refusion_jax.commands.parsers import LateParser
+from refusion_jax.commands.shell.completion import SHELLS, PrintCompletion
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.extras import version_of
 
@@ -88,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a script by which a shell completes this command, and exit",
+    )
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", parser_class=LateParser
     )

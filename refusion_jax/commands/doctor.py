@@ -37,6 +37,7 @@ EXTRAS = {
     "thermal": ("flyr",),
     "classical": ("opencv-python-headless",),
     "export": ("flatbuffers",),
+    "completion": ("shtab",),
     "data": ("tensorflow-datasets", "array-record", "grain"),
 }
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "jax-rocm7-plugin")

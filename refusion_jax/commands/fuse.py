@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
-from refusion_jax.commands.pipes import spooled
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
+from refusion_jax.commands.shell.pipes import spooled
 from refusion_jax.commands.volumes import (
     add_volume_options,
     check_volumes,

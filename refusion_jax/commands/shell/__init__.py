@@ -1,0 +1,1 @@
+"""What the shell gives and gets: pipes as sources, and a script of completions."""
