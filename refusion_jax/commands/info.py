@@ -5,13 +5,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refusion_jax.commands.messages import say
 from refusion_jax.commands.parsers import Commands, add_command
-from refusion_jax.weights.pretrained import (
-    find_pretrained,
-    pretrained_listing,
-    pretrained_names,
-    read_card,
-)
+from refusion_jax.weights.cards import read_card
+from refusion_jax.weights.pretrained import pretrained_listing, record_beside
 
 if TYPE_CHECKING:
     from refusion_jax.methods.protocol import Method
@@ -81,37 +78,38 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.place.is_dir():
         _print_run(arguments.place)
-    card = None if arguments.place.exists() else _print_shipped(arguments.place)
+    card = _print_card(arguments.place, weights_file(arguments.place))
     weights = load_any_weights(arguments.place)
     if arguments.place.is_dir():
         _print_verdict(arguments.place, weights.method)
     file = weights_file(arguments.place)
-    print(f"weights: {file} ({file.stat().st_size:,} bytes)")
-    print(f"sha256: {sha256_of(file)}")
+    say(f"weights: {file} ({file.stat().st_size:,} bytes)")
+    say(f"sha256: {sha256_of(file)}")
     for name, tree in weights.trees.items():
         remark = weights.method.remark(name, tree)
         parts = f" ({remark})" if remark else ""
-        print(f"{name}: {parameter_count(tree):,} parameters{parts}")
+        say(f"{name}: {parameter_count(tree):,} parameters{parts}")
     try:
         make = weights.method.model
         make(weights.trees, str(file), weights.metadata).require_maps()
     except ValueError as error:
-        print(f"maps: none, --maps will not work ({error})")
+        say(f"maps: none, --maps will not work ({error})")
     for name, text in sorted(weights.metadata.items()):
         _print_note(name, text)
     if card:
-        print(f"\n{card}", end="")
+        say("\n" + card.rstrip("\n"))
     return 0
 
 
-def _print_shipped(place: Path) -> str:
-    """Prints the facts of shipped weights, and returns the Markdown of their card."""
-    if str(place) not in pretrained_names():
+def _print_card(place: Path, file: Path) -> str:
+    """Prints the facts of the card that weights have, and returns its Markdown."""
+    if not (record := record_beside(file)):
         return ""
-    record = find_pretrained(str(place))
-    print(f"shipped: {record.name} ({record.title})")
-    print(f"sources: {', '.join(record.sources)}")
-    print(f"license: {record.license}")
+    is_shipped = not place.exists()
+    title = f"shipped: {record.name} ({record.title})"
+    say(title if is_shipped else f"card: {record.title}")
+    say(f"sources: {', '.join(record.sources)}")
+    say(f"license: {record.license}")
     return read_card(record.card)[1]
 
 
@@ -119,8 +117,8 @@ def _print_run(folder: Path) -> None:
     checkpoints = folder / "checkpoints"
     names = [x.name for x in checkpoints.iterdir()] if checkpoints.is_dir() else []
     steps = sorted(int(name) for name in names if name.isdecimal())
-    print(f"run: {folder}")
-    print(f"checkpoints: {', '.join(f'step {x}' for x in steps) or 'none'}")
+    say(f"run: {folder}")
+    say(f"checkpoints: {', '.join(f'step {x}' for x in steps) or 'none'}")
 
 
 def _print_verdict(folder: Path, method: "Method") -> None:
@@ -131,7 +129,7 @@ def _print_verdict(folder: Path, method: "Method") -> None:
     validations = [line for line in lines if line["stage"] == "validation"]
     # The first is of the networks before any step.
     if len(validations) > 1 and (sentence := method.verdict(validations[-1])):
-        print(f"learned: {sentence}")
+        say(f"learned: {sentence}")
 
 
 def _print_checkpoint(folder: Path) -> int:
@@ -143,7 +141,7 @@ def _print_checkpoint(folder: Path) -> int:
             f"expected the metadata of a checkpoint, got {error} in {path}; name "
             "another checkpoint."
         ) from error
-    print(f"checkpoint: step {folder.resolve().name} in {folder}")
+    say(f"checkpoint: step {folder.resolve().name} in {folder}")
     for name, text in sorted(record.items()):
         _print_note(name, json.dumps(text))
     return 0
@@ -153,7 +151,7 @@ def _print_export(path: Path) -> int:
     """Prints the metadata in the JSON file beside an export, after checking its sum."""
     from refusion_jax.export.artefact import read_metadata
 
-    print(f"export: {path}")
+    say(f"export: {path}")
     for name, value in read_metadata(path).items():
         _print_note(name, value if isinstance(value, str) else json.dumps(value))
     return 0
@@ -166,7 +164,7 @@ def _print_note(name: str, text: str) -> None:
     except ValueError:
         entries = None
     if not isinstance(entries, dict):
-        print(f"{name}: {' '.join(text.split())}")
+        say(f"{name}: {' '.join(text.split())}")
         return
     for key, value in entries.items():
-        print(f"{name}.{key}: {json.dumps(value)}")
+        say(f"{name}.{key}: {json.dumps(value)}")

@@ -20,20 +20,14 @@ from refusion_jax.fusing.loss_maps import maps_of
 from refusion_jax.fusing.provenance import provenance_of, with_sources
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
-from refusion_jax.methods.registry import DEFAULT, find
 from refusion_jax.methods.setting import Precision
 from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.codecs import check_writable
 from refusion_jax.pictures.names import Alignment, Border, Movement, Range
 from refusion_jax.pictures.photographs import Photograph
 from refusion_jax.weights.pretrained import pretrained_file, suitable_range
-from refusion_jax.weights.store import (
-    RUN_WEIGHTS,
-    Weights,
-    as_model,
-    load_any_weights,
-    save_weights,
-)
+from refusion_jax.weights.saving import save_with_card
+from refusion_jax.weights.store import as_model
 
 JOBS = 2
 
@@ -134,32 +128,21 @@ class Fuser:
         return cls(pretrained_file(name), **rules)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the weights to a folder, which `Fuser` and `--weights` read again.
+        """Writes the weights and a card, which `Fuser` and `--weights` read again.
 
         Args:
-          folder: is made if need be; `weights.safetensors` in it is replaced.
+          folder: is made if need be; `weights.safetensors` and `weights.card.md` in it
+            are replaced. The card is that of the weights, or tells what is known of
+            them and what is not, such as the license; it is there to be completed.
 
         Returns:
-          The file, with the metadata that the weights have.
+          The weight file, with the metadata that the weights have.
 
         Raises:
           OSError: if the folder cannot be written to.
           ValueError: if this fuser was made of a model, whose weights are not known.
         """
-        if isinstance(self._weights, str | os.PathLike):
-            read = load_any_weights(self._weights)
-        elif isinstance(self._weights, Mapping):
-            method = find(DEFAULT)
-            read = Weights(method, {method.trees[0]: dict(self._weights)}, {})
-        else:
-            raise ValueError(
-                "expected a fuser of a weight file or of parameters, got one of a "
-                f"{type(self._weights).__name__}; save what that was made of."
-            )
-        file = Path(folder) / RUN_WEIGHTS
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(file, read.trees, read.metadata, method=read.method)
-        return file
+        return save_with_card(self._weights, folder, self._rules.output_range)
 
     @property
     def model(self) -> FusionModel:

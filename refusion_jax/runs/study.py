@@ -20,8 +20,11 @@ from refusion_jax.runs.run import start
 from refusion_jax.runs.variants import read_fields, read_variant, typed
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.trainer import NonFiniteError
-from refusion_jax.weights.pretrained import find_pretrained, suitable_range
-from refusion_jax.weights.store import RUN_WEIGHTS
+from refusion_jax.weights.pretrained import (
+    RUN_WEIGHTS,
+    find_pretrained,
+    suitable_range,
+)
 
 RECORD, TABLE, SCORES = "study.json", "table.md", "scores.json"
 

@@ -21,8 +21,9 @@ from refusion_jax.training.config import (
     upgraded,
 )
 from refusion_jax.training.program import is_prolonged
+from refusion_jax.weights.pretrained import RUN_WEIGHTS
 from refusion_jax.weights.pth import existing_file
-from refusion_jax.weights.store import RUN_WEIGHTS, save_weights, weights_file
+from refusion_jax.weights.store import save_weights, weights_file
 
 # What lies in the folder, besides the settings and the weights.
 CHECKPOINTS, PICTURES, SCALARS = "checkpoints", "pictures", "scalars.jsonl"

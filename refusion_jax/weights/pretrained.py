@@ -1,8 +1,7 @@
 """Weights that come with the package: in `pretrained/`, a file and a card for each.
 
-A card, `NAME.card.md` beside `NAME.safetensors`, is a model card of the Hugging Face
-Hub: YAML between two lines of `---`, then Markdown. The YAML is the only place that
-tells what the weights are for; no code names a task.
+The YAML of a card (see `weights.cards`) is the only place that tells what the weights
+are for; no code names a task.
 """
 
 import os
@@ -12,8 +11,10 @@ from typing import Any, NamedTuple
 
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.pictures.names import RANGES, Range
+from refusion_jax.weights.cards import CARD, read_card, wrong
 
-WEIGHTS, CARD = ".safetensors", ".card.md"
+WEIGHTS = ".safetensors"
+RUN_WEIGHTS = f"weights{WEIGHTS}"  # in a run folder, replaced at each save
 _WORD_LISTS = ("first", "second", "any")
 
 
@@ -120,7 +121,7 @@ def find_pretrained(name: str, folder: Path | None = None) -> Pretrained:
     facts, _ = read_card(card)
     sources: Any = facts.get("sources")
     if not _are_words(sources) or len(sources) != 2:
-        raise _wrong(card, "two sources in words", sources)
+        raise wrong(card, "two sources in words", sources)
     return Pretrained(
         name=name,
         title=_text(facts, "title", card),
@@ -140,7 +141,7 @@ def suitable_range(weights: object) -> Range:
     """Returns the range rule that suits the pictures of some weights.
 
     Args:
-      weights: the name or the file of shipped weights, whose card tells the rule; or
+      weights: the name of shipped weights, or a weight file or folder with a card; or
         anything else, for which it is the authors' rule.
 
     Returns:
@@ -149,13 +150,33 @@ def suitable_range(weights: object) -> Range:
     Raises:
       FileNotFoundError, ValueError: as `find_pretrained` does.
     """
+    record = None
     if isinstance(weights, str | os.PathLike):
         path = Path(weights)
-        name = path.name.removesuffix(WEIGHTS)
-        is_shipped = path in (Path(name), shipped_folder() / f"{name}{WEIGHTS}")
-        if is_shipped and name in pretrained_names():
-            return find_pretrained(name).output_range
-    return RANGES[0]
+        if str(path) in pretrained_names():
+            path = shipped_folder() / f"{path}{WEIGHTS}"
+        record = record_beside(path / RUN_WEIGHTS if path.is_dir() else path)
+    return record.output_range if record else RANGES[0]
+
+
+def record_beside(file: Path) -> Pretrained | None:
+    """Returns what the card beside a weight file tells.
+
+    Args:
+      file: the weight file.
+
+    Returns:
+      None if there is no card, or if it is that of other weights by its checksum.
+
+    Raises:
+      ValueError: as `pretrained` does.
+    """
+    name = file.name.removesuffix(WEIGHTS)
+    has_card = (file.parent / f"{name}{CARD}").is_file()
+    if file.suffix != WEIGHTS or not has_card or not file.is_file():
+        return None
+    record = find_pretrained(name, file.parent)
+    return record if record.sha256 == sha256_of(file) else None
 
 
 def pretrained_file(name: str, folder: Path | None = None) -> Path:
@@ -179,37 +200,6 @@ def pretrained_file(name: str, folder: Path | None = None) -> Path:
     return record.path
 
 
-def read_card(card: Path) -> tuple[dict[str, Any], str]:
-    """Reads a model card.
-
-    Args:
-      card: a Markdown file that begins with YAML between two lines of `---`.
-
-    Returns:
-      The facts of the YAML, and the Markdown below.
-
-    Raises:
-      FileNotFoundError: if there is no card.
-      ValueError: if the YAML is missing or broken.
-    """
-    import yaml  # here, because only cards need it
-
-    if not card.is_file():
-        raise FileNotFoundError(
-            f"expected a card beside the shipped weights, got no file at {card}; "
-            "install the package again."
-        )
-    head, _, rest = card.read_text(encoding="utf-8").partition("---\n")
-    front, end, body = rest.partition("\n---\n")
-    try:
-        facts = yaml.safe_load(front)
-    except yaml.YAMLError as error:
-        raise _wrong(card, "YAML", " ".join(str(error).split())) from error
-    if head or not end or not isinstance(facts, dict):
-        raise _wrong(card, "YAML between two lines of ---", front[:20])
-    return facts, body.lstrip("\n")
-
-
 def shipped_folder() -> Path:
     """Returns the folder of the shipped weights, which may be absent."""
     return Path(str(resources.files(__package__))) / "pretrained"
@@ -218,36 +208,32 @@ def shipped_folder() -> Path:
 def _text(facts: dict[str, Any], key: str, card: Path) -> str:
     text = facts.get(key)
     if not isinstance(text, str) or not text:
-        raise _wrong(card, f"{key} as text", text)
+        raise wrong(card, f"{key} as text", text)
     return text
 
 
 def _range(rule: Any, card: Path) -> Range:
     if rule not in RANGES:
-        raise _wrong(card, f"a range among {', '.join(RANGES)}", rule)
+        raise wrong(card, f"a range among {', '.join(RANGES)}", rule)
     return RANGES[RANGES.index(rule)]
 
 
 def _settings(settings: Any, card: Path) -> dict[str, Any]:
     if not isinstance(settings, dict) or not all(isinstance(x, str) for x in settings):
-        raise _wrong(card, "settings by name", settings)
+        raise wrong(card, "settings by name", settings)
     return settings
 
 
 def _hints(hints: Any, card: Path) -> Hints:
     if not isinstance(hints, dict) or not set(hints) <= set(Hints._fields):
-        raise _wrong(card, f"hints among {', '.join(Hints._fields)}", hints)
+        raise wrong(card, f"hints among {', '.join(Hints._fields)}", hints)
     look, lists = hints.get("look", ""), [hints.get(x, []) for x in _WORD_LISTS]
     # YAML reads words such as `on` and `no` as true and false.
     if not isinstance(look, str) or not all(_are_words(words) for words in lists):
-        raise _wrong(card, "hints of quoted words", hints)
+        raise wrong(card, "hints of quoted words", hints)
     first, second, common = (frozenset(map(str.lower, words)) for words in lists)
     return Hints(first, second, common, look)
 
 
 def _are_words(words: Any) -> bool:
     return isinstance(words, list) and all(isinstance(word, str) for word in words)
-
-
-def _wrong(card: Path, expected: str, got: object) -> ValueError:
-    return ValueError(f"expected {expected} in the card {card}, got {got!r}; mend it.")

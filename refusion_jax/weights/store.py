@@ -18,6 +18,7 @@ from refusion_jax.methods.registry import DEFAULT, find
 from refusion_jax.weights.authors import authors_trees
 from refusion_jax.weights.checks import check_leaves
 from refusion_jax.weights.pretrained import (
+    RUN_WEIGHTS,
     pretrained_file,
     pretrained_listing,
     pretrained_names,
@@ -25,7 +26,6 @@ from refusion_jax.weights.pretrained import (
 from refusion_jax.weights.pth import existing_file, is_pth, read_pth
 
 METHOD_NOTE = "method"  # the metadata that names whose weights a file holds
-RUN_WEIGHTS = "weights.safetensors"  # in a run folder, replaced at each save
 
 
 class Weights(NamedTuple):

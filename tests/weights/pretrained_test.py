@@ -7,12 +7,12 @@ import pytest
 
 import refusion_jax
 from refusion_jax.fusing.choice import LOOKS
+from refusion_jax.weights.cards import read_card
 from refusion_jax.weights.pretrained import (
     find_pretrained,
     pretrained,
     pretrained_file,
     pretrained_names,
-    read_card,
     shipped_folder,
     suitable_range,
 )

@@ -1,0 +1,61 @@
+"""Weights saved for others: a folder with a weight file and its card."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from refusion_jax.files.checksums import sha256_of
+from refusion_jax.methods.registry import DEFAULT, find
+from refusion_jax.weights.cards import CARD, card_of_unknown, read_card, write_card
+from refusion_jax.weights.pretrained import RUN_WEIGHTS, WEIGHTS, record_beside
+from refusion_jax.weights.store import (
+    Weights,
+    load_any_weights,
+    parameter_count,
+    save_weights,
+    weights_file,
+)
+
+
+def save_with_card(
+    weights: object, folder: str | os.PathLike[str], output_range: str
+) -> Path:
+    """Writes weights to a folder with a card, from where they are read like a run's.
+
+    Args:
+      weights: a path as `store.load_model` takes it, whose card goes along if it has
+        one, or the parameters of the default method's fusing network.
+      folder: is made if need be; `weights.safetensors` in it and its card are replaced.
+      output_range: the rule that suits their pictures, for the card.
+
+    Returns:
+      The weight file, with the metadata that the weights have.
+
+    Raises:
+      OSError: if the folder cannot be written to.
+      ValueError: if the weights are neither.
+    """
+    known: tuple[dict[str, Any], str] | None = None
+    if isinstance(weights, str | os.PathLike):
+        read = load_any_weights(weights)
+        if record := record_beside(weights_file(weights)):
+            known = read_card(record.card)
+    elif isinstance(weights, Mapping):
+        method = find(DEFAULT)
+        read = Weights(method, {method.trees[0]: dict(weights)}, {})
+    else:
+        raise ValueError(
+            "expected a fuser of a weight file or of parameters, got one of a "
+            f"{type(weights).__name__}; save what that was made of."
+        )
+    file = Path(folder) / RUN_WEIGHTS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(file, read.trees, read.metadata, method=read.method)
+    counts = {name: parameter_count(tree) for name, tree in read.trees.items()}
+    facts, body = known or card_of_unknown(
+        read.method, counts, read.metadata, output_range
+    )
+    facts |= {"sha256": sha256_of(file), "range": output_range}
+    write_card(file.with_name(f"{file.name.removesuffix(WEIGHTS)}{CARD}"), facts, body)
+    return file
