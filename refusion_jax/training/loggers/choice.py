@@ -69,13 +69,15 @@ class Loggers:
 
         Raises:
           ImportError: if a package is not installed; what is open is closed.
-          ValueError: see `checked`.
+          ValueError: see `checked`, or if a tracker refuses to start, as without a key.
         """
         self._all: list[Logger] = []
         with ExitStack() as opened:
             for each in checked(chosen):
                 logger = (
-                    _class(each)(folder, resume_step) if isinstance(each, str) else each
+                    _opened(each, folder, resume_step)
+                    if isinstance(each, str)
+                    else each
                 )
                 self._all.append(logger)
                 opened.callback(logger.close)
@@ -121,6 +123,19 @@ class Loggers:
     def close(self) -> None:
         """Closes them all, the last first."""
         self._closing.close()
+
+
+def _opened(name: str, folder: Path, resume_step: int) -> Logger:
+    try:
+        return _class(name)(folder, resume_step)
+    except ImportError:
+        raise
+    except Exception as error:  # each tracker has errors of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ValueError(
+            f"expected {name} to start a run, got {reason}; set it up, or leave this "
+            "logger out."
+        ) from error
 
 
 def _class(name: str) -> Callable[[Path, int], Logger]:

@@ -126,6 +126,16 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, name):
         Loggers([name], tmp_path, resume_step=0)
 
 
+def test_a_tracker_that_does_not_start_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise RuntimeError("No API key configured.\nMore.")
+
+    fake(monkeypatch, "wandb")
+    monkeypatch.setattr(sys.modules["wandb"], "init", refuse)
+    with pytest.raises(ValueError, match=r"^expected wandb .*key configured; set it"):
+        Loggers(["wandb"], tmp_path, resume_step=0)
+
+
 def test_an_unknown_logger_is_refused():
     with pytest.raises(
         ValueError, match=r"among tensorboard, wandb.* got 'aim'; choos"
