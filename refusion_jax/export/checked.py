@@ -12,6 +12,7 @@ from refusion_jax.files.checksums import sha256_of
 from refusion_jax.weights.store import load_model, weights_file
 
 TOLERANCE = 1e-4
+ENDINGS = (".jax", ".onnx")
 
 
 class ExportError(ValueError):
@@ -42,6 +43,10 @@ def export_checked(
       FileNotFoundError, ImportError, ValueError: for what cannot be read or written.
       ExportError: if the file does not give what the network gives.
     """
+    if out.suffix not in ENDINGS:
+        raise ValueError(
+            f"expected a name ending in {' or '.join(ENDINGS)}, got {out}; rename it."
+        )
     # jax2onnx's own library warns of each small constant.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     weights = weights_file(place)

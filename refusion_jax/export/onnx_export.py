@@ -1,8 +1,7 @@
 """The fusion network as an ONNX file, for programs without Python.
 
 jax2onnx and onnxruntime are not dependencies of this package: jax2onnx requires another
-version of Orbax than training does, so both live in an environment of their own, see
-`experiments/README.md`.
+version of Orbax than training does, so both live in an environment of their own.
 """
 
 import os
@@ -103,6 +102,8 @@ def load_onnx(path: str | os.PathLike[str]) -> ExportedFusion:
 
 def _missing(what: str, error: ImportError) -> ImportError:
     return ImportError(
-        f"expected the package {what}, got none ({error}); it needs an environment of "
-        "its own, see experiments/README.md."
+        f"expected the package {what}, got none ({error}); it needs an older Orbax "
+        "than training: in an environment of its own, pip install jax2onnx onnxruntime "
+        "pillow platformdirs pyyaml safetensors jaxtyping absl-py tqdm, then pip "
+        "install --no-deps refusion-jax."
     )

@@ -14,8 +14,8 @@ from refusion_jax.cli import _parser
 from refusion_jax.training.help import all_fields
 
 OPTION = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
-# Options of other programs: ruff, Jupyter, XLA, and absl's own.
-OF_OTHERS = re.compile(r"check$|inplace$|xla_|helpfull$")
+# Options of other programs: ruff, Jupyter, XLA, pip, and absl's own.
+OF_OTHERS = re.compile(r"check$|inplace$|xla_|no-deps$|helpfull$")
 # Imports each binary once, in a process of its own: absl has one set of flags.
 CHILD = """
 import copy, importlib, json, sys

@@ -9,6 +9,7 @@ import pytest
 from refusion_jax.export.artefact import metadata_file
 from refusion_jax.fusing.inference import fuse_pictures
 from refusion_jax.fusing.rules import Rules
+from refusion_jax.methods.refusion.model import ReFusionModel
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.weights.store import as_model
 
@@ -44,6 +45,17 @@ def test_onnx_runtime_gives_what_the_network_gives_at_any_size(outside, params, 
         networks.fuse, compiler_options={"xla_backend_optimization_level": 0}
     )(params, *pair)
     np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 21, 13), (2, 1, 3)])  # also below the margin
+def test_the_margin_of_weights_is_in_the_file(tmp_path, params, size):
+    model = ReFusionModel({"fusion": params}, "here", {"margin": "8"})
+    export_onnx.export_onnx(model, tmp_path / "margin.onnx")
+    pair = RNG.random((2, *size, 1), np.float32)
+    fused = export_onnx.load_onnx(tmp_path / "margin.onnx").fuse(*pair)
+    for result, source_a, source_b in zip(fused, *pair, strict=True):
+        expected = model.fuse(source_a, source_b)
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
 
 
 def test_its_inputs_are_named_and_of_any_size(outside):

@@ -1,6 +1,6 @@
 """ReFusion as fusing, export and evaluation see it: F with its weights, P's maps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
@@ -100,30 +100,17 @@ class ReFusionModel:
     def batched(self, source_a: Image, source_b: Image) -> Image:
         """Runs F in the way that is fast on each platform."""
         params = jax.tree.map(jnp.asarray, self._constants)
-        return self._inside(in_precision(forward.by_platform, "float32"), params)(
-            source_a, source_b
-        )
+        margin = self._margin
+        around = ((0, 0), (margin, margin), (margin, margin), (0, 0))
+        pair = (jnp.pad(x, around, mode="edge") for x in (source_a, source_b))
+        fused = in_precision(forward.by_platform, "float32")(params, *pair)
+        height, width = source_a.shape[1:3]
+        return fused[:, margin : margin + height, margin : margin + width]
 
     def plainly(self, source_a: Image, source_b: Image) -> Image:
         """Runs F with standard convolutions only."""
-        return self._inside(in_precision(fuse_plainly, "float32"), self._constants)(
-            source_a, source_b
-        )
-
-    def _inside(
-        self, fuse: Callable[[Params, Image, Image], Image], params: Params
-    ) -> Callable[[Image, Image], Image]:
-        """Returns F on batches, with the margin around them and cut off again."""
-        margin = self._margin
-
-        def fuse_inside(source_a: Image, source_b: Image) -> Image:
-            around = ((0, 0), (margin, margin), (margin, margin), (0, 0))
-            pair = (jnp.pad(x, around, mode="edge") for x in (source_a, source_b))
-            height, width = source_a.shape[1:3]
-            fused = fuse(params, *pair)
-            return fused[:, margin : margin + height, margin : margin + width]
-
-        return fuse_inside if margin else partial(fuse, params)
+        fuse = partial(fuse_plainly, margin=self._margin)
+        return in_precision(fuse, "float32")(self._constants, source_a, source_b)
 
     def require_maps(self) -> None:
         """Raises unless the weights include P.

@@ -25,18 +25,24 @@ from refusion_jax.methods.refusion.nets.restormer import (
 Kernel = Array | np.ndarray
 
 
-def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
-    """Computes the same as `nets.networks.fuse`.
+def fuse_plainly(
+    params: Params, source_a: Image, source_b: Image, *, margin: int = 0
+) -> Image:
+    """Computes the same as `nets.networks.fuse`, with a margin if need be.
 
     Args:
       params: theta_F as numpy arrays, so that what depends on them alone becomes a
         constant.
       source_a, source_b: luminance in [0, 1], any or symbolic sizes.
+      margin: how many times the outermost pixels are repeated around the sources; as
+        much is cut off the result.
 
     Returns:
       The fused luminance in (0, 1), same shape, not rescaled.
     """
     images = [jnp.transpose(x, (0, 3, 1, 2)) for x in (source_a, source_b)]
+    if margin:
+        images = [_continued(x, margin) for x in images]
     features = []
     for image, encoder in zip(images, _unstack(params["encoders"]), strict=True):
         features.append(_blocks(_conv(image, encoder["project_in"]), encoder["body"]))
@@ -49,12 +55,64 @@ def fuse_plainly(params: Params, source_a: Image, source_b: Image) -> Image:
     decoded = _conv(_blocks(joint, params["decoder"]), params["tail1"])
     decoded = jnp.maximum(decoded, LEAKY_SLOPE * decoded)
     fused = jax.nn.sigmoid(_conv(decoded, params["tail2"]))
+    if margin:
+        fused = _without(fused, margin)
     return jnp.transpose(fused, (0, 2, 3, 1))
 
 
 def _unstack(stacked: Params) -> list[Params]:
     length = len(jax.tree.leaves(stacked)[0])
     return [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(length)]
+
+
+def _continued(image: Array, margin: int) -> Array:
+    """Repeats the outermost pixels around a picture, in all four directions.
+
+    By convolutions with ones and zeros, which is exact: jax2onnx 0.17.1 neither pads
+    with edges nor slices to sizes that are not known yet.
+
+    Args:
+      image: batch x 1 x height x width.
+      margin: number of pixels on each side.
+
+    Returns:
+      batch x 1 x (height + 2 margin) x (width + 2 margin).
+    """
+    around = ((0, 0), (0, 0), (margin, margin), (margin, margin))
+    is_known, image = (jnp.pad(x, around) for x in (jnp.ones_like(image), image))
+    for axis in (2, 3):
+        for side in (-1, 1):
+            # What has something known on its one side only, as far as it reaches.
+            edge = is_known * (1 - _sum_at(is_known, axis, [side], reach=1))
+            beyond = [-side * distance for distance in range(1, margin + 1)]
+            image = image + _sum_at(image * edge, axis, beyond, reach=margin)
+            is_known = is_known + _sum_at(edge, axis, beyond, reach=margin)
+    return image
+
+
+def _without(image: Array, margin: int) -> Array:
+    """Cuts the margin of `_continued` off again."""
+    for axis in (2, 3):
+        image = _sum_at(image, axis, [0], reach=margin, is_padded=False)
+    return image
+
+
+def _sum_at(
+    image: Array,
+    axis: int,
+    offsets: list[int],
+    *,
+    reach: int,
+    is_padded: bool = True,
+) -> Array:
+    """Returns the sum of the pixels at some offsets of `reach` at most, on one axis."""
+    kernel: Any = np.zeros((1, 1, 2 * reach + 1, 1), np.float32)
+    kernel[0, 0, [reach + offset for offset in offsets]] = 1
+    kernel = kernel if axis == 2 else np.swapaxes(kernel, 2, 3)
+    pads = [(reach, reach) if is_padded else (0, 0), (0, 0)]
+    return jax.lax.conv_general_dilated(
+        image, kernel, (1, 1), pads if axis == 2 else pads[::-1]
+    )
 
 
 def _conv(x: Array, kernel: Any, groups: int = 1) -> Array:
