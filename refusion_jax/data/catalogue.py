@@ -209,7 +209,7 @@ CATALOGUE: dict[str, Facts] = {
         sources_b=("b", "source_b"),
         third=("third", "mask", "gt"),
         published="",
-        arrange="Name two folders (--source_a, --source_b, --third), or DIR with "
+        arrange="Name two folders, of first and of second sources, or one with "
         "train/a, train/b, test/a, test/b.",
     ),
     "demo": Facts(

@@ -41,8 +41,8 @@ class PreparedPairs:
         self._ends: list[int] = []
         if not (directory / "dataset_info.json").exists():
             raise FileNotFoundError(
-                f"expected a prepared data set, got none at {directory}; make it with "
-                "experiments/prepare.py."
+                f"expected a prepared data set, got none at {directory}; make it by "
+                "refusion prepare."
             )
         tfds = require("tensorflow_datasets", extra="data", why="to read prepared sets")
         try:

@@ -66,8 +66,8 @@ def open_training_pairs(
     if dataset in ("", "folder") and not (source_a and source_b):
         raise ValueError(
             f"expected {'' if dataset else 'a data set or '}two folders of pictures, "
-            f"got {'one folder' if source_a or source_b else 'neither'}; give "
-            f"{'' if dataset else '--dataset, or '}--source_a and --source_b."
+            f"got {'one folder' if source_a or source_b else 'neither'}; name "
+            f"{'' if dataset else 'a data set, or '}both folders, A and B."
         )
     is_labelled = bool(label_values)
     if is_labelled and not dataset and not labels:

@@ -51,7 +51,7 @@ def prepare_set(
 
     if name is None:
         raise ValueError(
-            f"expected a data set, got none; give --dataset={'|'.join(CATALOGUE)}."
+            f"expected a data set, got none; name one of {', '.join(CATALOGUE)}."
         )
     target = prepare(
         name,
@@ -103,13 +103,11 @@ def _own_folders(
         return None
     if name != FOLDER:
         raise ValueError(
-            f"expected --source_dir with --dataset={name}, got single "
-            "folders; they go with --dataset=folder."
+            f"expected the published folder of the set {name}, got single folders; "
+            f"they go with the set {FOLDER}."
         )
     if not (first and second):
-        raise ValueError(
-            "expected two folders, got one; give --source_a and --source_b."
-        )
+        raise ValueError("expected two folders, got one; name the other.")
     return {"train": SplitFolders(first, second, third)}
 
 

@@ -67,7 +67,8 @@ def scored_pairs(text: str) -> ScoredPairs:
     source_a, _, source_b = folders.partition(",")
     if not (name and source_a and source_b):
         raise ValueError(
-            f"expected a test set as NAME=A,B with two folders, got {text!r}."
+            f"expected a test set as NAME=A,B with two folders, got {text!r}; name it, "
+            "as in mine=ir,vi."
         )
     return ScoredPairs(name, source_a, source_b)
 
@@ -146,11 +147,12 @@ def study(
         anything is trained.
       Interrupted: as `trainer.train` does.
     """
-    if seeds < 1 or not test_sets:
+    if not test_sets:
         raise ValueError(
-            f"expected one seed and one test set or more, got {seeds} and "
-            f"{len(test_sets)}; raise seeds, and name a test set."
+            "expected a test set to score on, got none; name one as in mine=ir,vi."
         )
+    if seeds < 1:
+        raise ValueError(f"expected one seed or more, got {seeds}; raise it.")
     configs = {text: read_variant(text, common) for text in variants}
     for pairs in test_sets:
         check_pictures(pairs.source_a, pairs.source_b, {})

@@ -60,7 +60,7 @@ def test_a_crop_that_does_not_fit_is_refused(sides, dataset):
 
 def test_what_cannot_be_meant_is_refused(tmp_path):
     for flags, message in (
-        ({}, "a data set or two folders of pictures, got neither; give --dataset"),
+        ({}, "a data set or two folders of pictures, got neither; name a data"),
         ({"source_a": "x"}, "got one folder"),
         ({"dataset": "folder"}, "got neither"),
         ({"dataset": "msrs", "source_a": "x"}, "expected no folders with the data set"),
@@ -68,9 +68,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             open_training_pairs(**flags)
-    with pytest.raises(
-        FileNotFoundError, match=r"make it with experiments/prepare\.py"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"make it by refusion prepare\."):
         open_training_pairs(dataset="msrs", data_dir=str(tmp_path))
 
 

@@ -95,7 +95,7 @@ def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
 
 
 def test_a_study_needs_pairs_to_score_on(conduct, monkeypatch):
-    with pytest.raises(ValueError, match="one test set or more"):
+    with pytest.raises(ValueError, match="expected a test set to score on, got none"):
         study(
             VARIANTS,
             None,
