@@ -14,7 +14,7 @@ from refusion_jax.evaluation.candidates import Candidate, read_luminances
 from refusion_jax.evaluation.comparison import paired_bootstrap
 from refusion_jax.evaluation.scores import Scores
 from refusion_jax.evaluation.table_formats import to_html
-from refusion_jax.evaluation.tables import Table
+from refusion_jax.evaluation.tables import Table, decimals_of
 from refusion_jax.extras import version_of
 from refusion_jax.pictures.codecs import read_picture, to_luminance
 from refusion_jax.pictures.levels import average
@@ -179,13 +179,15 @@ def _table(methods: Mapping[str, Scores], order: Sequence[int]) -> list[str]:
         f'<th><button type="button">{html.escape(title)}</button></th>'
         for title in titles
     )
+    every = np.concatenate([scores.values for scores in methods.values()])
+    decimals = [decimals_of(column) for column in every.T]
     rows = []
     for place in order:
         stem = html.escape(first.stems[place])
         for name, scores in methods.items():
             text = html.escape(name)
             method = f'<td data-value="{text}">{text}</td>' if len(methods) > 1 else ""
-            cells = "".join(map(_cell, scores.values[place].tolist()))
+            cells = "".join(map(_cell, scores.values[place].tolist(), decimals))
             rows.append(
                 f'<tr data-pair="{stem}"><th data-value="{stem}">{stem}</th>'
                 f"{method}{cells}</tr>"
@@ -198,10 +200,10 @@ def _table(methods: Mapping[str, Scores], order: Sequence[int]) -> list[str]:
     ]
 
 
-def _cell(value: float) -> str:
+def _cell(value: float, decimals: int) -> str:
     if not np.isfinite(value):
         return "<td>-</td>"
-    return f'<td data-value="{value!r}">{value:.4g}</td>'
+    return f'<td data-value="{value!r}">{value:.{decimals}f}</td>'
 
 
 def _strips(evaluation: Evaluation, shown: Sequence[int]) -> list[str]:

@@ -73,7 +73,7 @@ def summary(
     first = next(iter(methods.values()))
     records = [metrics.ALL_METRICS[key] for key in first.keys]
     means = np.array([[x.mean(key) for key in x.keys] for x in methods.values()])
-    decimals = [_decimals(column) for column in means.T]
+    decimals = [decimals_of(column) for column in means.T]
     rounded = np.array(
         [np.round(x, d) for x, d in zip(means.T, decimals, strict=True)]
     ).T
@@ -139,7 +139,7 @@ def differences(
     rows = []
     for name, by_key in compared.items():
         for key, x in by_key.items():
-            digits = _decimals([x.mean, *x.interval])
+            digits = decimals_of([x.mean, *x.interval])
             interval = " to ".join(_signed(end, digits) for end in x.interval)
             cells = (
                 metrics.ALL_METRICS[key].title,
@@ -187,7 +187,7 @@ def intervals(
     for name, by_key in compared.items():
         cells = []
         for x in by_key.values():
-            digits = _decimals([x.mean, *x.interval])
+            digits = decimals_of([x.mean, *x.interval])
             ends = " to ".join(_signed(end, digits) for end in x.interval)
             cells.append(Cell(f"{_signed(x.mean, digits)} ({ends})"))
         signs = [_sign(by_key[key].interval, key) for key in keys]
@@ -233,8 +233,12 @@ def _mean_text(scores: Scores, key: str, decimals: int) -> str:
     )
 
 
-def _decimals(values: Sequence[float] | np.ndarray) -> int:
-    """Returns as many decimals as show about four digits of the largest value."""
+def decimals_of(values: Sequence[float] | np.ndarray) -> int:
+    """Returns as many decimals as show about four digits of the largest value.
+
+    Args:
+      values: of one column, some of them perhaps not finite.
+    """
     largest = max((abs(x) for x in values if math.isfinite(x)), default=0.0)
     return 2 if largest >= 10 else 3 if largest >= 1 else 4
 

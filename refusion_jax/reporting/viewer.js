@@ -93,6 +93,7 @@ class Viewer {
     for (const [name, button] of Object.entries(this.modes)) {
       button.setAttribute('aria-pressed', name === mode);
     }
+    this.#shape();
     if (mode === 'difference') this.#drawDifference();
     if (this.#isFitted) this.fit(); else this.#place();
   }
@@ -255,8 +256,15 @@ class Viewer {
     await Promise.all(['left', 'right'].map((x) => this.panes[x].image.decode()));
     const { image } = this.panes.left;
     this.#size = { width: image.naturalWidth, height: image.naturalHeight };
+    this.#shape();
     if (this.#mode === 'difference') this.#drawDifference();
     if (this.#isFitted) this.fit(); else this.#place();
+  }
+
+  /* The stage has the shape of what it shows, as far as the window has room. */
+  #shape() {
+    const { width, height } = this.#size;
+    this.stage.style.aspectRatio = `${this.#mode === 'side' ? 2 * width : width} / ${height}`;
   }
 
   #pane() {

@@ -12,6 +12,7 @@ from PIL import Image
 from refusion_jax.evaluation.candidates import Baseline
 from refusion_jax.evaluation.published import published_rows
 from refusion_jax.evaluation.report import (
+    _table,
     difference_palette,
     difference_picture,
     worst_first,
@@ -186,6 +187,12 @@ def test_the_table_holds_every_score_of_every_pair(folder, page):
         assert values_of(page, stem) == {
             name: list(methods[name]["images"][stem].values()) for name in methods
         }
+
+
+def test_a_column_of_the_table_has_one_number_of_decimals():
+    scores = Scores(("a", "b"), ("en", "sd"), np.array([[5.3, 12.0], [5.31, 9.5]]))
+    text = "".join(_table({"one": scores}, [0, 1]))
+    assert re.findall(r">([\d.]+)</td>", text) == ["5.300", "12.00", "5.310", "9.50"]
 
 
 def test_a_report_without_pictures_says_so(folder, tmp_path):

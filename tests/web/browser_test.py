@@ -171,6 +171,7 @@ def test_two_dropped_files_are_fused_compared_explained_and_saved(
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
     page = open_page(address, PHONE, "dark")
     assert fits(page)
+    assert not page.locator("#choose-folders").is_visible()
     drop(page, ("infrared", GREY), ("visible", COLOUR), ("third", GREY // 2))
     page.locator("#tree", has_text="((1 2) 3)").wait_for()
     page.locator("label", has_text="mean").first.click()
@@ -179,6 +180,10 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
     page.locator("#run").click()
     page.locator("#result").wait_for()
     assert "these are 3" in page.locator("#no-maps").inner_text()
+    box = page.locator(".viewer-stage").bounding_box()  # of the shape of the picture
+    assert box["width"] / box["height"] == pytest.approx(
+        COLOUR.shape[1] / COLOUR.shape[0], rel=0.01
+    )
     page.locator("summary", has_text="command").click()
     page.locator(".viewer-keys summary").click()
     assert fits(page)
