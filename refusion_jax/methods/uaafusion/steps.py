@@ -299,6 +299,7 @@ def pretraining_update(
     rules: Rules,
     optimizers: Optimizers,
     rates: Rates,
+    is_frozen: bool = False,
 ) -> tuple[TrainState, Scalars]:
     """Moves S by the cross-entropy of its logits; F does not change.
 
@@ -311,6 +312,8 @@ def pretraining_update(
       rules: `class_weights` is used.
       optimizers: of S.
       rates: `pretraining` is used.
+      is_frozen: whether S normalises by its running statistics, which stay, and has no
+        dropout.
 
     Returns:
       The new state and scalars: the cross-entropy, the gradient's norm.
@@ -323,7 +326,11 @@ def pretraining_update(
 
     def objective(segmentation: Params) -> tuple[Scalar, Params]:
         logits, observed = segment_in_training(
-            segmentation, params.statistics, picture, key=dropout_key
+            segmentation,
+            params.statistics,
+            picture,
+            by_batch=not is_frozen,
+            key=None if is_frozen else dropout_key,
         )
         loss = cross_entropy(logits, labels, class_weights=rules.class_weights)
         return loss, observed
@@ -338,7 +345,9 @@ def pretraining_update(
         params.segmentation,
         rates.pretraining,
     )
-    statistics = update(params.statistics, observed)
+    statistics = params.statistics
+    if not is_frozen:
+        statistics = update(statistics, observed)
     return (
         state._replace(
             params=params._replace(segmentation=segmentation, statistics=statistics),
