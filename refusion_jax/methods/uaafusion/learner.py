@@ -32,6 +32,7 @@ from refusion_jax.methods.uaafusion.phases import (
     rate_of_fusion,
     stages_of,
 )
+from refusion_jax.methods.uaafusion.pretraining import pretraining_update
 from refusion_jax.methods.uaafusion.settings import Settings
 from refusion_jax.methods.uaafusion.steps import (
     Optimizers,
@@ -42,7 +43,6 @@ from refusion_jax.methods.uaafusion.steps import (
     joint_update,
     labels_of,
     named,
-    pretraining_update,
 )
 from refusion_jax.methods.uaafusion.unguided import unguided_update
 

@@ -12,8 +12,8 @@ from refusion_jax.methods.uaafusion.learner import UAAFusionLearner
 from refusion_jax.methods.uaafusion.losses import cross_entropy
 from refusion_jax.methods.uaafusion.nets.segmentation import segment
 from refusion_jax.methods.uaafusion.phases import FROZEN, JOINT, PRETRAINING, UNGUIDED
+from refusion_jax.methods.uaafusion.pretraining import mixed
 from refusion_jax.methods.uaafusion.settings import Settings
-from refusion_jax.methods.uaafusion.steps import mixed
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.trainer import train
