@@ -1,4 +1,4 @@
-"""The update of S alone, UAAFusion's first phase: (state, batch) -> (state, scalars)."""
+"""The update of S alone, phase 1 of UAAFusion: (state, batch) -> (state, scalars)."""
 
 import jax
 import jax.numpy as jnp
