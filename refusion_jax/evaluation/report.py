@@ -239,8 +239,8 @@ def _strips(evaluation: Evaluation, shown: Sequence[int]) -> list[str]:
 
 def _told(scores: Scores, index: int) -> str:
     return ", ".join(
-        f"{metrics.ALL_METRICS[key].title} {value:.4g}"
-        for key, value in zip(scores.keys, scores.values[index].tolist(), strict=True)
+        f"{metrics.ALL_METRICS[key].title} {column[index]:.{decimals_of(column)}f}"
+        for key, column in zip(scores.keys, scores.values.T, strict=True)
     )
 
 
