@@ -176,6 +176,11 @@ def test_an_unknown_setting_lists_all():
             "got 600",
         ),
         (
+            {"third_stage": False, "meta_steps": 0},
+            "expected third_stage true without learned loss_weights and meta_steps, "
+            "got False",
+        ),
+        (
             {"meta_steps": 0, "fusion_steps": 0},
             "expected fusion_steps above 0 with meta_steps of 0, got 0",
         ),

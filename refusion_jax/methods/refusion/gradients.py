@@ -60,12 +60,14 @@ class MetaGradient(NamedTuple):
 
     Attributes:
       meta_grads: dL_r / dtheta_P.
+      adapted: theta_F', theta_R', after the last inner step.
       fusion_loss: L_f on the inner batch, before the inner update.
       reconstruction_loss: L_r on the outer batch, after it.
       weights: the weight maps that P proposed for the inner batch.
     """
 
     meta_grads: Params
+    adapted: Adapted
     fusion_loss: Loss
     reconstruction_loss: Loss
     weights: WeightMaps
@@ -156,15 +158,12 @@ def _through_mixed_term(
         objectives=objectives,
         learning_rate=learning_rate,
     )
-    adapted = inner.adapted
-    if not adapt_fusion:
-        adapted = adapted._replace(fusion=params.fusion)
     v, loss = jax.grad(
         lambda theta: outer_loss(
-            adapted._replace(fusion=theta), outer_batch, objectives=objectives
+            inner.adapted._replace(fusion=theta), outer_batch, objectives=objectives
         ),
         has_aux=True,
-    )(adapted.fusion)
+    )(inner.adapted.fusion if adapt_fusion else params.fusion)
 
     def weight_grads(theta: Params) -> WeightMaps:
         fused = objectives.fuse(theta, inner_batch)
@@ -176,7 +175,7 @@ def _through_mixed_term(
         lambda x: -learning_rate * x, mixed_term(weight_grads, params.fusion, v)
     )
     (meta_grads,) = pull_back_proposal(cotangent)
-    return MetaGradient(meta_grads, inner.fusion_loss, loss, weights)
+    return MetaGradient(meta_grads, inner.adapted, inner.fusion_loss, loss, weights)
 
 
 def _jvp_term(
@@ -235,7 +234,7 @@ def _through_inner_steps(
         if stop_inner_gradient:
             adapted = jax.lax.stop_gradient(adapted)
         total, loss = outer_loss(adapted, outer_batch, objectives=objectives)
-        return total, MetaGradient(None, first_loss, loss, weights)
+        return total, MetaGradient(None, adapted, first_loss, loss, weights)
 
     meta_grads, seen = jax.grad(outer_of_proposal, has_aux=True)(params.proposal)
     return seen._replace(meta_grads=meta_grads)
@@ -290,7 +289,8 @@ def meta_gradient(
       inner_steps: SGD steps on the inner batch; the paper takes one.
 
     Returns:
-      The meta-gradient, both losses and the proposed weight maps.
+      The meta-gradient, the adapted parameters, both losses and the proposed weight
+      maps.
 
     Raises:
       ValueError: for an unknown mode, or more inner steps than the mode supports.
