@@ -111,7 +111,9 @@ class Settings:
         choices=MODES,
     )
     inner_steps: int = setting(
-        1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
+        1,
+        "SGD steps of the inner update; more than one needs exact or reverse.",
+        at_least=1,
     )
     direct_term: bool = setting(
         False,
@@ -197,7 +199,7 @@ class Settings:
         require(
             self.inner_steps == 1 or self.meta_gradient in MULTI_STEP_MODES,
             "meta_gradient",
-            "reverse with inner_steps above 1",
+            "exact, reverse or stopped with inner_steps above 1",
             self.meta_gradient,
         )
         require(
