@@ -9,8 +9,8 @@ For the state of each checkpoint and for several pairs of batches, drawn as trai
 draws them, all modes compute the meta-gradient with the step sizes of that epoch.
 Each is compared with `exact` of one inner step, and with `reverse` of as many inner
 steps where there is one. How alike two batches are is the scale for all of it. What was
-computed is kept beside the table, in a file that ends in .json, and not computed again unless a case is missing;
-a plot, in one that ends in .svg.
+computed is kept beside the table, in a file that ends in .json, and not computed again
+unless a case is missing; a plot, in one that ends in .svg.
 """
 
 import json
