@@ -9,9 +9,10 @@ from typing import Any
 ALONE: dict[str, Any] = {
     "crop_size": 128,
     "batch_size": 4,
-    "pretraining_epochs": 4,
-    "pretraining_steps": 120,
-    "epochs": 4,
+    "pretraining_epochs": 6,
+    "frozen_epochs": 3,
+    "pretraining_steps": 100,
+    "epochs": 6,
     "joint_steps": 0,
     "judged_pairs": 0,
     "keep_checkpoints": 1,
@@ -21,10 +22,11 @@ JOINT: dict[str, Any] = {
     **ALONE,
     "crop_size": 96,
     "batch_size": 1,
+    "object_share": 1.0,
     "unguided_epochs": 4,
     "unguided_steps": 120,
     "joint_steps": 40,
-    "epochs": 11,
+    "epochs": 13,
     "decay_every": 1,
 }
 _BEFORE = JOINT["pretraining_epochs"] + JOINT["unguided_epochs"]

@@ -1,6 +1,7 @@
 """UAAFusion as the trainer sees it; `phases` says what learns when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,8 @@ from refusion_jax.methods.uaafusion.nets.networks import (
 )
 from refusion_jax.methods.uaafusion.nets.segmentation import segment
 from refusion_jax.methods.uaafusion.phases import (
+    FROZEN,
+    JOINT,
     PRETRAINING,
     UNGUIDED,
     decay,
@@ -29,6 +32,7 @@ from refusion_jax.methods.uaafusion.phases import (
     rate_of_fusion,
     stages_of,
 )
+from refusion_jax.methods.uaafusion.pretraining import pretraining_update
 from refusion_jax.methods.uaafusion.settings import Settings
 from refusion_jax.methods.uaafusion.steps import (
     Optimizers,
@@ -39,9 +43,15 @@ from refusion_jax.methods.uaafusion.steps import (
     joint_update,
     labels_of,
     named,
-    pretraining_update,
 )
 from refusion_jax.methods.uaafusion.unguided import unguided_update
+
+# By stage, besides the unguided one.
+_UPDATES: Mapping[str, Callable[..., tuple[TrainState, Scalars]]] = {
+    PRETRAINING: pretraining_update,
+    FROZEN: partial(pretraining_update, is_frozen=True),
+    JOINT: joint_update,
+}
 
 
 class UAAFusionLearner:
@@ -122,14 +132,13 @@ class UAAFusionLearner:
                     optimizer=self._optimizers.fusion,
                     rate=rates.fusion,
                 )
-            update = pretraining_update if stage == PRETRAINING else joint_update
-            return update(
-                state,
-                batch,
+            update = partial(
+                _UPDATES[stage],
                 rules=self._rules,
                 optimizers=self._optimizers,
                 rates=rates,
             )
+            return update(state, batch)
 
         (batch,) = batches.values()
         result: tuple[TrainState, Scalars] = in_precision(moved, "float32")(

@@ -1,13 +1,20 @@
-"""The phases of a run: S alone, F alone without guidance, both; their step sizes."""
+"""The phases of a run: S alone, F alone without guidance, both; their step sizes.
+
+S alone ends with frozen statistics. A batch of few crops has other moments than a whole
+picture, so S as it was trained is not S as it is used; steps that normalise by the
+running statistics let the weights settle on them.
+"""
 
 import math
 
 from refusion_jax.methods.protocol import Draw, Stage
 from refusion_jax.methods.uaafusion.settings import Settings
 
-PRETRAINING, UNGUIDED, JOINT = "pretraining", "unguided", "joint"
+PRETRAINING, FROZEN = "pretraining", "frozen"
+UNGUIDED, JOINT = "unguided", "joint"
 _DRAWS = {
     PRETRAINING: Draw("batch", stream=1, part="all"),
+    FROZEN: Draw("batch", stream=1, part="all"),
     UNGUIDED: Draw("batch", stream=2, part="all"),
     JOINT: Draw("batch", stream=3, part="all"),
 }
@@ -42,13 +49,17 @@ def stages_of(settings: Settings) -> tuple[Stage, ...]:
       settings: of the method.
     """
     start = settings.pretraining_epochs
-    pretraining = Stage(
-        PRETRAINING,
-        settings.pretraining_steps,
-        (_DRAWS[PRETRAINING],),
-        end_epoch=start,
+    frozen = max(0, start - settings.frozen_epochs)
+
+    def alone(name: str, first: int, end: int) -> Stage:
+        draws = (_DRAWS[name],)
+        return Stage(name, settings.pretraining_steps, draws, first, end)
+
+    return (
+        alone(PRETRAINING, 0, frozen),
+        alone(FROZEN, frozen, start),
+        *stages_of_fusion(settings, start),
     )
-    return pretraining, *stages_of_fusion(settings, start)
 
 
 def rate_of_fusion(settings: Settings, epoch: int) -> float:

@@ -68,6 +68,12 @@ class Settings:
         "half a cosine.",
         is_positive=True,
     )
+    frozen_epochs: int = setting(
+        0,
+        "Last epochs of pre-training, in which S normalises by its running statistics, "
+        "which stay, and has no dropout: as in fusing.",
+        at_least=0,
+    )
     proximal_start: str = setting(
         "pytorch",
         "What F's proximal networks start as: PyTorch's random numbers, as in the "
@@ -112,6 +118,8 @@ class Settings:
 _SMALL = {
     "classes": 3,
     "class_weights": "root",
+    "frozen_epochs": 5,
+    "object_share": 0.75,
     "joint_statistics": "running",
     "learning_rate": 3e-4,
     "proximal_start": "identity",

@@ -70,6 +70,8 @@ class Runs:
         return jax.nn.sigmoid(_segment(segmentation, mean))
 
     def attribution(self, case, mode, is_joint):
+        # One picture is a batch by itself: one program less.
+        is_joint = is_joint and len(self.mask(case, mode)) > 1
         key = (case, mode, is_joint)
         if key not in self._results:
             _, *segmentation = self.trees(case)

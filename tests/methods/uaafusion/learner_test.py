@@ -1,12 +1,18 @@
 """A run of all phases through the trainer, interrupted and resumed; then fusing."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 
+from refusion_jax.data.device_batches import as_batch
 from refusion_jax.methods.registry import find
 from refusion_jax.methods.uaafusion.learner import UAAFusionLearner
-from refusion_jax.methods.uaafusion.phases import JOINT, PRETRAINING, UNGUIDED
+from refusion_jax.methods.uaafusion.losses import cross_entropy
+from refusion_jax.methods.uaafusion.nets.segmentation import segment
+from refusion_jax.methods.uaafusion.phases import FROZEN, JOINT, PRETRAINING, UNGUIDED
+from refusion_jax.methods.uaafusion.pretraining import mixed
 from refusion_jax.methods.uaafusion.settings import Settings
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.scalars import read_scalars
@@ -19,6 +25,7 @@ VALUES = {
     "batch_size": 2,
     "epochs": 3,
     "pretraining_epochs": 1,
+    "frozen_epochs": 0,
     "pretraining_steps": 1,
     "unguided_epochs": 1,
     "unguided_steps": 1,
@@ -87,6 +94,24 @@ def test_its_weights_fuse_with_guidance_and_without(whole):
         alone.maps(a, b)
 
 
+def test_frozen_epochs_learn_with_the_network_of_fusing():
+    learner = UAAFusionLearner(Settings(classes=3, frozen_epochs=1), 2, None)
+    state = learner.init(jax.random.key(0))
+    a, b, labels = (np.stack(x)[:2] for x in zip(*triples(), strict=True))
+    batch = as_batch(a, b, labels)
+    step = jax.jit(partial(learner.step, FROZEN))
+    after, scalars = step(state, {"batch": batch}, learner.rates(1))
+    equal = jax.tree.map(np.array_equal, state.params, after.params)
+    assert all(jax.tree.leaves((equal.statistics, equal.fusion)))
+    assert not any(jax.tree.leaves(equal.segmentation["decoder"]["classes"]))
+    # The same random numbers as the step's.
+    key, _ = jax.random.split(jax.random.fold_in(state.key, 0))
+    picture = mixed(batch.source_a, batch.source_b, key)
+    logits = jax.jit(segment)(*state.params[1:], picture)
+    expected = cross_entropy(logits, labels.astype(np.int32))
+    np.testing.assert_allclose(scalars["entropy"], expected, rtol=1e-5)
+
+
 def test_pairs_without_labels_are_refused(tmp_path):
     config = with_fields(preset("small", "uaafusion"), VALUES)
     with pytest.raises(
@@ -108,6 +133,7 @@ def test_step_sizes_fall_along_their_schedules():
 def test_step_sizes_of_unguided_epochs_come_before_the_joint_ones():
     settings = Settings(
         pretraining_epochs=2,
+        frozen_epochs=1,
         unguided_epochs=4,
         unguided_learning_rate=1e-3,
         decay_every=1,
@@ -118,7 +144,8 @@ def test_step_sizes_of_unguided_epochs_come_before_the_joint_ones():
     unguided = [0.5e-3, 1e-3, 0.51e-3, 0.02e-3]
     np.testing.assert_allclose(rates, [*unguided, 3e-4, 1.5e-4], rtol=1e-6)
     assert [(x.name, [e for e in range(8) if x.is_in(e)]) for x in learner.stages] == [
-        (PRETRAINING, [0, 1]),
+        (PRETRAINING, [0]),
+        (FROZEN, [1]),
         (UNGUIDED, [2, 3, 4, 5]),
         (JOINT, [6, 7]),
     ]
