@@ -155,9 +155,8 @@ def main() -> int:
                 row(f"{set_name} ({len(pairs)})", name, measure(proposal, pairs))
                 for name, proposal in proposals.items()
             ]
-    text = "\n".join(lines) + "\n"
-    replace_file(Path(_OUT.value), text.encode())
-    print(text, end="")
+            replace_file(Path(_OUT.value), ("\n".join(lines) + "\n").encode())
+    print("\n".join(lines))
     return 0
 
 
