@@ -9,11 +9,12 @@ r"""Trains variants side by side: at demo scale, or on folders of pairs.
         --variant=loss_weights=equal,imitation_steps=0,meta_steps=0
 
 A variant is `field=value,...` with `preset=NAME` among the fields (`default` if not
-given). Every variant runs with every seed on the same pairs. Without folders these are
-photographs blurred or exposed twice (`data.demo_pairs`), at a scale of minutes, so that
-the fused picture can be compared with the photograph. With folders, the variants are
-scored on the pairs of each --test and compared with the first. The same command
-resumes. `refusion ablate` does the same.
+given); `table5` is that preset and the paper's ablations I to VIII. Every variant runs
+with every seed on the same pairs. Without folders these are photographs blurred or
+exposed twice (`data.demo_pairs`), at a scale of minutes, so that the fused picture can
+be compared with the photograph. With folders, the variants are scored on the pairs of
+each --test and compared with the first. The same command resumes. `refusion ablate`
+does the same.
 """
 
 import sys

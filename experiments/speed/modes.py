@@ -14,7 +14,7 @@ SINGLE_STEP_MODES = ("exact", "first_order", "finite_difference", "stopped")
 
 
 def measure(settings: Settings) -> list[Table]:
-    """Measures each mode with one inner step, and `reverse`, the only one, with more.
+    """Measures each mode with one inner step, and `exact` and `reverse` with more.
 
     Args:
       settings: of the command line.
@@ -41,7 +41,8 @@ def measure(settings: Settings) -> list[Table]:
         }
 
     counts = [x for x in INNER_STEPS if x <= settings.max_inner_steps]
-    cases = [(mode, 1) for mode in SINGLE_STEP_MODES] + [("reverse", x) for x in counts]
+    cases = [(mode, 1) for mode in SINGLE_STEP_MODES]
+    cases += [("exact", x) for x in counts if x > 1] + [("reverse", x) for x in counts]
     return [
         table_of(
             f"Meta-step, batch {BATCH} of {SIZE} x {SIZE}",

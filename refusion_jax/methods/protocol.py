@@ -6,7 +6,7 @@ mechanism: `registry` lists the methods.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -215,6 +215,7 @@ class Method:
         file's metadata.
       notes: settings -> what a weight file says beside its trees, so that they fuse as
         they were trained to.
+      studies: name to variants that are compared, see `runs.variants.read_variant`.
       needs_labels: whether its batches must have labels.
     """
 
@@ -230,4 +231,5 @@ class Method:
     verdict: Callable[[Mapping[str, float]], str]
     model: Callable[[Mapping[str, Params], str, Mapping[str, str]], FusionModel]
     notes: Callable[[Any], Mapping[str, str]]
+    studies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     needs_labels: bool = False

@@ -12,7 +12,7 @@ from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.fusing.inference import fuse
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
-from refusion_jax.runs.variants import read_variant
+from refusion_jax.runs.variants import expand, read_variant
 from refusion_jax.training.config import Config, with_fields
 from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.trainer import train
@@ -44,7 +44,7 @@ def ablate(
     """Runs all variants and seeds, and writes ablation.json and table.md.
 
     Args:
-      variants: as for `read_variant`; all are read before anything is made.
+      variants: as for `expand`; all are read before anything is made.
       workdir: folder of the runs; those that are complete stay as they are.
       seeds: runs per variant, at least 1.
       tell: is told which run begins.
@@ -58,7 +58,7 @@ def ablate(
     """
     if seeds < 1:
         raise ValueError(f"expected seeds of at least 1, got {seeds}; raise it.")
-    configs = {text: read_variant(text, SCALE) for text in variants}
+    configs = {text: read_variant(text, SCALE) for text in expand(variants)}
     split_cpu(min(config.data.batch_size for config in configs.values()))
     write_demo_pairs(workdir / "data")
     results: dict[str, list[dict[str, float]]] = {}

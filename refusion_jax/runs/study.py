@@ -16,8 +16,9 @@ from refusion_jax.evaluation.table_formats import to_markdown
 from refusion_jax.evaluation.variants import variant_tables
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.files.checksums import sha256_of
+from refusion_jax.methods.registry import DEFAULT
 from refusion_jax.runs.run import start
-from refusion_jax.runs.variants import read_fields, read_variant, typed
+from refusion_jax.runs.variants import expand, read_fields, read_variant, typed
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.trainer import NonFiniteError
 from refusion_jax.weights.pretrained import (
@@ -129,7 +130,7 @@ def study(
     """Trains and scores all variants; writes study.json and table.md.
 
     Args:
-      variants: see `variants.read_variant`; the first is what the others are compared
+      variants: see `variants.expand`; the first is what the others are compared
         with.
       workdir: folder of the study.
       common: fields of all variants, the folders of the training pairs among them.
@@ -153,7 +154,8 @@ def study(
         )
     if seeds < 1:
         raise ValueError(f"expected one seed or more, got {seeds}; raise it.")
-    configs = {text: read_variant(text, common) for text in variants}
+    method = str(common.get("method", DEFAULT))
+    configs = {x: read_variant(x, common) for x in expand(variants, method)}
     for pairs in test_sets:
         check_pictures(pairs.source_a, pairs.source_b, {})
     outcomes: dict[str, list[Outcome]] = {text: [] for text in configs}

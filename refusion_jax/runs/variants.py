@@ -1,19 +1,45 @@
-"""Variants of a run's settings, as `field=value,...`."""
+"""Variants of a run's settings, as `field=value,...`, and named lists of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refusion_jax.methods.registry import DEFAULT
+from refusion_jax.methods.registry import DEFAULT, find
 from refusion_jax.training.config import Config, preset, to_flat, with_fields
 
 WORDS = {"true": True, "false": False}
+
+
+def expand(variants: Sequence[str], method: str = DEFAULT) -> list[str]:
+    """Replaces the names of lists of variants by what is in them.
+
+    >>> expand(["table5"])[1]
+    'I: loss_weights=equal,imitation_steps=0,meta_steps=0'
+
+    Args:
+      variants: each one as for `read_variant`, or a name among the method's `studies`.
+      method: the method's name.
+
+    Raises:
+      ValueError: for a word that names none.
+    """
+    studies = find(method).studies
+    expanded: list[str] = []
+    for text in variants:
+        if text and "=" not in text and text not in studies:
+            raise ValueError(
+                f"expected field=value,... or a list of variants among "
+                f"{', '.join(studies) or 'none'}, got {text!r}; choose one of these."
+            )
+        expanded += studies.get(text, [text])
+    return expanded
 
 
 def read_variant(text: str, common: Mapping[str, Any]) -> Config:
     """Reads the config of a variant.
 
     Args:
-      text: `field=value,...`, with fields of the config and `preset`.
+      text: `field=value,...`, with fields of the config and `preset`; a name may come
+        before them, with a colon and a space between.
       common: fields of all variants; those of the text win.
 
     Returns:
@@ -22,7 +48,7 @@ def read_variant(text: str, common: Mapping[str, Any]) -> Config:
     Raises:
       ValueError: for an unknown field, or a value of the wrong type.
     """
-    given = read_fields(text)
+    given = read_fields(text.rpartition(": ")[2])
     name = str(given.pop("preset", "default"))
     base = preset(name, str(given.get("method", common.get("method", DEFAULT))))
     return with_fields(base, {**common, **typed(given, base, text)})

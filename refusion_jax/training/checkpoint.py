@@ -130,7 +130,7 @@ class Checkpointer:
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._restore(step, like)
+                restored = self.restore(step, like)
             # Any exception, because a damaged file can fail in any storage layer.
             except Exception as error:
                 damaged[step] = str(error).strip().split("\n")[0]
@@ -155,7 +155,21 @@ class Checkpointer:
             _LOG.warning("Moved checkpoint %d to %s.", step, target / str(step))
         self._manager.reload()
 
-    def _restore(self, step: int, like: TrainState) -> Restored:
+    @property
+    def steps(self) -> list[int]:
+        """The steps of which there are checkpoints, in order."""
+        return sorted(self._manager.all_steps())
+
+    def restore(self, step: int, like: TrainState) -> Restored:
+        """Restores one checkpoint and verifies it.
+
+        Args:
+          step: one of `steps`.
+          like: as for `restore_newest`.
+
+        Raises:
+          Exception: of any layer of storage, if it is damaged.
+        """
         template = _to_items(like)
         abstract = {
             name: jax.tree.map(

@@ -1,5 +1,6 @@
 import hashlib
 
+import numpy as np
 import pytest
 
 from refusion_jax.cli import main
@@ -39,6 +40,14 @@ def test_a_variant_of_the_fusion_network_is_told(workplace, params, capsys):
     save_weights(workplace / "ablated.safetensors", {"fusion": without})
     assert main(["info", "ablated.safetensors"]) == 0
     assert "(without interaction, with gating)" in capsys.readouterr().out
+
+
+def test_decision_fusion_is_told(workplace, params, capsys):
+    deciding = {k: v for k, v in params.items() if k != "tail2"}
+    deciding["decision_tail"] = np.zeros((2, 16, 3, 3), np.float32)
+    save_weights(workplace / "deciding.safetensors", {"fusion": deciding})
+    assert main(["info", "deciding.safetensors"]) == 0
+    assert "(with interaction, with gating, decision fusion)" in capsys.readouterr().out
 
 
 def test_the_authors_file_has_the_fusion_network_only(shared, capsys):

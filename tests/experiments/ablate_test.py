@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("variant", "message"),
     [
-        ("exact", "expected field=value,..., got 'exact' in 'exact'."),
+        (
+            "exact",
+            "expected field=value,... or a list of variants among table5, got 'exact'",
+        ),
+        ("swap=true,exact", "expected field=value,..., got 'exact' in 'swap=true,exa"),
         ("epochs=many", "expected epochs of type int, got 'many' in 'epochs=many'."),
         ("swap=2", "expected swap of type bool, got '2' in 'swap=2'."),
         ("speed=1", "expected a setting among dataset, data_dir,"),

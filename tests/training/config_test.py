@@ -166,14 +166,20 @@ def test_an_unknown_setting_lists_all():
             "expected batch_size even with swap, got 3",
         ),
         (
-            {"inner_steps": 2},
-            "expected meta_gradient reverse with inner_steps above 1, got 'exact'",
+            {"inner_steps": 2, "meta_gradient": "first_order"},
+            "expected meta_gradient exact, reverse or stopped with inner_steps above "
+            "1, got 'first_order'",
         ),
         (
             {"loss_weights": "equal"},
             "expected meta_steps 0 with equal loss_weights, which leave P nothing to "
             "learn, "
             "got 600",
+        ),
+        (
+            {"third_stage": False, "meta_steps": 0},
+            "expected third_stage true without learned loss_weights and meta_steps, "
+            "got False",
         ),
         (
             {"meta_steps": 0, "fusion_steps": 0},

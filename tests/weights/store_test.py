@@ -33,12 +33,13 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 @cache
-def fresh(interaction=True, gating=True, width=16, blocks=2):
+def fresh(interaction=True, gating=True, decision=False, width=16, blocks=2):
     """Trees of the right shapes with any numbers: `init_params` compiles for long."""
     init = partial(
         networks.init_params,
         interaction=interaction,
         gating=gating,
+        decision=decision,
         reconstruction_width=width,
         reconstruction_blocks=blocks,
     )
@@ -209,6 +210,7 @@ def test_all_three_trees_and_the_metadata_come_back(tmp_path):
         {"interaction": False},
         {"gating": False},
         {"interaction": False, "gating": False},
+        {"decision": True},
         {"width": 8, "blocks": 1},
     ],
     ids=repr,
@@ -351,6 +353,7 @@ def test_the_released_files_hold_140_tensors_of_finite_weights(shared, task, fil
         "parameters": 59_856,
         "interaction": True,
         "gating": True,
+        "decision": False,
         "margin": 0,
     }
 

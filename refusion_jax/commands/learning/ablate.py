@@ -14,7 +14,8 @@ examples:
       --test=MSRS=test/ir,test/vi --variant=preset=default \\
       --variant=loss_weights=equal,imitation_steps=0,meta_steps=0
 
-A variant is field=value,... with preset=NAME among the fields. The others are compared
+A variant is field=value,... with preset=NAME among the fields, or a word for several:
+table5 is preset default and the paper's ablations I to VIII. The others are compared
 with the first. Without folders, all train for minutes on photographs blurred or exposed
 twice (extra `demo`), so that the true picture is known. The same command resumes.
 
@@ -56,7 +57,7 @@ def add_parser(commands: Commands) -> None:
         "--variant",
         action="append",
         metavar="FIELD=VALUE,...",
-        help="a variant; repeat it for more (default: the presets)",
+        help="a variant, or table5; repeat it for more (default: the presets)",
     )
     parser.add_argument(
         "--seeds", type=int, default=2, metavar="N", help="runs per variant (default 2)"

@@ -12,6 +12,15 @@ L_f depends on theta_P only through the weight maps. Swapping the two derivative
 the mixed term therefore leaves one forward-mode pass of F in direction v and one
 reverse-mode pass of P: mode `exact`. The other modes are an oracle for it (`reverse`)
 and approximations of it.
+
+With K inner steps (k = 0 ... K - 1) `exact` goes back through them. Let v, u be the
+derivatives of L_r(outer batch) in what step k makes of theta_F, theta_R, and
+
+    s_k = < v, dL_f / dtheta_F > + < u, dL_r / dtheta_R >     at step k, v and u fixed.
+
+Then v - eta ds_k / dtheta_F and u - eta ds_k / dtheta_R are the derivatives before the
+step (R rebuilds from I_f, so F moves it too), and -eta ds_k / dtheta_P is its share of
+the meta-gradient. s_k is a forward-mode pass: nothing differentiates a backward pass.
 """
 
 from collections.abc import Callable
@@ -60,12 +69,14 @@ class MetaGradient(NamedTuple):
 
     Attributes:
       meta_grads: dL_r / dtheta_P.
+      adapted: theta_F', theta_R', after the last inner step.
       fusion_loss: L_f on the inner batch, before the inner update.
       reconstruction_loss: L_r on the outer batch, after it.
       weights: the weight maps that P proposed for the inner batch.
     """
 
     meta_grads: Params
+    adapted: Adapted
     fusion_loss: Loss
     reconstruction_loss: Loss
     weights: WeightMaps
@@ -156,15 +167,12 @@ def _through_mixed_term(
         objectives=objectives,
         learning_rate=learning_rate,
     )
-    adapted = inner.adapted
-    if not adapt_fusion:
-        adapted = adapted._replace(fusion=params.fusion)
     v, loss = jax.grad(
         lambda theta: outer_loss(
-            adapted._replace(fusion=theta), outer_batch, objectives=objectives
+            inner.adapted._replace(fusion=theta), outer_batch, objectives=objectives
         ),
         has_aux=True,
-    )(adapted.fusion)
+    )(inner.adapted.fusion if adapt_fusion else params.fusion)
 
     def weight_grads(theta: Params) -> WeightMaps:
         fused = objectives.fuse(theta, inner_batch)
@@ -176,7 +184,69 @@ def _through_mixed_term(
         lambda x: -learning_rate * x, mixed_term(weight_grads, params.fusion, v)
     )
     (meta_grads,) = pull_back_proposal(cotangent)
-    return MetaGradient(meta_grads, inner.fusion_loss, loss, weights)
+    return MetaGradient(meta_grads, inner.adapted, inner.fusion_loss, loss, weights)
+
+
+def _back_through_steps(
+    params: NetsParams,
+    inner_batch: Pairs,
+    outer_batch: Pairs,
+    *,
+    objectives: Objectives,
+    learning_rate: float | Array,
+    inner_steps: int,
+) -> MetaGradient:
+    """Carries v and u back through several inner steps, see above."""
+    weights, pull_back_proposal = jax.vjp(
+        lambda theta: objectives.propose(theta, inner_batch), params.proposal
+    )
+
+    def step(before: Adapted, _: None) -> tuple[Adapted, tuple[Adapted, Loss]]:
+        inner = inner_update(
+            params._replace(**before._asdict()),
+            weights,
+            inner_batch,
+            objectives=objectives,
+            learning_rate=learning_rate,
+        )
+        return inner.adapted, (before, inner.fusion_loss)
+
+    start = Adapted(params.fusion, params.reconstruction)
+    adapted, (path, losses) = jax.lax.scan(step, start, length=inner_steps)
+    adjoint, loss = jax.grad(
+        lambda theta: outer_loss(theta, outer_batch, objectives=objectives),
+        has_aux=True,
+    )(adapted)
+
+    def slope(at: Adapted, maps: WeightMaps, along: Adapted) -> Array:
+        fuse = partial(objectives.fuse, batch=inner_batch)
+        fused, change = jax.jvp(fuse, (at.fusion,), (along.fusion,))
+
+        def losses(image: Image, theta: Params) -> Array:
+            rebuilt = objectives.reconstruction(theta, fused, inner_batch)
+            return (
+                objectives.fusion_loss(image, maps, inner_batch).total + rebuilt.total
+            )
+
+        ahead = (change, along.reconstruction)
+        return jax.jvp(losses, (fused, at.reconstruction), ahead)[1]
+
+    def back(adjoint: Adapted, at: Adapted) -> tuple[Adapted, WeightMaps]:
+        moved, share = jax.grad(slope, argnums=(0, 1))(at, weights, adjoint)
+        return _descend(adjoint, moved, learning_rate), share
+
+    first, later = (
+        jax.tree.map(lambda x, i=i: x[i], path) for i in (0, slice(1, None))
+    )
+    adjoint, shares = jax.lax.scan(back, adjoint, later, reverse=True)
+    # Before the first step nothing depends on theta_P.
+    last = jax.grad(slope, argnums=1)(first, weights, adjoint)
+    cotangent = jax.tree.map(
+        lambda x, rest: -learning_rate * (x + rest.sum(axis=0)), last, shares
+    )
+    (meta_grads,) = pull_back_proposal(cotangent)
+    first_loss = jax.tree.map(lambda x: x[0], losses)
+    return MetaGradient(meta_grads, adapted, first_loss, loss, weights)
 
 
 def _jvp_term(
@@ -235,7 +305,7 @@ def _through_inner_steps(
         if stop_inner_gradient:
             adapted = jax.lax.stop_gradient(adapted)
         total, loss = outer_loss(adapted, outer_batch, objectives=objectives)
-        return total, MetaGradient(None, first_loss, loss, weights)
+        return total, MetaGradient(None, adapted, first_loss, loss, weights)
 
     meta_grads, seen = jax.grad(outer_of_proposal, has_aux=True)(params.proposal)
     return seen._replace(meta_grads=meta_grads)
@@ -250,8 +320,8 @@ _SINGLE_STEP_MODES = {
         _through_mixed_term, adapt_fusion=True, mixed_term=_central_difference_term
     ),
 }
-MULTI_STEP_MODES = ("reverse", "stopped")
-MODES = (*_SINGLE_STEP_MODES, *MULTI_STEP_MODES)
+MULTI_STEP_MODES = ("exact", "reverse", "stopped")
+MODES = tuple(dict.fromkeys((*_SINGLE_STEP_MODES, *MULTI_STEP_MODES)))
 
 
 def meta_gradient(
@@ -269,9 +339,9 @@ def meta_gradient(
     L_r is taken on the outer batch, after the inner update on the inner batch.
 
     Modes:
-      exact: Eq. 10 by one JVP of F and one VJP of P. The default.
+      exact: Eq. 10 by one JVP of F and one VJP of P, for each inner step. The default.
       reverse: reverse mode through the inner update; equal up to rounding, at the price
-        of more time and memory. The only useful mode for inner_steps > 1.
+        of more time and memory.
       first_order: takes v at theta_F instead of theta_F', which neglects how v changes
         along the step; the error vanishes with eta.
       finite_difference: takes the mixed term from first-order gradients at
@@ -290,7 +360,8 @@ def meta_gradient(
       inner_steps: SGD steps on the inner batch; the paper takes one.
 
     Returns:
-      The meta-gradient, both losses and the proposed weight maps.
+      The meta-gradient, the adapted parameters, both losses and the proposed weight
+      maps.
 
     Raises:
       ValueError: for an unknown mode, or more inner steps than the mode supports.
@@ -304,25 +375,25 @@ def meta_gradient(
         raise ValueError(
             f"expected inner_steps of at least 1, got {inner_steps}; take one or more."
         )
-    if mode in _SINGLE_STEP_MODES:
-        if inner_steps > 1:
-            raise ValueError(
-                f"expected one inner step in mode {mode!r}, got {inner_steps}; use "
-                "mode 'reverse' for more."
-            )
-        return _SINGLE_STEP_MODES[mode](
-            params,
-            inner_batch,
-            outer_batch,
-            objectives=objectives,
-            learning_rate=learning_rate,
+    if inner_steps > 1 and mode not in MULTI_STEP_MODES:
+        raise ValueError(
+            f"expected one inner step in mode {mode!r}, got {inner_steps}; use mode "
+            "'exact' for more."
         )
-    return _through_inner_steps(
+    if mode in _SINGLE_STEP_MODES and inner_steps == 1:
+        method = _SINGLE_STEP_MODES[mode]
+    elif mode == "exact":
+        method = partial(_back_through_steps, inner_steps=inner_steps)
+    else:
+        method = partial(
+            _through_inner_steps,
+            inner_steps=inner_steps,
+            stop_inner_gradient=mode == "stopped",
+        )
+    return method(
         params,
         inner_batch,
         outer_batch,
         objectives=objectives,
         learning_rate=learning_rate,
-        inner_steps=inner_steps,
-        stop_inner_gradient=mode == "stopped",
     )

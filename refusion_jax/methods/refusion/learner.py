@@ -84,7 +84,8 @@ class ReFusionLearner:
         # Meta-gradients are too small for anything but float32; see methods.precision.
         self._objectives = self._objectives_in("float32", nets)
         self._fusion_objectives = self._objectives_in(settings.fusion_precision, nets)
-        fusion = Stage(FUSION, settings.fusion_steps, (ALL,))
+        end = None if settings.third_stage else self._warm_up_epochs
+        fusion = Stage(FUSION, settings.fusion_steps, (ALL,), end_epoch=end)
         self.stages = (*self._proposal_stages(), fusion)
 
     def _proposal_stages(self) -> tuple[Stage, ...]:
@@ -115,6 +116,7 @@ class ReFusionLearner:
             jax.random.fold_in(key, 0),
             interaction=self._settings.interaction,
             gating=self._settings.gating,
+            decision=self._settings.decision,
             reconstruction_width=self._settings.reconstruction_width,
             reconstruction_blocks=self._settings.reconstruction_blocks,
             balanced=self._settings.balanced,
@@ -193,6 +195,7 @@ class ReFusionLearner:
                 mode=settings.meta_gradient,
                 inner_steps=settings.inner_steps,
                 direct_term=settings.direct_term,
+                keep_adapted=not settings.third_stage,
             )
         return fusion_update(
             state,
@@ -200,6 +203,7 @@ class ReFusionLearner:
             objectives=self._fusion_objectives,
             optimizers=self._optimizers,
             rates=rates,
+            joint=settings.joint_loss,
         )
 
     def _with_fresh_moments(self, state: TrainState) -> TrainState:

@@ -6,7 +6,7 @@ from refusion_jax.methods.refusion.diagnosis import verdict
 from refusion_jax.methods.refusion.learner import ReFusionLearner
 from refusion_jax.methods.refusion.model import MARGIN_NOTE, ReFusionModel
 from refusion_jax.methods.refusion.nets.networks import NetsParams, shapes_of, variant
-from refusion_jax.methods.refusion.settings import PRESETS, Settings
+from refusion_jax.methods.refusion.settings import PRESETS, STUDIES, Settings
 from refusion_jax.methods.setting import require
 
 
@@ -35,10 +35,15 @@ def remark(name: str, tree: Params) -> str:
     """
     if name != "fusion":
         return ""
-    return ", ".join(
+    parts = variant(tree)
+    words = [
         f"{'with' if is_there else 'without'} {part}"
-        for part, is_there in variant(tree)._asdict().items()
-    )
+        for part, is_there in (
+            ("interaction", parts.interaction),
+            ("gating", parts.gating),
+        )
+    ]
+    return ", ".join([*words, "decision fusion"] if parts.decision else words)
 
 
 def notes(settings: Settings) -> dict[str, str]:
@@ -63,4 +68,5 @@ METHOD = Method(
     verdict=verdict,
     model=ReFusionModel,
     notes=notes,
+    studies=STUDIES,
 )

@@ -24,6 +24,12 @@ class Settings:
     gating: bool = setting(
         True, "Gating in F's fusion module (ablation VIII: off; VI: both off)."
     )
+    decision: bool = setting(
+        False,
+        "Decision fusion (ablation V): F weighs the sources per pixel, I_f = w_a I_a + "
+        "w_b I_b. The weights are F's own, and learn from P's loss as F does; what the "
+        "paper does is not known.",
+    )
     reconstruction_width: int = setting(
         16, "Width of R's branches.", at_least=1, multiple_of=8, unit="channels"
     )
@@ -105,12 +111,25 @@ class Settings:
         choices=MODES,
     )
     inner_steps: int = setting(
-        1, "SGD steps of the inner update; more than one needs reverse.", at_least=1
+        1,
+        "SGD steps of the inner update; more than one needs exact or reverse.",
+        at_least=1,
     )
     direct_term: bool = setting(
         False,
         "Whether dL_f / dtheta_P is added to the meta-gradient, see "
         "methods.refusion.steps.outer_update; not part of the method.",
+    )
+    third_stage: bool = setting(
+        True,
+        "Whether F and R learn in fusion steps (Eqs. 11, 12). Ablation III: off; they "
+        "keep every inner update instead (theta_F <- theta_F', theta_R <- theta_R'), "
+        "and only a warm-up has fusion steps.",
+    )
+    joint_loss: bool = setting(
+        False,
+        "Whether fusion steps move F by L_f + L_r, so that L_r reaches F; with equal "
+        "loss_weights this is ablation II, no meta-learning.",
     )
     inner_learning_rate: float = setting(
         1e-4, "eta_F' = eta_R', the step size of the inner update.", is_positive=True
@@ -180,7 +199,7 @@ class Settings:
         require(
             self.inner_steps == 1 or self.meta_gradient in MULTI_STEP_MODES,
             "meta_gradient",
-            "reverse with inner_steps above 1",
+            "exact, reverse or stopped with inner_steps above 1",
             self.meta_gradient,
         )
         require(
@@ -188,6 +207,13 @@ class Settings:
             "meta_steps",
             "0 with equal loss_weights, which leave P nothing to learn",
             self.meta_steps,
+        )
+        require(
+            self.third_stage
+            or (self.loss_weights == "learned" and self.meta_steps > 0),
+            "third_stage",
+            "true without learned loss_weights and meta_steps",
+            self.third_stage,
         )
         require(
             self.imitation_steps == 0
@@ -266,5 +292,24 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "authors": AUTHORS,
         # A third party's script that derives from theirs leaves a term in P's gradient.
         "authors_script": {**AUTHORS, "direct_term": True},
+    }
+)
+
+# What `ablate` takes as a word: variants of preset default, whose recipe they share.
+# F has as many updates in all of them.
+STUDIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "table5": (
+            "ours: preset=default",
+            "I: loss_weights=equal,imitation_steps=0,meta_steps=0",
+            "II: joint_loss=true,loss_weights=equal,imitation_steps=0,meta_steps=0",
+            # After the warm-up a meta step for every fusion step of the others.
+            "III: third_stage=false,meta_steps=60",
+            "IV: reduction=sum",
+            "V: decision=true",
+            "VI: interaction=false,gating=false",
+            "VII: interaction=false",
+            "VIII: gating=false",
+        )
     }
 )

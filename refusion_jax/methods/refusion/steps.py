@@ -7,6 +7,8 @@
 | Eqs. 9, 10 outer update   | outer_update: moves theta_P, nothing else                |
 | Eqs. 11, 12               | fusion_update: moves theta_F and theta_R, nothing else   |
 | Algorithm 1               | M times outer_update, then N times fusion_update         |
+| ablation II               | fusion_update with joint: L_r moves theta_F too          |
+| ablation III              | outer_update with keep_adapted, N = 0                    |
 """
 
 import jax
@@ -34,6 +36,7 @@ def outer_update(
     mode: str = "exact",
     inner_steps: int = 1,
     direct_term: bool = False,
+    keep_adapted: bool = False,
 ) -> tuple[TrainState, Scalars]:
     """Moves P so that its loss makes F preserve what R needs (Eqs. 7 to 10).
 
@@ -45,7 +48,7 @@ def outer_update(
 
     Args:
       state: the state before the update; only P, its optimiser state and the step
-        change.
+        change, unless `keep_adapted`.
       inner_batch: meta-train pairs.
       outer_batch: meta-test pairs.
       objectives: L_f and L_r; `rates.alpha_fusion` replaces their alpha_fusion.
@@ -55,6 +58,7 @@ def outer_update(
       direct_term: whether to add dL_f(inner batch) / dtheta_P, which lets P lower F's
         loss itself; not part of the method, but in a script that derives from the
         authors', where it is 1e3 to 1e6 times as large as the meta-gradient.
+      keep_adapted: whether theta_F', theta_R' replace theta_F, theta_R (ablation III).
 
     Returns:
       The new state and scalars: both losses with their terms, the norm of the
@@ -98,9 +102,12 @@ def outer_update(
         "intensity_weights_entropy": binary_entropy(result.weights.intensity),
         "gradient_weights_entropy": binary_entropy(result.weights.gradient),
     }
+    params = state.params._replace(proposal=proposal)
+    if keep_adapted:
+        params = params._replace(**result.adapted._asdict())
     return (
         state._replace(
-            params=state.params._replace(proposal=proposal),
+            params=params,
             opt_states=state.opt_states._replace(proposal=opt_state),
             step=state.step + 1,
         ),
@@ -115,6 +122,7 @@ def fusion_update(
     objectives: Objectives,
     optimizers: Optimizers,
     rates: Rates,
+    joint: bool = False,
 ) -> tuple[TrainState, Scalars]:
     """Moves F under the learned loss and R under the reconstruction loss (Eqs. 11, 12).
 
@@ -127,6 +135,8 @@ def fusion_update(
       objectives: L_f and L_r; `rates.alpha_fusion` replaces their alpha_fusion.
       optimizers: `optimizers.fusion` and `optimizers.reconstruction` are used.
       rates: `fusion`, `alpha_fusion` and `trust` are used.
+      joint: whether theta_F moves by d(L_f + L_r) / dtheta_F (ablation II): with Adam
+        per number, that is one Adam over theta_F and theta_R on L_f + L_r.
 
     Returns:
       The new state and scalars: both losses with their terms, both gradients' norms.
@@ -140,7 +150,11 @@ def fusion_update(
     def fusion_objective(theta: Params) -> tuple[Array, tuple[Loss, Image]]:
         fused = objectives.fuse(theta, batch)
         loss = objectives.fusion_loss(fused, weights, batch)
-        return loss.total, (loss, fused)
+        total = loss.total
+        if joint:
+            rebuilt = objectives.reconstruction(params.reconstruction, fused, batch)
+            total += rebuilt.total
+        return total, (loss, fused)
 
     fusion_grads, (fusion_loss, fused) = jax.grad(fusion_objective, has_aux=True)(
         params.fusion

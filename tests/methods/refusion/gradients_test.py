@@ -106,7 +106,8 @@ def test_first_order_takes_v_before_the_inner_step(x64):
     np.testing.assert_allclose(result.meta_grads, v * 2 * eta * (a - b), rtol=1e-9)
 
 
-def test_three_inner_steps_equal_the_unrolled_recursion_by_hand(x64):
+@pytest.mark.parametrize("mode", ["exact", "reverse"])
+def test_three_inner_steps_equal_the_unrolled_recursion_by_hand(x64, mode):
     """Derivatives of the recursions for f and r with respect to p, step by step."""
     theta_f, theta_r, theta_p, eta, steps = 0.4, 0.1, 0.3, 0.05, 3
     (a, b), outer = (0.9, 0.2), (0.6, 0.5)
@@ -126,10 +127,11 @@ def test_three_inner_steps_equal_the_unrolled_recursion_by_hand(x64):
         one_pixel(*outer),
         objectives=TOY,
         learning_rate=eta,
-        mode="reverse",
+        mode=mode,
         inner_steps=steps,
     )
     np.testing.assert_allclose(result.meta_grads, expected, rtol=1e-9)
+    np.testing.assert_allclose(jnp.stack(result.adapted), [f, r], rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +268,15 @@ def test_all_true_gradients_agree_on_a_smooth_problem(smooth_gradient):
     assert not flat(smooth_gradient("stopped")).any()
 
 
+@pytest.mark.parametrize("steps", [2, 4])
+def test_exact_equals_reverse_through_several_steps(smooth_gradient, steps):
+    reverse = smooth_gradient("reverse", inner_steps=steps)
+    exact = smooth_gradient("exact", inner_steps=steps)
+    assert relative_distance(exact, reverse) < 1e-12
+    single = smooth_gradient("exact")
+    assert relative_distance(exact, steps * single) > 1e-3
+
+
 def test_reverse_with_inner_steps_still_tracks_every_step(smooth_gradient):
     one, three = (smooth_gradient("reverse", inner_steps=n) for n in (1, 3))
     # Three small steps move F about three times as far along nearly one direction.
@@ -300,12 +311,18 @@ def test_unknown_mode_lists_the_choices():
         )
 
 
-def test_more_inner_steps_name_the_mode_that_supports_them():
+def test_more_inner_steps_name_a_mode_that_supports_them():
     params = NetsParams(*(jnp.asarray(0.1) for _ in range(3)))
     batch = one_pixel(0.1, 0.2)
-    with pytest.raises(ValueError, match="got 2; use mode 'reverse'"):
+    with pytest.raises(ValueError, match="'first_order', got 2; use mode 'exact'"):
         meta_gradient(
-            params, batch, batch, objectives=TOY, learning_rate=1.0, inner_steps=2
+            params,
+            batch,
+            batch,
+            objectives=TOY,
+            learning_rate=1.0,
+            mode="first_order",
+            inner_steps=2,
         )
 
 

@@ -69,6 +69,30 @@ def test_stages_are_algorithm_1_with_disjoint_meta_batches():
     assert [draw.stream for draw in (*meta.draws, *fusion.draws)] == [1, 2, 3]
 
 
+def test_without_a_third_stage_only_a_warm_up_has_fusion_steps():
+    def epochs_of_fusion(**settings):
+        fusion = learner(third_stage=False, **settings).stages[-1]
+        assert fusion.name == "fusion"
+        return [epoch for epoch in range(50) if fusion.is_in(epoch)]
+
+    assert epochs_of_fusion() == []
+    assert epochs_of_fusion(warm_up_share=0.04) == [0, 1]
+
+
+def test_without_a_third_stage_f_and_r_move_in_meta_steps(light_nets):
+    batches = jax.random.uniform(jax.random.key(1), (2, 2, 2, 16, 16, 1))
+    tree = {"any": jnp.ones(())}
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    state = init_state(NetsParams(tree, tree, tree), optimizers, jax.random.key(0))
+    for third_stage in (True, False):
+        settings = dataclasses.replace(SETTINGS, third_stage=third_stage)
+        trained = ReFusionLearner(settings, 1, batch_mesh(1), light_nets)
+        drawn = {"inner": Batch(*batches[0]), "outer": Batch(*batches[1])}
+        params = trained.step("meta", state, drawn, trained.rates(0))[0].params
+        assert (params.fusion == tree) == third_stage
+        assert (params.reconstruction == tree) == third_stage
+
+
 def test_a_cosine_warms_up_and_falls_to_a_fiftieth():
     cosine = learner(schedule="cosine")
     shares = [float(cosine.rates(epoch).fusion) / 1e-4 for epoch in range(50)]

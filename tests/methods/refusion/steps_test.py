@@ -5,11 +5,13 @@ import optax
 import pytest
 
 from refusion_jax.array_types import Batch
+from refusion_jax.methods.refusion.gradients import inner_update
 from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.nets.networks import Nets, init_params
 from refusion_jax.methods.refusion.objectives import Objectives
 from refusion_jax.methods.refusion.optimizers import make_optimizers
 from refusion_jax.methods.refusion.state import (
+    Optimizers,
     Rates,
     init_state,
     pairs_of,
@@ -224,3 +226,66 @@ def test_agreement_is_the_cosine_with_the_mean_of_earlier_meta_gradients():
     # One parameter: the meta-gradient points the same way as the mean, or the other.
     assert seen[0] == 0
     assert sorted(seen[1:]) == pytest.approx([-1, 1])
+
+
+def test_with_a_joint_loss_r_reaches_f_and_p_stays():
+    """Ablation II, worked out on paper: L_f = mean(p (a - f)^2 + (1 - p) (b - f)^2),
+    L_r = mean(max((a - f - r)^2, (b - f - r)^2)) with f = 0.4, r = 0.1, p = 0.3."""
+    optimizers = Optimizers(*[optax.identity()] * 3)
+    batch, before = random_batch(7), toy_state(optimizers)
+    moved = {
+        joint: fusion_update(
+            before,
+            batch,
+            objectives=TOY._replace(alpha_reconstruction=0.0),
+            optimizers=optimizers,
+            rates=Rates(inner=0.5, proposal=0.1, fusion=0.1, alpha_fusion=0.0),
+            joint=joint,
+        )[0].params
+        for joint in (False, True)
+    }
+    a, b = (np.asarray(x, np.float64) for x in (batch.source_a, batch.source_b))
+    error_a, error_b = a - 0.5, b - 0.5
+    worse = np.where(np.abs(error_a) > np.abs(error_b), error_a, error_b)
+    of_fusion_loss = np.mean(-2 * (0.3 * (a - 0.4) + 0.7 * (b - 0.4)))
+    of_reconstruction_loss = np.mean(-2 * worse)
+    assert abs(of_reconstruction_loss) > 1e-3
+    alone = 0.4 - 0.1 * of_fusion_loss
+    both = alone - 0.1 * of_reconstruction_loss
+    np.testing.assert_allclose(moved[False].fusion, alone, rtol=1e-6)
+    np.testing.assert_allclose(moved[True].fusion, both, rtol=1e-6)
+    for params in moved.values():
+        assert params.proposal == before.params.proposal
+        theta_r = 0.1 - 0.1 * of_reconstruction_loss
+        np.testing.assert_allclose(params.reconstruction, theta_r, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["exact", "first_order", "reverse"])
+def test_without_a_third_stage_the_inner_update_is_kept_to_the_bit(mode):
+    """Ablation III."""
+    optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
+    before, batch = toy_state(optimizers), random_batch(8)
+    after = {
+        keep: outer_update(
+            before,
+            batch,
+            random_batch(9),
+            objectives=TOY,
+            optimizers=optimizers,
+            rates=RATES._replace(inner=0.1),
+            mode=mode,
+            keep_adapted=keep,
+        )[0].params
+        for keep in (False, True)
+    }
+    inner = inner_update(
+        before.params,
+        TOY.propose(before.params.proposal, batch),
+        batch,
+        objectives=TOY,
+        learning_rate=0.1,
+    )
+    for tree, adapted in inner.adapted._asdict().items():
+        assert getattr(after[True], tree) == adapted != getattr(before.params, tree)
+        assert getattr(after[False], tree) == getattr(before.params, tree)
+    assert after[True].proposal == after[False].proposal != before.params.proposal

@@ -1,6 +1,9 @@
 """F, the fusion module: two encoders, the adaptive fusion module (AFM), a decoder.
 
-The features of both sources form one map of 32 channels, source a's 16 first.
+The features of both sources form one map of 32 channels, source a's 16 first. F makes
+the pixels of the fused picture, or it decides between those of the sources (`decision`,
+ablation V): its last layer then has two outputs, and I_f = w_a I_a + w_b I_b with their
+softmax w.
 """
 
 from collections.abc import Callable
@@ -47,6 +50,11 @@ def state_shape(tile_count: int, tiling: Tiling) -> tuple[int, int, int, int]:
     """Returns the shape of F's features on one device's tiles, halos included."""
     tile = tiling.tile
     return (tile_count, 2 * WIDTH, tile.rows + 2, tile.stride)
+
+
+def between(weight_a: Array, source_a: Array, source_b: Array) -> Array:
+    """Returns w_a I_a + w_b I_b with w_b = 1 - w_a, of arrays of one shape."""
+    return source_b + weight_a * (source_a - source_b)
 
 
 def by_source(joint: Array) -> Array:
@@ -168,10 +176,12 @@ class FusionModule(nn.Module):
       interaction: cross attention between the sources (ablation VII: off).
       gating: gating feature refinement (ablation VIII: off). With both off the AFM is a
         concatenation (ablation VI).
+      decision: whether F weighs the sources' pixels and makes none (ablation V).
     """
 
     interaction: bool = True
     gating: bool = True
+    decision: bool = False
 
     def setup(self) -> None:
         """Declares encoders, AFM, decoder and the tail."""
@@ -182,7 +192,9 @@ class FusionModule(nn.Module):
             self.refinement = GatedRefinement()
         self.decoder = stack_blocks(2 * WIDTH, BLOCKS)
         self.tail1 = self.param("tail1", uniform_fan_in, (WIDTH, 2 * WIDTH, 3, 3))
-        self.tail2 = self.param("tail2", uniform_fan_in, (1, WIDTH, 3, 3))
+        # Of another name, which tells the variant of a tree.
+        name, outputs = ("decision_tail", 2) if self.decision else ("tail2", 1)
+        self.tail2 = self.param(name, uniform_fan_in, (outputs, WIDTH, 3, 3))
 
     def __call__(
         self, source_a: Image, source_b: Image, grid: Grid | None = None
@@ -194,7 +206,8 @@ class FusionModule(nn.Module):
           grid: how to cut the pictures; None chooses what suits the device.
 
         Returns:
-          Luminance in (0, 1), same shape, not rescaled.
+          Luminance in (0, 1), same shape, not rescaled; with `decision` between the
+          sources.
         """
         grid = grid or grid_of(source_a)
         images = jnp.stack([to_strips(source_a, grid), to_strips(source_b, grid)])
@@ -202,6 +215,9 @@ class FusionModule(nn.Module):
         strips = jnp.concatenate([features[0], features[1]], axis=1)
         strips = replace(self._to_activations(grid), self._fuse(strips, grid), grid)
         logits = replace(self._to_logits(grid), strips, grid)
+        if self.decision:
+            weights = jax.nn.softmax(to_image(logits, grid))
+            return between(weights[..., :1], source_a, source_b)
         return jax.nn.sigmoid(to_image(logits, grid))
 
     def on_tiles(
@@ -227,11 +243,17 @@ class FusionModule(nn.Module):
         features = replace(self._to_activations(tiling), features, tiling)
         features = InPlace(features.state, start, WIDTH)
         to_logits = self._to_logits(tiling)
-        fused = collect(
-            lambda *piece: jax.nn.sigmoid(at_least_float32(to_logits(*piece))),
-            features,
-            tiling,
-        )
+
+        def output(extended: Array, mask: Array) -> Array:
+            logits = at_least_float32(to_logits(extended, mask))
+            if self.decision:  # w_a
+                return jax.nn.softmax(logits, axis=0)[:1]
+            return jax.nn.sigmoid(logits)
+
+        fused = collect(output, features, tiling)
+        if self.decision:
+            a, b = at_least_float32(without_halo(sources, tiling))
+            fused = between(fused, a, b)
         return fused, features.state
 
     def _fuse(self, features: Features, walk: Walk) -> Features:

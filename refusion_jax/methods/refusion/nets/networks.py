@@ -36,15 +36,17 @@ class NetsParams(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """The optional parts of F's fusion module, the switches of ablations VI to VIII.
+    """The optional parts of F, the switches of ablations V to VIII.
 
     Attributes:
       interaction: cross attention between the sources.
       gating: gated refinement of the joint features.
+      decision: weights of the sources' pixels in place of pixels.
     """
 
     interaction: bool
     gating: bool
+    decision: bool
 
 
 def variant(fusion_params: Container[str]) -> Variant:
@@ -53,7 +55,8 @@ def variant(fusion_params: Container[str]) -> Variant:
     Args:
       fusion_params: theta_F, or the names of its parts.
     """
-    return Variant("cross_attention" in fusion_params, "refinement" in fusion_params)
+    parts = ("cross_attention", "refinement", "decision_tail")
+    return Variant(*(part in fusion_params for part in parts))
 
 
 def is_fusion(params: object) -> bool:
@@ -190,10 +193,17 @@ class Nets(NamedTuple):
         )
 
 
-def init_fusion(key: Array, *, interaction: bool = True, gating: bool = True) -> Params:
+def init_fusion(
+    key: Array,
+    *,
+    interaction: bool = True,
+    gating: bool = True,
+    decision: bool = False,
+) -> Params:
     """Initialises parameters of F, see `init_params`."""
     image = jnp.zeros((1, 8, 8, 1), jnp.float32)
-    return FusionModule(interaction, gating).init(key, image, image)["params"]
+    module = FusionModule(interaction, gating, decision)
+    return module.init(key, image, image)["params"]
 
 
 def init_reconstruction(key: Array, *, width: int = 16, blocks: int = 2) -> Params:
@@ -213,6 +223,7 @@ def init_params(
     *,
     interaction: bool = True,
     gating: bool = True,
+    decision: bool = False,
     reconstruction_width: int = 16,
     reconstruction_blocks: int = 2,
     balanced: bool = False,
@@ -222,6 +233,7 @@ def init_params(
     Args:
       key: PRNG key.
       interaction, gating: parts of F's fusion module (ablations VI to VIII).
+      decision: whether F weighs the sources' pixels (ablation V).
       reconstruction_width: channels of R's branches; a multiple of the 8 heads.
       reconstruction_blocks: transformer blocks of each of R's branches.
       balanced: whether P is balanced, see `nets.proposal`.
@@ -233,7 +245,9 @@ def init_params(
     def init(key: Array) -> NetsParams:
         fusion_key, reconstruction_key, proposal_key = jax.random.split(key, 3)
         return NetsParams(
-            init_fusion(fusion_key, interaction=interaction, gating=gating),
+            init_fusion(
+                fusion_key, interaction=interaction, gating=gating, decision=decision
+            ),
             init_reconstruction(
                 reconstruction_key,
                 width=reconstruction_width,

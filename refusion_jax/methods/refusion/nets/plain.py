@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from refusion_jax.array_types import Image, Params
-from refusion_jax.methods.refusion.nets.fusion import LEAKY_SLOPE
+from refusion_jax.methods.refusion.nets.fusion import LEAKY_SLOPE, between
 from refusion_jax.methods.refusion.nets.networks import variant
 from refusion_jax.methods.refusion.nets.restormer import (
     LAYER_NORM_EPSILON,
@@ -54,7 +54,11 @@ def fuse_plainly(
         joint = _refinement(joint, features, params["refinement"])
     decoded = _conv(_blocks(joint, params["decoder"]), params["tail1"])
     decoded = jnp.maximum(decoded, LEAKY_SLOPE * decoded)
-    fused = jax.nn.sigmoid(_conv(decoded, params["tail2"]))
+    if parts.decision:
+        weights = jax.nn.softmax(_conv(decoded, params["decision_tail"]), axis=1)
+        fused = between(weights[:, :1], *images)
+    else:
+        fused = jax.nn.sigmoid(_conv(decoded, params["tail2"]))
     if margin:
         fused = _without(fused, margin)
     return jnp.transpose(fused, (0, 2, 3, 1))

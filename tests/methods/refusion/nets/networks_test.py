@@ -188,6 +188,22 @@ def test_an_ablated_f_is_the_whole_f_with_silent_parts(interaction, gating):
     close(run_f(ablated, *PICTURES), run_f(silent, *PICTURES))
 
 
+def test_decision_fusion_weighs_the_sources_by_f_with_two_outputs(outputs):
+    """Ablation V: w_a = softmax of (z_a, z_b) = sigmoid(z_a - z_b), and F's last layer
+    is linear, so the ordinary F with the difference of both kernels makes w_a."""
+    deciding = random_params(3, decision=True).fusion
+    assert count(deciding) == 59_856 + 144
+    making = dict(deciding)
+    kernels = making.pop("decision_tail")
+    making["tail2"] = kernels[:1] - kernels[1:]
+    a, b = PICTURES
+    weight = run_f(making, a, b)
+    fused = run_f(deciding, a, b)
+    close(fused, weight * a + (1 - weight) * b)
+    assert (fused >= jnp.minimum(a, b) - 1e-6).all()
+    assert (fused <= jnp.maximum(a, b) + 1e-6).all()
+
+
 # The reference of the fusion module: one picture, [channels, height, width].
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,17 +13,19 @@ IN_A_HURRY = {"xla_backend_optimization_level": 0}
 
 
 @pytest.mark.parametrize(
-    ("size", "without"),
+    ("size", "without", "decision"),
     [
-        ((2, 5, 7), ()),
-        ((1, 1, 4), ("cross_attention",)),
-        ((1, 4, 1), ("refinement",)),
+        ((2, 5, 7), (), False),
+        ((1, 1, 4), ("cross_attention",), False),
+        ((1, 4, 1), ("refinement",), False),
+        ((1, 3, 4), ("cross_attention", "refinement"), True),
     ],
 )
-def test_it_is_the_fusion_network_in_every_variant(size, without):
+def test_it_is_the_fusion_network_in_every_variant(size, without, decision):
+    init = partial(networks.init_params, decision=decision)
     params = jax.tree.map(
         lambda leaf: RNG.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),
-        jax.eval_shape(networks.init_params, jax.random.key(0)).fusion,
+        jax.eval_shape(init, jax.random.key(0)).fusion,
     )
     params = {name: tree for name, tree in params.items() if name not in without}
     pair = jnp.asarray(RNG.random((2, *size, 1)), jnp.float32)

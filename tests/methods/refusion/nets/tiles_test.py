@@ -154,15 +154,26 @@ def test_all_sizes_share_one_program():
     assert three_window_sums._cache_size() == 1
 
 
-VARIANTS = [(True, True), (True, False), (False, True), (False, False)]
+VARIANTS = [
+    (True, True, False),
+    (True, False, False),
+    (False, True, False),
+    (False, False, False),
+    (True, True, True),
+]
 
 
 @pytest.fixture(scope="module")
 def fusion_params():
     """Larger than fresh ones, whose F is nearly the same everywhere."""
 
-    def of_variant(interaction, gating):
-        init = partial(networks.init_params, interaction=interaction, gating=gating)
+    def of_variant(interaction, gating, decision):
+        init = partial(
+            networks.init_params,
+            interaction=interaction,
+            gating=gating,
+            decision=decision,
+        )
         rng = np.random.default_rng(5)
         return jax.tree.map(
             lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32),

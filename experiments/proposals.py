@@ -1,0 +1,164 @@
+r"""Measures what P's weights follow, beside the rules by hand: one row per weights.
+
+    python experiments/proposals.py --data=DIR --out=experiments/results/proposals.md \
+        --weights=ivif=ivif --weights=ivif=runs/learned
+
+Takes the middle of test pairs of every set of the task, as evenly over the set as
+--pairs allows. Means over pairs; a pair's correlation is over its pixels. The rules of
+`methods.refusion.hand_made` stand beside the weights. Where shipped weights imitate a
+rule, their rows say how well, not what meta-learning finds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from launch import launch
+
+from refusion_jax.data.pairs import find_pairs, read_pairs
+from refusion_jax.data.sources import Luminances, in_order
+from refusion_jax.devices.compilation_cache import (
+    default_cache_folder,
+    use_compilation_cache,
+)
+from refusion_jax.files.atomic import replace_file
+from refusion_jax.methods.refusion.diagnosis import observe_weights
+from refusion_jax.methods.refusion.hand_made import RULES, weigh
+from refusion_jax.methods.refusion.losses import WeightMaps
+from refusion_jax.methods.refusion.state import Pairs
+from refusion_jax.weights.store import load_model
+
+_DATA = flags.DEFINE_string("data", None, "Folder of the data sets.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Markdown file to write.", required=True)
+_WEIGHTS = flags.DEFINE_multi_string(
+    "weights",
+    ["ivif=ivif", "mif=mif", "mfif=mfif", "meif=meif"],
+    "TASK=WEIGHTS: a task of the table and a file, a run or a name. Repeatable.",
+)
+_PAIRS = flags.DEFINE_integer("pairs", 12, "Most pairs per set.", lower_bound=1)
+
+SIDE = 256  # pixels, of what is measured: one size, compiled once
+SETS: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "ivif": (
+        ("RoadScene", "ivif/roadscene/test/infrared", "ivif/roadscene/test/visible"),
+        ("MSRS", "ivif/msrs/test/infrared", "ivif/msrs/test/visible"),
+    ),
+    "mif": (
+        ("Harvard CT", "mif/harvard_ct/test/ct", "mif/harvard_ct/test/mri"),
+        ("Harvard PET", "mif/harvard_pet/test/pet", "mif/harvard_pet/test/mri"),
+        ("Harvard SPECT", "mif/harvard_spect/test/spect", "mif/harvard_spect/test/mri"),
+    ),
+    "mfif": (("Lytro", "mfif/lytro/test/near", "mfif/lytro/test/far"),),
+    "meif": (("MEFB", "meif/mefb/test/under", "meif/mefb/test/over"),),
+}
+COLUMNS = {
+    "correlation": "correlation",
+    "mean": "mean",
+    "spread": "spread",
+    "at_one": "at 1",
+    "at_zero": "at 0",
+}
+# From two luminances in [0, 1] to weights.
+Proposal = Callable[[np.ndarray, np.ndarray], WeightMaps]
+
+
+def middle(pair: Luminances) -> list[np.ndarray]:
+    """Returns the middle of both sources, in [0, 1], height x width x 1."""
+    made = []
+    for picture in pair[:2]:
+        top, left = (max(0, side - SIDE) // 2 for side in picture.shape)
+        part = picture[top : top + SIDE, left : left + SIDE]
+        made.append(part[..., None].astype(np.float32) / 255)
+    return made
+
+
+def of_weights(place: str) -> Proposal:
+    """Returns P of a weight file, as a function of one pair."""
+    model = load_model(place)
+    model.require_maps()
+
+    def propose(a: np.ndarray, b: np.ndarray) -> WeightMaps:
+        maps = model.maps(jnp.asarray(a), jnp.asarray(b))
+        intensity, gradient = (
+            jnp.asarray(np.stack([maps[f"{x}_a"], maps[f"{x}_b"]], -1))[None]
+            for x in "wv"
+        )
+        return WeightMaps(intensity, gradient)
+
+    return propose
+
+
+def of_rule(name: str) -> Proposal:
+    """Returns a rule by hand as a function of one pair."""
+    rule = jax.jit(lambda a, b: weigh({}, a, b, rule=RULES[name]))
+    return lambda a, b: rule(a[None], b[None])
+
+
+def measure(proposal: Proposal, pairs: Sequence[list[np.ndarray]]) -> dict[str, float]:
+    """Measures weights on pairs.
+
+    Args:
+      proposal: makes them.
+      pairs: as `middle` returns them.
+
+    Returns:
+      The means of `diagnosis.observe_weights`, by name.
+    """
+    seen = []
+    for a, b in pairs:
+        shown = Pairs(*(jnp.asarray(x[None]) for x in (a, b, a, b)))
+        seen.append(jax.device_get(observe_weights(proposal(a, b), shown)))
+    return {name: float(np.mean([x[name] for x in seen])) for name in seen[0]}
+
+
+def row(set_name: str, name: str, seen: Mapping[str, float]) -> str:
+    """Formats a row: w's columns, then v's."""
+    cells = [
+        f"{seen[f'{part}_weights_{column}']:.2f}"
+        for part in ("intensity", "gradient")
+        for column in COLUMNS
+    ]
+    return "| " + " | ".join([set_name, name, *cells]) + " |"
+
+
+def main() -> int:
+    """Measures all weights and rules on all sets of their tasks, and writes the table.
+
+    Returns:
+      0 when it is written.
+    """
+    if (cache := default_cache_folder()) is not None:
+        use_compilation_cache(cache)
+    places: dict[str, list[str]] = {}
+    for text in _WEIGHTS.value:
+        task, equals, place = text.partition("=")
+        if task not in SETS or not equals:
+            raise ValueError(
+                f"expected TASK=WEIGHTS with a task among {', '.join(SETS)}, got "
+                f"{text!r}; write it like ivif=runs/mine."
+            )
+        places.setdefault(task, []).append(place)
+    head = [f"{x}: {column}" for x in ("w_a", "v_a") for column in COLUMNS.values()]
+    lines = ["| set | weights | " + " | ".join(head) + " |"]
+    lines.append("|---|---|" + "---:|" * len(head))
+    for task, of_task in places.items():
+        proposals = {Path(place).stem: of_weights(place) for place in of_task}
+        proposals |= {f"rule `{name}`": of_rule(name) for name in RULES}
+        for set_name, *folders in SETS[task]:
+            found = find_pairs(*(Path(_DATA.value) / folder for folder in folders))
+            chosen = found[:: -(-len(found) // _PAIRS.value)]
+            pairs = [middle(pair) for pair in in_order(read_pairs(chosen))]
+            lines += [
+                row(f"{set_name} ({len(pairs)})", name, measure(proposal, pairs))
+                for name, proposal in proposals.items()
+            ]
+            replace_file(Path(_OUT.value), ("\n".join(lines) + "\n").encode())
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    launch(main, ImportError)
