@@ -3,7 +3,7 @@ r"""Compares the meta-gradient's modes and inner steps along a training run.
     python experiments/train.py --workdir=runs/s0 --source_a=TRAIN/ir \
         --source_b=TRAIN/vi --preset=default --keep_checkpoints=9
     python experiments/orders.py --run=runs/s0 \
-        --out=experiments/results/orders/orders.md
+        --table=experiments/results/orders/orders.md
 
 For the state of each checkpoint and for several pairs of batches, drawn as training
 draws them, all modes compute the meta-gradient with the step sizes of that epoch.
@@ -52,7 +52,7 @@ from refusion_jax.training.trainer import split_pairs
 _RUNS = flags.DEFINE_multi_string(
     "run", None, "Folder of a run with checkpoints. Repeatable.", required=True
 )
-_OUT = flags.DEFINE_string("out", None, "Markdown file to write.", required=True)
+_TABLE = flags.DEFINE_string("table", None, "Markdown file to write.", required=True)
 _BATCHES = flags.DEFINE_integer(
     "batches", 4, "Pairs of batches per checkpoint.", lower_bound=2
 )
@@ -272,7 +272,7 @@ def main() -> int:
     """
     if (cache := default_cache_folder()) is not None:
         use_compilation_cache(cache)
-    out = Path(_OUT.value)
+    out = Path(_TABLE.value)
     record = out.with_suffix(".json")
     found = json.loads(record.read_text()) if record.exists() else {}
 

@@ -190,10 +190,10 @@ def test_bad_input_is_one_sentence(folder, tmp_path, spoil):
 
 def test_missing_folders_and_bad_values_are_one_sentence(folder, tmp_path):
     cases = {
-        "--source_a=": "give --dataset, or --source_a and --source_b",
+        "--source_a=": "expected a data set or two folders of pictures, got one folder",
         "--batch_size=0": "expected batch_size of at least 1, got 0",
         "--meta_gradient=maml": "expected meta_gradient among exact",
-        "--inner_steps=2": "expected meta_gradient reverse with inner_steps above 1",
+        "--object_share=2": "expected object_share of at most 1, got 2.0",
     }
     for flag, expected in cases.items():
         code, errors = finish(start(folder, tmp_path / "run", flag))
