@@ -26,6 +26,7 @@ FLAGS = (
     "--steps_per_dispatch=1",
     "--save_every=2",
     "--holdout_pairs=1",
+    "--judged_pairs=0",  # else each process compiles F for fusing, too
 )
 
 

@@ -44,7 +44,7 @@ def conduct(folders, light_method, tmp_path, monkeypatch):
         **dict(zip(("source_a", "source_b"), folders, strict=True)),
         **{"method": light_method.name, "crop_size": 32, "batch_size": 2},
         **{"epochs": 1, "meta_steps": 1, "fusion_steps": 1, "holdout_pairs": 1},
-        **{"imitation_steps": 0, "warm_up_share": 0.0},
+        **{"imitation_steps": 0, "warm_up_share": 0.0, "judged_pairs": 0},
     }
 
     def run(seeds=2):

@@ -29,6 +29,7 @@ def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(
         "fusion_steps": 2,
         "steps_per_dispatch": 1,
         "holdout_pairs": 1,
+        "judged_pairs": 0,
     }
     trees = []
     for memory_budget in (4e9, 0):
