@@ -27,8 +27,7 @@ def make_pairs():
     return [(grey, grey, labels), (grey, grey, np.ones_like(labels))]
 
 
-def draw(share, marks=None, augment=False):
-    pairs = make_pairs()
+def draw_from(pairs, **options):
     return draw_crops(
         *jnp.array([pair[0].shape for pair in pairs]).T,
         KEY,
@@ -38,10 +37,14 @@ def draw(share, marks=None, augment=False):
         order=jnp.arange(2),
         count=COUNT,
         crop_size=SIZE,
-        augment=augment,
-        marks=jnp.asarray(mark_objects(pairs) if marks is None else marks),
-        object_share=share,
+        **options,
     )
+
+
+def draw(share, marks=None, augment=False):
+    pairs = make_pairs()
+    marks = jnp.asarray(mark_objects(pairs) if marks is None else marks)
+    return draw_from(pairs, augment=augment, marks=marks, object_share=share)
 
 
 def holding(crops, pair=0):
@@ -94,18 +97,7 @@ def test_an_object_lies_anywhere_in_its_crop_and_crops_stay_inside():
 
 
 def test_pictures_without_objects_and_runs_without_the_share_are_as_before():
-    before = draw_crops(
-        jnp.array([40, 40]),
-        jnp.array([60, 60]),
-        KEY,
-        stream=1,
-        epoch=0,
-        step=0,
-        order=jnp.arange(2),
-        count=COUNT,
-        crop_size=SIZE,
-        augment=True,
-    )
+    before = draw_from(make_pairs(), augment=True)
     for share, pairs in ((0.0, [0, 1]), (1.0, [1])):
         now = draw(share, augment=True)
         same = np.isin(before.pair, pairs)
