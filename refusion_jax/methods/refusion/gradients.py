@@ -25,7 +25,7 @@ the meta-gradient. s_k is a forward-mode pass: nothing differentiates a backward
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -187,6 +187,13 @@ def _through_mixed_term(
     return MetaGradient(meta_grads, inner.adapted, inner.fusion_loss, loss, weights)
 
 
+def _moved(
+    before: Adapted, weights: WeightMaps, params: NetsParams, batch: Pairs, **fixed: Any
+) -> InnerResult:
+    """Takes an inner step from where the steps before it have led."""
+    return inner_update(params._replace(**before._asdict()), weights, batch, **fixed)
+
+
 def _back_through_steps(
     params: NetsParams,
     inner_batch: Pairs,
@@ -197,18 +204,13 @@ def _back_through_steps(
     inner_steps: int,
 ) -> MetaGradient:
     """Carries v and u back through several inner steps, see above."""
+    fixed = {"objectives": objectives, "learning_rate": learning_rate}
     weights, pull_back_proposal = jax.vjp(
         lambda theta: objectives.propose(theta, inner_batch), params.proposal
     )
 
     def step(before: Adapted, _: None) -> tuple[Adapted, tuple[Adapted, Loss]]:
-        inner = inner_update(
-            params._replace(**before._asdict()),
-            weights,
-            inner_batch,
-            objectives=objectives,
-            learning_rate=learning_rate,
-        )
+        inner = _moved(before, weights, params, inner_batch, **fixed)
         return inner.adapted, (before, inner.fusion_loss)
 
     start = Adapted(params.fusion, params.reconstruction)
@@ -278,20 +280,13 @@ def _through_inner_steps(
     stop_inner_gradient: bool,
 ) -> MetaGradient:
     """Applies jax.grad to the whole inner update, as the paper writes it."""
+    fixed = {"objectives": objectives, "learning_rate": learning_rate}
 
     def outer_of_proposal(theta: Params) -> tuple[Array, MetaGradient]:
         weights = objectives.propose(theta, inner_batch)
 
         def step(adapted: Adapted, _: None) -> tuple[Adapted, Loss]:
-            inner = inner_update(
-                params._replace(
-                    fusion=adapted.fusion, reconstruction=adapted.reconstruction
-                ),
-                weights,
-                inner_batch,
-                objectives=objectives,
-                learning_rate=learning_rate,
-            )
+            inner = _moved(adapted, weights, params, inner_batch, **fixed)
             return inner.adapted, inner.fusion_loss
 
         if inner_steps > 1:
