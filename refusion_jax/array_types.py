@@ -15,6 +15,8 @@ Scalar = Float[Array, ""]
 Params = Any
 # Shape of each leaf of a tree, by its path, such as "decoder/norm1/scale".
 Shapes = Mapping[str, tuple[int, ...]]
+# The label of pixels that no class claims: no loss and no score counts it.
+UNLABELLED = 0
 # A number of pixels or strips: an int, or a symbol in an export of any size.
 Extent = Any
 

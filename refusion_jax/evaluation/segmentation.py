@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-UNLABELLED = 0
+from refusion_jax.array_types import UNLABELLED
+
 Counts = Int[np.ndarray, "classes classes"]
 
 

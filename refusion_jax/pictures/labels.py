@@ -12,11 +12,11 @@ import os
 import numpy as np
 from jaxtyping import Int
 
+from refusion_jax.array_types import UNLABELLED
 from refusion_jax.pictures.codecs import open_picture
 from refusion_jax.pictures.rasters import Opened
 
 VALUES = ("index", "shift", "binary")
-UNLABELLED = 0
 MARKS = 64  # per picture
 _BINARY = ({0}, {255}, {0, 255}, {1}, {0, 1})  # the values that a mask may have
 

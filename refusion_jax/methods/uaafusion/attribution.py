@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
 
-from refusion_jax.array_types import Image, PairMap
+from refusion_jax.array_types import UNLABELLED, Image, PairMap
 from refusion_jax.methods.uaafusion.nets.fusion import Guide
 from refusion_jax.methods.uaafusion.nets.segmentation import Logits, Segment
 
@@ -38,7 +38,6 @@ from refusion_jax.methods.uaafusion.nets.segmentation import Logits, Segment
 CollectingSegment = Callable[[Image], tuple[Logits, Any]]
 Mask = Float[Array, "batch height width classes"]
 WEIGHT_EPSILON, SCALE_EPSILON = 1e-8, 1e-12
-UNLABELLED = 0  # the label of pixels that no class claims
 
 
 class Attribution(NamedTuple):

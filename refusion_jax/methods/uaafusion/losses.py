@@ -15,9 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from refusion_jax.array_types import Image, PairMap, Scalar
+from refusion_jax.array_types import UNLABELLED, Image, PairMap, Scalar
 from refusion_jax.methods.sobel import sobel_gradient
-from refusion_jax.methods.uaafusion.attribution import UNLABELLED
 from refusion_jax.methods.uaafusion.nets.segmentation import Logits
 
 CLASS_WEIGHTS = ("equal", "root")

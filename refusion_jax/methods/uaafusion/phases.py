@@ -14,7 +14,6 @@ PRETRAINING, FROZEN = "pretraining", "frozen"
 UNGUIDED, JOINT = "unguided", "joint"
 _DRAWS = {
     PRETRAINING: Draw("batch", stream=1, part="all"),
-    FROZEN: Draw("batch", stream=1, part="all"),
     UNGUIDED: Draw("batch", stream=2, part="all"),
     JOINT: Draw("batch", stream=3, part="all"),
 }
@@ -52,7 +51,7 @@ def stages_of(settings: Settings) -> tuple[Stage, ...]:
     frozen = max(0, start - settings.frozen_epochs)
 
     def alone(name: str, first: int, end: int) -> Stage:
-        draws = (_DRAWS[name],)
+        draws = (_DRAWS[PRETRAINING],)
         return Stage(name, settings.pretraining_steps, draws, first, end)
 
     return (
