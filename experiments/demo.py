@@ -24,9 +24,7 @@ from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.evaluation.candidates import read_luminances
 from refusion_jax.fusing.inference import fuse
-from refusion_jax.methods.protocol import TrainState
-from refusion_jax.methods.refusion.maps import look
-from refusion_jax.methods.refusion.nets.networks import NetsParams
+from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.metrics import compute_truth
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
 from refusion_jax.pictures.levels import average
@@ -38,7 +36,7 @@ from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError, train
 from refusion_jax.weights.pretrained import pretrained_file
-from refusion_jax.weights.store import load_any_weights
+from refusion_jax.weights.store import load_model
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder of the demo.")
 
@@ -98,8 +96,8 @@ def main() -> int:
     write_report(report, TITLE, [*map(_section, scenes), underway])
     print(f"What the shipped weights make of the test pairs is in {report.resolve()}")
     print("Learning from the start, on the demo's own pairs, for a few minutes.")
-    state = train(config, read_pairs(training), workdir, held_out=read_pairs(test))
-    scenes = [_fused_by_this_run(scene, state, workdir) for scene in scenes]
+    train(config, read_pairs(training), workdir, held_out=read_pairs(test))
+    scenes = [_fused_by_this_run(scene, workdir) for scene in scenes]
     learned = _learning(workdir, scenes)
     write_report(report, TITLE, [*map(_section, scenes), learned])
     print(*learned.paragraphs[:2], sep="\n")
@@ -110,7 +108,6 @@ def main() -> int:
 def _fused_by_shipped_weights(pair: Pair, workdir: Path) -> Scene:
     kind = pair.stem.rpartition("_")[-1]
     task = SHIPPED[kind]
-    trees = load_any_weights(pretrained_file(task)).trees
     fused = fuse(pair.path_a, pair.path_b, task=task)
     write_picture(workdir / f"{pair.stem}_shipped.png", fused)
     return Scene(
@@ -121,23 +118,23 @@ def _fused_by_shipped_weights(pair: Pair, workdir: Path) -> Scene:
             AVERAGE: average(read_picture(pair.path_a), read_picture(pair.path_b)),
             "the shipped weights": fused,
         },
-        _maps(NetsParams(**trees), pair, "the shipped weights"),
+        _maps(load_model(pretrained_file(task)), pair, "the shipped weights"),
     )
 
 
-def _fused_by_this_run(scene: Scene, state: TrainState, workdir: Path) -> Scene:
-    pair = scene.pair
-    fused = fuse(pair.path_a, pair.path_b, weights=state.params.fusion)
+def _fused_by_this_run(scene: Scene, workdir: Path) -> Scene:
+    pair, model = scene.pair, load_model(workdir)
+    fused = fuse(pair.path_a, pair.path_b, weights=model)
     write_picture(workdir / f"{pair.stem}.png", fused)
     return scene._replace(
         fused=scene.fused | {RUN: fused},
-        maps=scene.maps | _maps(state.params, pair, RUN),
+        maps=scene.maps | _maps(model, pair, RUN),
     )
 
 
-def _maps(params: NetsParams, pair: Pair, name: str) -> dict[str, np.ndarray]:
-    luminances = (x / np.float32(255) for x in read_luminances(pair))
-    made = look(params, *(jnp.asarray(x)[None, ..., None] for x in luminances))
+def _maps(model: FusionModel, pair: Pair, name: str) -> dict[str, np.ndarray]:
+    a, b = (jnp.asarray(x / np.float32(255)) for x in read_luminances(pair))
+    made = model.maps(a[..., None], b[..., None])
     return {
         f"P of {name}, {key[0]} of source a: where its "
         f"{'brightness' if key[0] == 'w' else 'edges'} should be kept (brown: 1, "
@@ -153,7 +150,7 @@ def _section(scene: Scene) -> Section:
         scene.pair.stem.replace("_", ", "),
         [
             "A pair that was not trained on. Fused by the weights that come with the "
-            f"package, as by `refusion fuse A B -o OUT --task={SHIPPED[scene.kind]}`.",
+            f"package, as by refusion fuse A B -o OUT --task={SHIPPED[scene.kind]}.",
             _against_truth(scene),
         ],
         {
