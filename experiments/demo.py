@@ -198,7 +198,7 @@ def _learning(workdir: Path, scenes: list[Scene]) -> Section:
             *(_verdict(scene) for scene in scenes if scene.kind == "focus"),
             "A falling loss is not yet a good picture: compare the fused pictures of "
             "this run with those of the shipped weights, which come from longer runs "
-            "on many real pairs (`refusion info` prints their cards).",
+            "on many real pairs (refusion info prints their cards).",
             "Each epoch runs outer updates, which move the loss proposal module P by "
             "exact meta-gradients, then fusion updates, which move F and R.",
         ],
