@@ -36,6 +36,9 @@ _VARIANTS = flags.DEFINE_multi_string(
     "field=value,...; repeat the flag for further variants.",
 )
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Runs per variant.", lower_bound=1)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "With folders: runs at once, each with its share of the cores."
+)
 _SOURCE_A = flags.DEFINE_string("source_a", None, "As for train.py; or demo pairs.")
 _SOURCE_B = flags.DEFINE_string("source_b", None, "As for train.py.")
 _TESTS = flags.DEFINE_multi_string(
@@ -75,6 +78,7 @@ def main() -> int:
             task=_TASK.value,
             common=_COMMON.value,
             seeds=seeds,
+            jobs=_JOBS.value,
             tell=tell,
         )
     print(text, end="")

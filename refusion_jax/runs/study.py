@@ -5,7 +5,7 @@ that were measured stay, so the same call resumes.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from refusion_jax.files.atomic import replace_file
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods.registry import DEFAULT
 from refusion_jax.runs.run import start
+from refusion_jax.runs.side_by_side import side_by_side
 from refusion_jax.runs.variants import expand, read_fields, read_variant, typed
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.trainer import NonFiniteError
@@ -55,6 +56,30 @@ class Outcome(NamedTuple):
     record: dict[str, Any]
 
 
+class Scoring(NamedTuple):
+    """How the runs of a study are scored; see `study`."""
+
+    test_sets: Sequence[ScoredPairs]
+    keys: Sequence[str]
+    output_range: str | None
+
+
+class Planned(NamedTuple):
+    """A run that a study needs.
+
+    Attributes:
+      variant: as it was given.
+      seed: of the run.
+      config: all settings.
+      folder: of the run.
+    """
+
+    variant: str
+    seed: int
+    config: Config
+    folder: Path
+
+
 def scored_pairs(text: str) -> ScoredPairs:
     """Reads `NAME=A,B`.
 
@@ -84,12 +109,13 @@ def study_of_folders(
     task: str | None = None,
     common: str = "",
     seeds: int,
+    jobs: int = 1,
     tell: Callable[[str], None],
 ) -> str:
     """Conducts a study as a command line describes it.
 
     Args:
-      variants, workdir, seeds, tell: see `study`.
+      variants, workdir, seeds, jobs, tell: see `study`.
       source_a, source_b: folders of the training pairs.
       tests: `NAME=A,B` each.
       task: name of shipped weights: its card has settings and the range for such
@@ -109,6 +135,7 @@ def study_of_folders(
         workdir,
         common={**settings, **given, "source_a": source_a, "source_b": source_b},
         seeds=seeds,
+        jobs=jobs,
         test_sets=[scored_pairs(text) for text in tests],
         keys=columns("paper", task),
         output_range=suitable_range(task) if task else None,
@@ -125,6 +152,7 @@ def study(
     test_sets: Sequence[ScoredPairs],
     keys: Sequence[str],
     output_range: str | None = None,
+    jobs: int = 1,
     tell: Callable[[str], None],
 ) -> str:
     """Trains and scores all variants; writes study.json and table.md.
@@ -138,7 +166,8 @@ def study(
       test_sets: at least one, each of a name of its own.
       keys: metrics, in the order of the columns.
       output_range: of the fused pictures, see `pictures.ranges`.
-      tell: is told which run begins, and which failed.
+      jobs: how many runs at once, each with its share of the cores.
+      tell: is told which run begins (with several jobs: has ended), and which failed.
 
     Returns:
       The tables, in Markdown.
@@ -146,6 +175,7 @@ def study(
     Raises:
       ImportError, ValueError: for a variant or pairs that cannot be read, before
         anything is trained.
+      ChildProcessError: if the process of a run has died.
       Interrupted: as `trainer.train` does.
     """
     if not test_sets:
@@ -154,40 +184,62 @@ def study(
         )
     if seeds < 1:
         raise ValueError(f"expected one seed or more, got {seeds}; raise it.")
+    if jobs < 1:
+        raise ValueError(f"expected one job or more, got {jobs}; raise it.")
     method = str(common.get("method", DEFAULT))
     configs = {x: read_variant(x, common) for x in expand(variants, method)}
     for pairs in test_sets:
         check_pictures(pairs.source_a, pairs.source_b, {})
-    outcomes: dict[str, list[Outcome]] = {text: [] for text in configs}
-    for seed in range(seeds):
-        for number, (text, config) in enumerate(configs.items()):
-            tell(f"{text}, seed {seed}")
-            outcome = _outcome(
-                with_fields(config, {"seed": seed}),
-                workdir / f"{number}_{_file_name(text)}_{seed}",
-                test_sets,
-                keys,
-                output_range,
-            )
-            if "failed" in outcome.record:
-                tell(outcome.record["failed"])
-            outcomes[text].append(outcome)
-            _write_record(workdir / RECORD, common, test_sets, outcomes)
+    plan = [
+        Planned(
+            text,
+            seed,
+            with_fields(config, {"seed": seed}),
+            workdir / f"{number}_{_file_name(text)}_{seed}",
+        )
+        for seed in range(seeds)
+        for number, (text, config) in enumerate(configs.items())
+    ]
+    how = Scoring(test_sets, keys, output_range)
+    outcomes: dict[str, dict[int, Outcome]] = {text: {} for text in configs}
+    for run, outcome in _outcomes(plan, how, jobs, tell):
+        if "failed" in outcome.record:
+            tell(outcome.record["failed"])
+        outcomes[run.variant][run.seed] = outcome
+        _write_record(workdir / RECORD, common, test_sets, outcomes)
     text = "\n".join(_tables(outcomes, test_sets, seeds))
     replace_file(workdir / TABLE, text.encode())
     return text
 
 
+def _outcomes(
+    plan: Sequence[Planned],
+    how: Scoring,
+    jobs: int,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[Planned, Outcome]]:
+    """Yields what became of each run, in the order in which they end."""
+    if jobs == 1:
+        for run in plan:
+            tell(f"{run.variant}, seed {run.seed}")
+            yield run, _outcome(run.config, run.folder, how, progress=True)
+        return
+    calls = [(run.config, run.folder, how) for run in plan]
+    for number, outcome in side_by_side(_outcome, calls, jobs):
+        run = plan[number]
+        tell(f"{run.variant}, seed {run.seed}: done")
+        yield run, outcome
+
+
 def _outcome(
     config: Config,
     folder: Path,
-    test_sets: Sequence[ScoredPairs],
-    keys: Sequence[str],
-    output_range: str | None,
+    how: Scoring,
+    progress: bool = False,
 ) -> Outcome:
     """Trains and scores one run, as far as that was not done before."""
     try:
-        run = start(config, folder)
+        run = start(config, folder, progress=progress)
     except NonFiniteError as error:
         return Outcome({}, {"failed": str(error)})
     weights = run.folder / RUN_WEIGHTS
@@ -195,17 +247,19 @@ def _outcome(
     known = json.loads(path.read_text()) if path.exists() else {}
     origin = {
         "weights": sha256_of(weights),
-        "keys": list(keys),
-        "output_range": output_range,
+        "keys": list(how.keys),
+        "output_range": how.output_range,
     }
     if known.get("of") != origin:
         known = {"of": origin}
     scores = {}
-    for pairs in test_sets:
+    for pairs in how.test_sets:
         if pairs.name not in known:
             found = check_pictures(pairs.source_a, pairs.source_b, {})
-            method = FromWeights(weights, output_range=output_range)
-            measured = score(found, method, keys, name=pairs.name, progress=True)
+            method = FromWeights(weights, output_range=how.output_range)
+            measured = score(
+                found, method, how.keys, name=pairs.name, progress=progress
+            )
             known[pairs.name] = to_json(measured)
             replace_file(path, (json.dumps(known, indent=1) + "\n").encode())
         scores[pairs.name] = from_json(known[pairs.name])
@@ -219,7 +273,7 @@ def _outcome(
 
 
 def _tables(
-    outcomes: Mapping[str, Sequence[Outcome]],
+    outcomes: Mapping[str, Mapping[int, Outcome]],
     test_sets: Sequence[ScoredPairs],
     seeds: int,
 ) -> list[str]:
@@ -227,9 +281,7 @@ def _tables(
     parts = []
     for pairs in test_sets:
         runs = {
-            text: {
-                seed: x.scores[pairs.name] for seed, x in enumerate(found) if x.scores
-            }
+            text: {seed: x.scores[pairs.name] for seed, x in found.items() if x.scores}
             for text, found in outcomes.items()
         }
         runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
@@ -243,7 +295,7 @@ def _tables(
     failures = [
         f"- `{text}`, seed {seed}: {outcome.record['failed']}\n"
         for text, found in outcomes.items()
-        for seed, outcome in enumerate(found)
+        for seed, outcome in sorted(found.items())
         if "failed" in outcome.record
     ]
     parts.append(f"{seeds} seeds per variant; failed: {len(failures)}.\n")
@@ -254,14 +306,15 @@ def _write_record(
     path: Path,
     common: Mapping[str, Any],
     test_sets: Sequence[ScoredPairs],
-    outcomes: Mapping[str, Sequence[Outcome]],
+    outcomes: Mapping[str, Mapping[int, Outcome]],
 ) -> None:
     content = {
         "common": dict(common),
         "test_sets": [pairs._asdict() for pairs in test_sets],
         "variants": {
             text: [
-                {"seed": seed, **outcome.record} for seed, outcome in enumerate(found)
+                {"seed": seed, **outcome.record}
+                for seed, outcome in sorted(found.items())
             ]
             for text, found in outcomes.items()
         },

@@ -82,10 +82,10 @@ def test_each_variant_and_seed_is_trained_and_scored_once(conduct, tmp_path):
 def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
     started = studying.start
 
-    def start(config, folder):
+    def start(config, folder, progress):
         if config.run.seed == 1 and config.settings.loss_weights == "equal":
             raise NonFiniteError("L_f is not finite at step 3.")
-        return started(config, folder)
+        return started(config, folder, progress=progress)
 
     monkeypatch.setattr(studying, "start", start)
     text, told, _ = conduct()

@@ -63,6 +63,13 @@ def add_parser(commands: Commands) -> None:
         "--seeds", type=int, default=2, metavar="N", help="runs per variant (default 2)"
     )
     parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with A and B: runs at once, each with its share of the cores (default 1)",
+    )
+    parser.add_argument(
         "--test",
         action="append",
         default=[],
@@ -107,10 +114,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _on_demo_pairs(arguments: argparse.Namespace) -> str:
     from refusion_jax.runs.ablation import DEFAULT_VARIANTS, ablate
 
-    if arguments.test or arguments.task or arguments.common:
+    if arguments.test or arguments.task or arguments.common or arguments.jobs != 1:
         raise ValueError(
-            "expected two folders with --test, --task or --common, got none; name "
-            "them: refusion ablate A B -o DIR --test NAME=A,B."
+            "expected two folders with --test, --task, --common or --jobs, got none; "
+            "name them: refusion ablate A B -o DIR --test NAME=A,B."
         )
     return ablate(
         arguments.variant or DEFAULT_VARIANTS,
@@ -135,5 +142,6 @@ def _on_pairs(arguments: argparse.Namespace) -> str:
         task=arguments.task,
         common=arguments.common,
         seeds=arguments.seeds,
+        jobs=arguments.jobs,
         tell=complain,
     )
