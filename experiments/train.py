@@ -11,12 +11,16 @@ Every setting is a flag; a flag that is not given keeps the preset's value. The 
 command resumes from the newest checkpoint. `refusion train` does the same.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags
+from absl import logging as absl_logging
 from launch import launch
 
+from refusion_jax.devices.guard import run_guarded
+from refusion_jax.devices.hosts import HostLostError, join
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.runs.run import start
 from refusion_jax.runs.settings import chosen_config
@@ -43,6 +47,14 @@ _LOG = flags.DEFINE_string(
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Short for --log=tensorboard.")
 
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "Train on several hosts as one: NAME:PORT of the first, or auto on a cluster.",
+)
+_HOSTS = flags.DEFINE_integer("hosts", None, "Number of hosts.", lower_bound=1)
+_HOST = flags.DEFINE_integer("host", None, "Which of them this is, from 0.")
+
 
 def _define_config_flags() -> None:
     definers: dict[Any, Callable[..., object]] = {
@@ -65,6 +77,12 @@ def main() -> int:
     Returns:
       0 when the run is complete.
     """
+    place = _COORDINATOR.value, _HOSTS.value, _HOST.value
+    if place != (None, None, None):
+        run_guarded()
+        # Another one now than when absl was imported.
+        absl_logging.get_absl_handler().python_handler.stream = sys.stderr
+        join(*place)
     values = {name: flags.FLAGS[name].value for name in all_fields()}
     values[_OLD.name] = _OLD.value
     config = chosen_config(
@@ -82,4 +100,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     restart_with_huge_pages()
-    launch(main, ImportError, NonFiniteError, Interrupted)
+    launch(main, ImportError, NonFiniteError, Interrupted, HostLostError)

@@ -1,23 +1,16 @@
 """Settings and fixtures of all tests."""
 
-import dataclasses
 import os
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
+import light
 import numpy as np
 import pytest
 
 from refusion_jax.files.checksums import sha256_of
-from refusion_jax.methods import registry
-from refusion_jax.methods.refusion.learner import ReFusionLearner
-from refusion_jax.methods.refusion.losses import WeightMaps
-from refusion_jax.methods.refusion.method import METHOD
 from refusion_jax.methods.refusion.nets import networks
-from refusion_jax.methods.refusion.nets.networks import Nets
 from refusion_jax.weights.store import save_weights
 
 # Tests compile much and compute little: LLVM need not optimise. Before jax starts, and
@@ -115,46 +108,20 @@ def hand_model():
     return HandModel
 
 
-def _mixes(params, count):
-    """A few numbers that every entry of a tree has a share in."""
-    means = jnp.stack([leaf.mean() for leaf in jax.tree.leaves(params)])
-    return [means.mean() * (n + 1) for n in range(count)]
-
-
-def _blend(params, source_a, source_b):
-    gain_a, gain_b, bias = _mixes(params, 3)
-    return jax.nn.sigmoid(gain_a * source_a + gain_b * source_b + bias)
-
-
-def _rebuild(params, fused):
-    gain_a, gain_b = _mixes(params, 2)
-    return jax.nn.sigmoid(gain_a * fused), jax.nn.sigmoid(gain_b * fused)
-
-
-def _weigh(params, source_a, source_b):
-    gain_a, gain_b = _mixes(params, 2)
-    logits = jnp.concatenate([gain_a * source_a, gain_b * source_b], axis=-1)
-    return WeightMaps(jax.nn.softmax(logits), jax.nn.softmax(jnp.square(logits)))
-
-
 @pytest.fixture(scope="session")
 def light_nets():
     """Stand-ins for F, R and P where the code around them is tested.
 
     Differentiable in every entry of the real parameter trees, and compiled in a moment.
     """
-    return Nets(fuse=_blend, reconstruct=_rebuild, propose=_weigh)
+    return light.NETS
 
 
 @pytest.fixture(scope="session")
 def light_method(light_nets):
     """ReFusion with `light_nets`, registered under the name "light"."""
-    method = dataclasses.replace(
-        METHOD, name="light", learner=partial(ReFusionLearner, nets=light_nets)
-    )
-    if method.name not in registry.names():
-        registry.register(method)
-    return method
+    del light_nets
+    return light.register()
 
 
 CARDS = {  # title, sources, first, second, any, look

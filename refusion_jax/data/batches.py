@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from refusion_jax.array_types import Batch
@@ -65,6 +66,7 @@ def open_batches(
     memory_budget: float,
     reader_count: int,
     put: Callable[[Any], Any],
+    mesh: Mesh,
 ) -> Batches:
     """Puts the pairs on the devices, or streams them if they would exceed the budget.
 
@@ -74,6 +76,7 @@ def open_batches(
       memory_budget: bytes that the pictures may take on the device.
       reader_count: processes that read a streamed set; 0 reads in threads.
       put: copies a pytree to the devices.
+      mesh: the devices that share each batch.
 
     Raises:
       ImportError: if the pairs are to be streamed and Grain is not installed.
@@ -85,7 +88,9 @@ def open_batches(
     # Only streaming needs Grain.
     from refusion_jax.data.streamed_batches import StreamedBatches
 
-    return StreamedBatches(pairs, cutting, marks=marks, worker_count=reader_count)
+    return StreamedBatches(
+        pairs, cutting, marks=marks, worker_count=reader_count, mesh=mesh
+    )
 
 
 def mark_objects(pairs: PairSource) -> Marks:

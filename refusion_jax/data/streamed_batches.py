@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt8
 
 from refusion_jax.array_types import Batch
@@ -33,6 +34,7 @@ from refusion_jax.data.crops import (
 )
 from refusion_jax.data.device_batches import as_batch
 from refusion_jax.data.sources import PairSource, sizes_of
+from refusion_jax.devices.hosts import joined, on_this_host
 from refusion_jax.extras import require
 from refusion_jax.methods.protocol import Draw, Stage
 
@@ -242,7 +244,7 @@ class StageReader:
 
         Returns:
           uint8 of a, b and labels if any, each (length, crops_in_step, crop_size,
-          crop_size).
+          crop_size); of several hosts, each has its own part of the crops.
         """
         if self._next_step.get(stream) != (epoch, start):
             # Not the steps after the last ones read: plan this stage, or plan it again.
@@ -265,6 +267,8 @@ class StageReader:
                 crops,
                 crop_size=self._cutting.size,
                 crops_in_step=self._cutting.count,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
             )
             self._batches[stream] = iterate(
                 dataset, start=start, worker_count=self._worker_count
@@ -289,6 +293,7 @@ class StreamedBatches:
         pairs: PairSource,
         cutting: Cutting,
         *,
+        mesh: Mesh,
         marks: Marks | None = None,
         worker_count: int = 0,
     ) -> None:
@@ -297,10 +302,11 @@ class StreamedBatches:
         Args:
           pairs: to cut from.
           cutting: how crops are cut.
+          mesh: the devices that share each batch.
           marks: as for `plan`.
           worker_count: as for `iterate`.
         """
-        self._count = len(pairs)
+        self._count, self._mesh = len(pairs), mesh
         self._reader = StageReader(
             pairs, cutting, marks=marks, worker_count=worker_count
         )
@@ -309,8 +315,9 @@ class StreamedBatches:
         self, key: Array, stage: Stage, *, epoch: int, start: int, length: int
     ) -> dict[str, Pixels]:
         """Returns the crops of a dispatch's steps, by the names of the draws."""
+        key = on_this_host(key)
         order = epoch_order(key, jnp.asarray(epoch, jnp.int32), self._count)
-        return {
+        own = {
             draw.name: self._reader.read(
                 key,
                 stream=draw.stream,
@@ -322,6 +329,7 @@ class StreamedBatches:
             )
             for draw in stage.draws
         }
+        return joined(own, self._mesh)
 
     def draw(
         self,

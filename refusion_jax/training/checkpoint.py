@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from refusion_jax.devices.hosts import has_lost_host, highest, is_first
 from refusion_jax.methods.protocol import TrainState
 
 _LOG = logging.getLogger(__name__)
@@ -79,8 +80,9 @@ class Checkpointer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Waits for the save in progress."""
-        self._manager.close()
+        """Waits for the save in progress, unless that means for hosts that are lost."""
+        if not has_lost_host(error):
+            self._manager.close()
 
     def save(
         self,
@@ -148,11 +150,12 @@ class Checkpointer:
 
     def _move_aside(self, steps: Iterable[int]) -> None:
         target = self._folder.parent / "damaged"
-        for step in steps:
+        for step in steps if is_first() else ():
             target.mkdir(exist_ok=True)
             shutil.rmtree(target / str(step), ignore_errors=True)
             (self._folder / str(step)).rename(target / str(step))
             _LOG.warning("Moved checkpoint %d to %s.", step, target / str(step))
+        highest(0)  # the others wait until it is done
         self._manager.reload()
 
     @property

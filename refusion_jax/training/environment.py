@@ -37,6 +37,16 @@ def record_environment(folder: Path, *, step: int) -> None:
     replace_file(path, (json.dumps(records, indent=2) + "\n").encode())
 
 
+def hosts_before(folder: Path) -> int:
+    """Returns on how many hosts a run was when it last started.
+
+    Args:
+      folder: of a run that has started.
+    """
+    records = json.loads((folder / FILE).read_text())
+    return int(records[-1].get("hosts", 1))
+
+
 def describe_environment() -> dict[str, Any]:
     """Returns the time, the command, versions and the machine, as JSON values."""
     devices = jax.devices()
@@ -52,6 +62,7 @@ def describe_environment() -> dict[str, Any]:
         "cores": _cores(),
         "memory_bytes": _memory(),
         "devices": [str(device.device_kind) for device in devices],
+        "hosts": jax.process_count(),
         "backend": jax.default_backend(),
     }
 

@@ -14,8 +14,12 @@ from refusion_jax.data.batches import open_batches
 from refusion_jax.data.crops import VALIDATION, Cutting, epoch_order
 from refusion_jax.data.device_batches import PairSet, draw_batch, pack
 from refusion_jax.data.sources import PairSource, in_order
-from refusion_jax.devices.cores import largest_divisor, training_options
-from refusion_jax.devices.data_parallel import batch_mesh, replicated
+from refusion_jax.devices.cores import training_options
+from refusion_jax.devices.data_parallel import (
+    put_everywhere,
+    replicated,
+    shared_mesh,
+)
 from refusion_jax.methods.protocol import Learner, Scalars, Stage, TrainState
 from refusion_jax.training.config import Config
 from refusion_jax.training.schedule import Dispatch
@@ -30,9 +34,13 @@ def make_learner(config: Config) -> tuple[Learner, Mesh]:
       config: all settings.
 
     Returns:
-      The learner, and a mesh of the most devices that divide the batch.
+      The learner, and a mesh of the most devices that divide the batch, as many of
+      each host.
+
+    Raises:
+      ValueError: if the hosts cannot share the batch equally.
     """
-    mesh = batch_mesh(largest_divisor(config.data.batch_size, jax.device_count()))
+    mesh = shared_mesh(config.data.batch_size)
     return config.method.learner(config.settings, config.run.epochs, mesh), mesh
 
 
@@ -91,7 +99,7 @@ class Program:
           ImportError: if the pairs must be streamed and Grain is not installed.
         """
         self._learner, self._config = learner, config
-        self._everywhere = replicated(mesh)
+        self._mesh = mesh
         self._training_count = len(training)
         data = config.data
         count = config.method.pairs_in_batch(config.settings, data.batch_size)
@@ -101,6 +109,7 @@ class Program:
             memory_budget=data.memory_budget,
             reader_count=data.reader_count,
             put=self._put,
+            mesh=mesh,
         )
         self._held_out_set: PairSet = self._put(pack([*in_order(held_out)]))
         self._held_out_count = len(held_out)
@@ -109,15 +118,15 @@ class Program:
             stage.name: jax.jit(
                 partial(self._steps, stage),
                 donate_argnums=0,
-                out_shardings=self._everywhere,
+                out_shardings=replicated(mesh),
                 compiler_options=training_options(),
             )
             for stage in learner.stages
         }
-        self._validation = jax.jit(self._validate)
+        self._validation = jax.jit(self._validate, out_shardings=replicated(mesh))
 
     def _put(self, tree: Any) -> Any:
-        return jax.device_put(tree, self._everywhere)
+        return put_everywhere(tree, self._mesh)
 
     def init_state(self) -> TrainState:
         """Returns the state before the first step, from the config's seed."""
@@ -148,9 +157,10 @@ class Program:
         state, scalars = self._stages[dispatch.stage.name](
             state,
             pixels,
-            dispatch.start + jnp.arange(dispatch.length),
-            jnp.asarray(dispatch.epoch, jnp.int32),
-            self._learner.rates(dispatch.epoch),
+            # Of NumPy, because arrays of one device are not on the other hosts.
+            dispatch.start + np.arange(dispatch.length, dtype=np.int32),
+            np.int32(dispatch.epoch),
+            jax.device_get(self._learner.rates(dispatch.epoch)),
         )
         return state, jax.device_get(scalars)
 
@@ -192,9 +202,9 @@ class Program:
         Returns:
           Means over the crops, by name.
         """
-        key = jax.random.key(self._config.run.seed)
+        key = self._put(jax.random.key(self._config.run.seed))
         scalars = self._validation(params, self._held_out_set, key)
-        return {name: float(value) for name, value in scalars.items()}
+        return {name: float(x) for name, x in jax.device_get(scalars).items()}
 
     def _validate(self, params: Any, pair_set: PairSet, key: Array) -> Scalars:
         data = self._config.data

@@ -16,10 +16,16 @@ from refusion_jax.array_types import Batch, Params
 from refusion_jax.data.device_batches import as_batch
 from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource, repeated
 from refusion_jax.devices.compiling import long_compilations
+from refusion_jax.devices.hosts import (
+    highest,
+    is_first,
+    on_this_host,
+    together,
+)
 from refusion_jax.methods.protocol import Learner, Stage, TrainState
 from refusion_jax.training.checkpoint import Checkpointer
 from refusion_jax.training.config import Config
-from refusion_jax.training.environment import record_environment
+from refusion_jax.training.environment import hosts_before, record_environment
 from refusion_jax.training.forecast import Forecast, in_words
 from refusion_jax.training.initial import initial_trees, with_trees
 from refusion_jax.training.loggers.choice import Loggers, checked
@@ -51,6 +57,9 @@ def train(
 ) -> TrainState:
     """Trains a method, resuming from the workdir's checkpoints if there are any.
 
+    Several hosts, see `devices.hosts`, call this together with the same arguments and
+    a workdir that all of them see; the first one writes everything but checkpoints.
+
     Writes config.json, environment.json (a record per start), scalars.jsonl,
     checkpoints/, pictures/ (one per epoch) and weights.safetensors (all parameter
     trees, at every save) into the workdir.
@@ -76,7 +85,8 @@ def train(
         networks, too few pairs, pairs without labels if the method needs them, or a
         workdir that holds another run.
       NonFiniteError: if a scalar is not finite; existing checkpoints stay intact.
-      Interrupted: after SIGTERM or Ctrl-C, once the run is saved.
+      Interrupted: after SIGTERM or Ctrl-C on any host, once the run is saved.
+      HostLostError: if another host has ended; existing checkpoints stay intact.
     """
     if config.method.needs_labels and len(pairs[0]) < 3:
         raise ValueError(
@@ -95,22 +105,39 @@ def train(
     place = Workdir(workdir, config, pairs, validation=apart)
     program = Program(learner, config, mesh, training, held_out)
     keep = config.run.keep_checkpoints
-    with Checkpointer(place.checkpoints, keep) as saver, SignalWatch() as watch:
+    with (
+        together(Interrupted, NonFiniteError),
+        Checkpointer(place.checkpoints, keep) as saver,
+        SignalWatch() as watch,
+    ):
         with _telling_once("Compiling the start of the networks."):
             state = with_trees(program.init_state(), initial)
         if (restored := saver.restore_newest(state)) is not None:
             state = restored.state
             _LOG.info("Resuming from step %d in %s.", int(state.step), workdir)
+            _tell_other_count(hosts_before(workdir))
         step = int(state.step)
-        record_environment(workdir, step=step)
-        with Loggers(loggers, workdir, resume_step=step) as log:
-            # Last, because it drops lines: not before the others are known to work.
-            log.add(ScalarLog(place.scalars, resume_step=step))
+        with Loggers(loggers if is_first() else (), workdir, resume_step=step) as log:
+            if is_first():
+                record_environment(workdir, step=step)
+                # Last, because it drops lines: not before the others are known to work.
+                log.add(ScalarLog(place.scalars, resume_step=step))
             log.config(place.record["config"])
             judge = Judge(held_out, config.data.judged_pairs)
             run = _Run(config, learner, program, judge, place, saver, log, held_out[0])
-            state = run.complete(state, watch, progress=progress)
-    return jax.device_put(state, jax.devices()[0])
+            state = run.complete(state, watch, progress=progress and is_first())
+    return jax.device_put(on_this_host(state), jax.local_devices()[0])
+
+
+def _tell_other_count(before: int) -> None:
+    """Says if a run resumes on another number of hosts."""
+    if before != jax.process_count():
+        _LOG.warning(
+            "The run was on %d hosts and is on %d now: sums are in another order, so "
+            "the last digits may differ from those of an uninterrupted run.",
+            before,
+            jax.process_count(),
+        )
 
 
 @contextmanager
@@ -150,6 +177,7 @@ class _Run:
             with _telling_once("Compiling the validation, once."):
                 self._validate(state, 0)
                 self._draw_panel(state, 0, epoch=0)
+        received = highest(watch.received)  # while the start was compiled
         with tqdm(
             total=step_count(self._learner.stages, run.epochs),
             initial=first_step,
@@ -160,22 +188,23 @@ class _Run:
                 step = dispatch.end_step
                 if step <= first_step:
                     continue
-                if watch.received:  # while the start was compiled
-                    raise Interrupted(watch.received, int(state.step))
+                if received:
+                    raise Interrupted(received, int(state.step))
                 if self._forecast.is_first(dispatch):
                     _LOG.info("Compiling the %s steps, once.", dispatch.stage.name)
                 state, means = self._dispatch(state, dispatch)
                 bar.update(dispatch.length)
                 bar.set_postfix_str(self._summary(dispatch, means))
                 self._tell_rest(dispatch)
+                received = highest(watch.received)
                 if dispatch.ends_epoch:
                     self._end_epoch(state, dispatch)
                     saved_step = step
-                elif watch.received or step - saved_step >= run.save_every:
+                elif received or step - saved_step >= run.save_every:
                     self._save(state, step, None)
                     saved_step = step
-                if watch.received:
-                    raise Interrupted(watch.received, step)
+                if received:
+                    raise Interrupted(received, step)
         return state
 
     def _dispatches(self) -> Iterator[Dispatch]:
@@ -231,11 +260,15 @@ class _Run:
 
     def _save(self, state: TrainState, step: int, validation: float | None) -> None:
         self._saver.save(state, record=self._workdir.record, validation=validation)
+        if not is_first():
+            return
         method = self._config.method
         notes = method.notes(self._config.settings)
         self._workdir.save_weights(method, state.params, step, notes)
 
     def _draw_panel(self, state: TrainState, step: int, *, epoch: int) -> None:
+        if not is_first():
+            return
         # From the host, because parameters on all devices would occupy all of them.
         first, *rest = self._learner.look(jax.device_get(state.params), self._shown)
         sources = {

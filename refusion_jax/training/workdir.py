@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refusion_jax.data.sources import PairSource, fingerprint
+from refusion_jax.devices.hosts import is_first, unlike_first
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods.protocol import Method
@@ -76,8 +77,19 @@ class Workdir:
             self.record["init_sha256"] = known or sha256_of(
                 existing_file(weights_file(config.run.init))
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(self.record, indent=2) + "\n").encode())
+        self._check_alike()
+        if is_first():
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_file(path, (json.dumps(self.record, indent=2) + "\n").encode())
+
+    def _check_alike(self) -> None:
+        others = unlike_first(json.dumps(self.record))
+        if others:
+            raise ValueError(
+                "expected the same settings and pairs on every host, got others on "
+                f"host {others[0]}; start all with the same command and copies of the "
+                "same files."
+            )
 
     def _check_same(self, before: Mapping[str, Any], config: Config) -> None:
         if before["data"] != self.record["data"]:

@@ -9,6 +9,7 @@ import pytest
 
 from refusion_jax.data.batches import mark_objects, open_batches
 from refusion_jax.data.crops import Cutting, draw_crops, epoch_order
+from refusion_jax.devices.data_parallel import batch_mesh
 from refusion_jax.methods.protocol import Draw, Stage
 from refusion_jax.pictures.labels import MARKS, mark_object
 
@@ -111,7 +112,12 @@ def test_streamed_crops_are_those_from_memory():
     labels = []
     for budget in (1e9, 0):
         batches = open_batches(
-            pairs, cutting, memory_budget=budget, reader_count=0, put=jax.device_put
+            pairs,
+            cutting,
+            memory_budget=budget,
+            reader_count=0,
+            put=jax.device_put,
+            mesh=batch_mesh(1),
         )
         pixels = batches.pixels(KEY, STAGE, epoch=0, start=0, length=1)
         batch = jax.jit(partial(batches.draw, draw=DRAW))(

@@ -10,6 +10,7 @@ from refusion_jax.data.batches import open_batches
 from refusion_jax.data.crops import Cutting, epoch_order
 from refusion_jax.data.sources import LabelledPairs, fingerprint
 from refusion_jax.data.training_pairs import open_training_pairs, with_prepared_labels
+from refusion_jax.devices.data_parallel import batch_mesh
 from refusion_jax.methods.protocol import Draw, Stage
 
 SIZES = [(12, 14), (16, 11), (13, 13)]
@@ -44,6 +45,7 @@ def test_crops_of_labels_are_those_of_their_pictures(folders, memory_budget):
         memory_budget=memory_budget,
         reader_count=0,
         put=lambda tree: tree,
+        mesh=batch_mesh(1),
     )
     key, stage = jax.random.key(1), Stage("s", 2, (Draw("x", 3, "all"),))
     pixels = batches.pixels(key, stage, epoch=0, start=0, length=2)

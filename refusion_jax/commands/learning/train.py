@@ -102,6 +102,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="show no progress bar and no notes"
     )
+    parser.add_argument(
+        "--coordinator",
+        metavar="NAME:PORT",
+        help="train on several hosts as one: the first host and a free port of it, the "
+        "same on all; auto asks the cluster (SLURM, Kubernetes, Cloud TPU)",
+    )
+    parser.add_argument(
+        "--hosts", type=int, metavar="N", help="number of hosts; auto asks the cluster"
+    )
+    parser.add_argument(
+        "--host", type=int, metavar="I", help="which of them this is, from 0"
+    )
     add_settings(parser, without=FOLDERS)
 
 
@@ -118,10 +130,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       OSError, ValueError, ImportError: if nothing can be trained with these arguments.
     """
+    from refusion_jax.devices.guard import run_guarded
+    from refusion_jax.devices.hosts import is_first, join
     from refusion_jax.runs.run import start
     from refusion_jax.runs.settings import chosen_config
     from refusion_jax.training.loggers.choice import logger_names
 
+    place = arguments.coordinator, arguments.hosts, arguments.host
+    if place != (None, None, None):
+        run_guarded()
+        join(*place)
     loggers = logger_names(arguments.log)
     if arguments.tensorboard:
         loggers = (*loggers, "tensorboard")
@@ -145,9 +163,10 @@ def run(arguments: argparse.Namespace) -> int:
             loggers=loggers,
             progress=not arguments.quiet,
         )
-        for sentence in trained.learned():
-            say(f"learned: {sentence}")
-        say(f"weights: {trained.folder / 'weights.safetensors'}")
-        a, b = data.source_a or "A", data.source_b or "B"
-        say(f"fuse: refusion fuse {a} {b} -o fused/ --weights {trained.folder}")
+        if is_first():
+            for sentence in trained.learned():
+                say(f"learned: {sentence}")
+            say(f"weights: {trained.folder / 'weights.safetensors'}")
+            a, b = data.source_a or "A", data.source_b or "B"
+            say(f"fuse: refusion fuse {a} {b} -o fused/ --weights {trained.folder}")
     return codes[0] if codes else 0

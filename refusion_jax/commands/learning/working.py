@@ -35,6 +35,7 @@ def working(*, is_quiet: bool = False) -> Iterator[list[int]]:
       A list, to which the exit code is added: 1 if the training failed, 128 plus the
       number of the signal that stopped it.
     """
+    from refusion_jax.devices.hosts import HostLostError
     from refusion_jax.training.signals import Interrupted
     from refusion_jax.training.trainer import NonFiniteError
 
@@ -46,7 +47,7 @@ def working(*, is_quiet: bool = False) -> Iterator[list[int]]:
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)
     try:
         yield codes
-    except NonFiniteError as error:
+    except (NonFiniteError, HostLostError) as error:
         complain(error)
         codes.append(1)
     except Interrupted as stop:
