@@ -80,9 +80,7 @@ def join(
             "expected a cluster that says where its hosts are, got none; name them by "
             "--coordinator=NAME:PORT --hosts=N --host=I."
         ) from error
-    except RuntimeError as error:
-        if jax.distributed.is_initialized():
-            raise
+    except jax.errors.JaxRuntimeError as error:
         raise HostLostError(
             f"expected all hosts at {coordinator} within {PATIENCE} s, got fewer; "
             "start the others with the same command and their own --host."
