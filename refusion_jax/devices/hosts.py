@@ -18,12 +18,17 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from refusion_jax.devices.guard import LOST
-
 AUTO = "auto"
 # In seconds: a host that has been silent for so long counts as lost, and so long the
 # others are waited for at the start.
 HEARTBEAT, PATIENCE = 30, 300
+
+# What JAX's runtime writes when it ends this process, and what we say.
+TRACE = "JAX distributed service detected fatal errors"
+LOST = (
+    "another host has ended or cannot be reached; start all of them again by the same "
+    "commands, which resume from the last checkpoint."
+)
 
 
 class HostLostError(RuntimeError):

@@ -9,12 +9,20 @@ import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from refusion_jax.commands.cluster.options import Cluster
 from refusion_jax.extras import require
 
+_TOKEN = Path.home() / ".ray" / "auth_token"
 GROUP = 4  # cores of a worker where there are no GPUs
+# What Ray's runtime writes when it ends this process, and what we say.
+TRACE = "GCS may have been killed"
+LOST = (
+    "the cluster's head is lost; start it again, and the same command with --resume "
+    "finishes the rest."
+)
 MOST_IN_BATCH = 8  # items, which a worker that dies has to do again
 
 Work = Callable[[Sequence[str]], list[str]]
@@ -35,8 +43,12 @@ def running(cluster: Cluster) -> Iterator[None]:
       EngineError: if it cannot be reached.
       ImportError: if Ray is not installed.
     """
-    # Ray would send statistics of its use to its makers.
+    # Before the import. Ray would send statistics of its use to its makers.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+    if cluster.address is not None and _TOKEN.exists():
+        # As `ray start` does; ray.init alone would not present the token.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray = require("ray", extra="cluster", why="to spread pictures over machines")
     require("ray.data", extra="cluster", why="to spread pictures over machines")
     _keep_stdout_clean()
