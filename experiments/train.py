@@ -20,7 +20,7 @@ from absl import logging as absl_logging
 from launch import launch
 
 from refusion_jax.devices.guard import run_guarded
-from refusion_jax.devices.hosts import HostLostError, join
+from refusion_jax.devices.hosts import LOST, TRACE, HostLostError, join
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.runs.run import start
 from refusion_jax.runs.settings import chosen_config
@@ -79,7 +79,7 @@ def main() -> int:
     """
     place = _COORDINATOR.value, _HOSTS.value, _HOST.value
     if place != (None, None, None):
-        run_guarded()
+        run_guarded(TRACE, f"train: {LOST}")
         # Another one now than when absl was imported.
         absl_logging.get_absl_handler().python_handler.stream = sys.stderr
         join(*place)

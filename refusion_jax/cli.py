@@ -19,6 +19,7 @@ from refusion_jax.commands.learning import ablate, export, prepare, train
 from refusion_jax.commands.messages import complain, notes_on_stderr, say
 from refusion_jax.commands.parsers import LateParser
 from refusion_jax.commands.shell.completion import SHELLS, PrintCompletion
+from refusion_jax.devices.guard import run_guarded
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.extras import version_of
 
@@ -57,8 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or an error
         return int(stop.code or 0)
-    if argv is None and getattr(arguments, "is_training", False):
-        restart_with_huge_pages()
+    if argv is None:  # not where Python has called this
+        if getattr(arguments, "is_training", False):
+            restart_with_huge_pages()
+        _guard(arguments)
     try:
         with notes_on_stderr(is_quiet=getattr(arguments, "quiet", False)):
             return int(arguments.run(arguments))
@@ -68,6 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         complain(str(stop) or "interrupted")
         return 130
+
+
+def _guard(arguments: argparse.Namespace) -> None:
+    """Sees to it that the loss of another machine is told in a sentence."""
+    if getattr(arguments, "coordinator", None) is not None:
+        from refusion_jax.devices.hosts import LOST, TRACE
+
+        run_guarded(TRACE, f"refusion: {LOST}")
+    if getattr(arguments, "engine", "local") == "ray":
+        from refusion_jax.commands.cluster.engine import LOST, TRACE
+
+        run_guarded(TRACE, f"refusion: {LOST}")
 
 
 class _Version(argparse.Action):

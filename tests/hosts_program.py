@@ -13,7 +13,7 @@ import light
 import numpy as np
 
 from refusion_jax.devices.guard import run_guarded
-from refusion_jax.devices.hosts import HostLostError, join
+from refusion_jax.devices.hosts import LOST, TRACE, HostLostError, join
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import train
@@ -38,7 +38,7 @@ def settings(values):
 def main():
     """Trains on one device; an error is one sentence."""
     values, workdir, port, count, index = sys.argv[1:]
-    run_guarded()
+    run_guarded(TRACE, f"told: {LOST}")
     notes = logging.StreamHandler(sys.stderr)
     logging.getLogger("refusion_jax").addHandler(notes)
     jax.config.update("jax_num_cpu_devices", 1)

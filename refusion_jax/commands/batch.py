@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -38,7 +38,7 @@ class _Made(NamedTuple):
     maps: dict[str, np.ndarray] | None
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """A picture whose file is complete.
 
     Attributes:
@@ -71,8 +71,19 @@ class _Stored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Stages:
-    """The three stages of a job, for `convey`. A job to keep passes through as None."""
+class Stages:
+    """The three stages of a job, for `convey`. A job to keep passes through as None.
+
+    Attributes:
+      fuser: fuses the pictures.
+      record: how the pictures are made.
+      resume: whether to keep outputs that exist, are complete, and were made by the
+        same weights and options or do not tell how.
+      with_maps: whether to write the loss maps of each pair as well.
+      is_batch: whether the pictures are those of folders.
+      quality: of JPEGs, which all outputs then are; None for the usual one.
+      at_work: the size of the last picture.
+    """
 
     fuser: Fuser
     record: dict[str, Any]
@@ -80,9 +91,10 @@ class _Stages:
     with_maps: bool
     is_batch: bool
     quality: int | None
-    at_work: list[str] = field(default_factory=list)  # the size of the last picture
+    at_work: list[str] = field(default_factory=list)
 
     def load(self, job: Job) -> list[Photograph] | None:
+        """Reads the sources of a job, or returns None if its output is kept."""
         if self.resume and is_finished(job):
             # What tells nothing, such as a BMP, is kept.
             if is_same_way(origin_of(job.output), self.record) is not False:
@@ -101,6 +113,7 @@ class _Stages:
         return photographs
 
     def work(self, photographs: list[Photograph] | None) -> _Made | None:
+        """Fuses what `load` returned."""
         if photographs is None:
             return None
         height, width = photographs[0].pixels.shape[:2]
@@ -109,9 +122,10 @@ class _Stages:
         maps = self.fuser.loss_maps(*photographs) if self.with_maps else None
         return _Made(fused, maps)
 
-    def store(self, job: Job, made: _Made | None) -> _Stored:
+    def store(self, job: Job, made: _Made | None) -> Stored:
+        """Writes what `work` returned."""
         if made is None:
-            return _Stored(job.output, None, None)
+            return Stored(job.output, None, None)
         if made.maps is not None:
             write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
         # After the maps, because `resume` takes a picture as proof that they are there.
@@ -119,7 +133,7 @@ class _Stages:
         options = {} if self.quality is None else {"quality": self.quality}
         write_photograph(job.output, made.fused, origin=to_text(record), **options)
         height, width = made.fused.pixels.shape[:2]
-        return _Stored(job.output, (height, width), record)
+        return Stored(job.output, (height, width), record)
 
 
 @dataclass
@@ -131,7 +145,7 @@ class _Tally:
     kept: int = 0
     failed: list[str] = field(default_factory=list)
 
-    def add(self, outcome: Outcome[Job, _Stored]) -> None:
+    def add(self, outcome: Outcome[Job, Stored]) -> None:
         if outcome.result is None:
             self.failed.append(outcome.item.stem)
         elif outcome.result.size is None:
@@ -152,32 +166,21 @@ class _Tally:
 
 
 def fuse_batch(
-    fuser: Fuser,
+    stages: Stages,
     jobs: Sequence[Job],
+    outcomes: Iterable[Outcome[Job, Stored]],
     *,
-    threads: int,
-    resume: bool,
-    with_maps: bool,
-    is_batch: bool,
     is_json: bool = False,
     is_quiet: bool = False,
-    record: dict[str, Any] | None = None,
-    quality: int | None = None,
 ) -> int:
-    """Fuses and writes pictures in order, and prints `OUTPUT WIDTHxHEIGHT` for each.
+    """Fuses and writes pictures, and prints `OUTPUT WIDTHxHEIGHT` for each.
 
     Args:
-      fuser: fuses the pictures.
+      stages: what each picture goes through.
       jobs: the pictures to fuse and the files to write.
-      threads: number of threads that read ahead and write behind.
-      resume: whether to keep outputs that exist, are complete, and were made by the
-        same weights and options or do not tell how.
-      with_maps: whether to write the loss maps of each pair as well.
-      is_batch: whether to show progress and a closing line.
+      outcomes: of the jobs, as they are made; see `fuse_here`.
       is_json: whether to print a JSON object per picture instead.
       is_quiet: whether to print errors only.
-      record: how the pictures are made; None: as the fuser says.
-      quality: of JPEGs, which all outputs then are; None for the usual one.
 
     Returns:
       The exit status: 0 if all pictures are written or kept, 1 if some failed.
@@ -185,11 +188,8 @@ def fuse_batch(
     Raises:
       KeyboardInterrupt: after Ctrl-C, with the number of finished pictures.
     """
-    if resume:
+    if stages.resume:
         _remove_leftovers(jobs)
-    stages = _Stages(
-        fuser, record or fuser.provenance, resume, with_maps, is_batch, quality
-    )
 
     def tell_of_compiling() -> None:
         if is_quiet or not is_terminal():
@@ -204,17 +204,11 @@ def fuse_batch(
         tqdm(
             total=len(jobs),
             unit="picture",
-            disable=None if is_batch and not is_quiet else True,
+            disable=None if stages.is_batch and not is_quiet else True,
         ) as bar,
     ):
         try:
-            for outcome in convey(
-                jobs,
-                load=stages.load,
-                work=stages.work,
-                store=stages.store,
-                jobs=threads,
-            ):
+            for outcome in outcomes:
                 with bar.external_write_mode():
                     _report(outcome, is_json, is_quiet)
                     tally.add(outcome)
@@ -224,9 +218,27 @@ def fuse_batch(
             raise KeyboardInterrupt(
                 f"interrupted after {done} of {len(jobs)} pictures"
             ) from None
-    if is_batch and not is_quiet:
+    if stages.is_batch and not is_quiet:
         complain(f"{tally.sentence()}, {time.monotonic() - start:.1f} s")
     return 1 if tally.failed else 0
+
+
+def fuse_here(
+    jobs: Sequence[Job], stages: Stages, threads: int
+) -> Iterator[Outcome[Job, Stored]]:
+    """Fuses pictures in this process, in order.
+
+    Args:
+      jobs: the pictures.
+      stages: what each goes through.
+      threads: number of threads that read ahead and write behind.
+
+    Yields:
+      One outcome per job.
+    """
+    yield from convey(
+        jobs, load=stages.load, work=stages.work, store=stages.store, jobs=threads
+    )
 
 
 def _remove_leftovers(jobs: Sequence[Job]) -> None:
@@ -237,7 +249,7 @@ def _remove_leftovers(jobs: Sequence[Job]) -> None:
 
 
 def _report(
-    outcome: Outcome[Job, _Stored], is_json: bool, is_quiet: bool = False
+    outcome: Outcome[Job, Stored], is_json: bool, is_quiet: bool = False
 ) -> None:
     """Prints the result of a job on stdout, or its error on stderr."""
     if outcome.result is None:

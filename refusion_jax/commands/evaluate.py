@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from refusion_jax.commands.cluster.options import add_engine_options, chosen_cluster
 from refusion_jax.commands.messages import complain, is_terminal, say
 from refusion_jax.commands.parsers import Commands, add_command, add_levels_option
 from refusion_jax.pictures.names import ALIGNMENTS
@@ -62,6 +63,7 @@ def add_parser(commands: Commands) -> None:
         "maximum, source_a, source_b and, with the extra `classical`, laplacian, "
         "mertens, guided",
     )
+    add_engine_options(parser)
     add_levels_option(parser)
     parser.add_argument(
         "--align",
@@ -109,12 +111,22 @@ def run(arguments: argparse.Namespace) -> int:
     from refusion_jax.pictures.levels import check_rule
 
     keys = columns(arguments.columns, arguments.task)
+    spread = None
+    if cluster := chosen_cluster(arguments):
+        from refusion_jax.commands.cluster.evaluating import spread_by_ray
+
+        spread = spread_by_ray(cluster)
+        # Workers may start in other folders.
+        for name in ("a", "b", "fused", "ground_truth"):
+            if (place := getattr(arguments, name)) is not None:
+                setattr(arguments, name, place.absolute())
     options = ReportOptions(
         published_rows(task=arguments.task, dataset=None),
         ground_truth=arguments.ground_truth,
         levels=arguments.levels,
         align=arguments.align,
         roles=_roles(arguments.task),
+        spread=spread,
     )
     check_rule(arguments.levels)
     if all(x.is_file() for x in (arguments.a, arguments.b, arguments.fused)):

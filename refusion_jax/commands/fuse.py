@@ -3,10 +3,17 @@
 import argparse
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from refusion_jax.commands.cluster.buckets import is_bucket, shadowed
+from refusion_jax.commands.cluster.options import (
+    Cluster,
+    add_engine_options,
+    check_bucket_options,
+    chosen_cluster,
+)
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
@@ -15,7 +22,6 @@ from refusion_jax.commands.volumes import (
     add_volume_options,
     check_volumes,
     fuse_volumes,
-    refuse_batch_options,
     refuse_volume_options,
 )
 from refusion_jax.fusing.rules import Rules
@@ -62,6 +68,7 @@ def add_parser(commands: Commands) -> None:
     _add_files(parser)
     _add_rules(parser)
     _add_batch_options(parser)
+    add_engine_options(parser)
     add_volume_options(parser)
     add_cache_option(parser)
 
@@ -212,6 +219,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # Here, because importing jax takes a second, and neither help nor a mistyped
     # argument should wait for it.
+    from refusion_jax.commands.films import check_videos, fuse_films
     from refusion_jax.fusing.video import is_video
     from refusion_jax.pictures.codecs import limit_of_pixels
     from refusion_jax.pictures.levels import check_rule
@@ -222,7 +230,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"expected --jobs of 1 or more, got {arguments.jobs}; raise it."
         )
-    with spooled([arguments.a, *arguments.more]) as sources:
+    cluster, named = chosen_cluster(arguments), [arguments.a, *arguments.more]
+    if buckets := [x for x in (*named, arguments.output) if is_bucket(x)]:
+        if cluster is None:
+            raise ValueError(
+                f"expected --engine=ray with {buckets[0]}, got none; add it, or name "
+                "files of this machine."
+            )
+        check_bucket_options(arguments)
+        with shadowed(named, arguments.output) as shadow:
+            arguments.output = shadow.output
+            sources = [Path(source) for source in shadow.sources]
+            return _fuse_pictures(arguments, sources, cluster, shadow.address)
+    with spooled(named) as sources:
         if any(is_volume(source) for source in sources):
             check_volumes(arguments, sources)
             weights = _weights(arguments, sources, [])
@@ -230,13 +250,22 @@ def run(arguments: argparse.Namespace) -> int:
             return fuse_volumes(arguments, sources, weights)
         refuse_volume_options(arguments)
         if any(is_video(source) for source in sources):
-            return _fuse_videos(arguments, sources)
+            check_videos(arguments, sources)
+            weights = _weights(arguments, sources, [])
+            set_up_jax(arguments)
+            fuser = _fuser(arguments, weights, arguments.output_range or "source")
+            return fuse_films(arguments, sources, fuser)
         with limit_of_pixels(arguments.max_pixels):
-            return _fuse_pictures(arguments, sources)
+            return _fuse_pictures(arguments, sources, cluster)
 
 
-def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
-    from refusion_jax.commands.batch import fuse_batch
+def _fuse_pictures(
+    arguments: argparse.Namespace,
+    sources: Sequence[Path],
+    cluster: Cluster | None,
+    address: Callable[[Path], str] = lambda path: str(path.absolute()),
+) -> int:
+    from refusion_jax.commands.batch import Stages, fuse_batch, fuse_here
     from refusion_jax.commands.jobs import (
         Output,
         check_quality,
@@ -280,17 +309,25 @@ def _fuse_pictures(arguments: argparse.Namespace, sources: Sequence[Path]) -> in
     record = provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast)
     if arguments.quality is not None:
         record["options"]["quality"] = arguments.quality
+    stages = Stages(
+        fuser, record, arguments.resume, arguments.maps, is_batch, arguments.quality
+    )
+    if cluster is None:
+        outcomes = fuse_here(jobs, stages, arguments.jobs)
+    else:
+        from refusion_jax.commands.cluster.fusing import fuse_by_ray
+
+        outcomes = fuse_by_ray(
+            jobs,
+            stages,
+            cluster,
+            threads=arguments.jobs,
+            is_cached=arguments.cache,
+            max_pixels=arguments.max_pixels,
+            address=address,
+        )
     return fuse_batch(
-        fuser,
-        jobs,
-        threads=arguments.jobs,
-        resume=arguments.resume,
-        with_maps=arguments.maps,
-        is_batch=is_batch,
-        is_json=arguments.json,
-        is_quiet=arguments.quiet,
-        record=record,
-        quality=arguments.quality,
+        stages, jobs, outcomes, is_json=arguments.json, is_quiet=arguments.quiet
     )
 
 
@@ -347,53 +384,3 @@ def _fuser(
         levels=arguments.levels,
         precision=arguments.precision,
     )
-
-
-def _fuse_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> int:
-    from refusion_jax.commands.jobs import check_exist
-    from refusion_jax.fusing.video import check_video_output, fuse_videos, is_video
-
-    for source in sources:
-        if not is_video(source):
-            raise ValueError(
-                f"expected videos only, got {source} among them; name sources of one "
-                "kind."
-            )
-    output_range = arguments.output_range or "source"
-    if output_range == "stretch":
-        raise ValueError(
-            "expected --range=source or --range=none for videos, got stretch, which "
-            "would make them flicker; choose one of the two."
-        )
-    refuse_batch_options(arguments, "videos")
-    check_exist(sources)
-    output = Path(arguments.output)
-    if len(sources) < 2:
-        raise ValueError(
-            f"expected two or more videos, got {sources[0]} only; name the other too."
-        )
-    check_video_output(output)
-    if not output.parent.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder to write {output.name} to, got no folder at "
-            f"{output.parent}; create it first."
-        )
-    if output.resolve() in {source.resolve() for source in sources}:
-        raise ValueError(
-            f"expected an output apart from the sources, got {output}; name "
-            "another file."
-        )
-    weights = _weights(arguments, sources, [])
-    set_up_jax(arguments)
-    fuser = _fuser(arguments, weights, output_range)
-    try:
-        made = fuse_videos(fuser, sources, output)
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        complain(error)
-        return 1
-    if arguments.quiet:
-        return 0
-    say(f"{output} {made.width}x{made.height}, {made.frame_count} frames")
-    if made.is_cut:
-        complain(f"the videos differ in length; {made.frame_count} frames are common.")
-    return 0

@@ -36,16 +36,25 @@ def set_up_jax(arguments: argparse.Namespace) -> None:
     Args:
       arguments: arguments of a parser with `add_cache_option`.
     """
-    import jax
-
     from refusion_jax.devices.cores import use_all_cores
 
     use_all_cores()
+    use_cache(is_wanted=arguments.cache)
+
+
+def use_cache(*, is_wanted: bool) -> None:
+    """Sets up or disables the compilation cache, see `set_up_jax`.
+
+    Args:
+      is_wanted: whether to keep compiled programs.
+    """
+    import jax
+
     folder = default_cache_folder()
     is_set_up = (
         jax.config.values["jax_compilation_cache_dir"] and VARIABLE not in os.environ
     )
-    if not arguments.cache or folder is None:
+    if not is_wanted or folder is None:
         jax.config.update("jax_enable_compilation_cache", False)
     elif not is_set_up:
         try:

@@ -63,6 +63,7 @@ def refuse_batch_options(arguments: argparse.Namespace, sources: str) -> None:
         if getattr(arguments, name)
     ]
     given += [] if arguments.overwrite else ["no_overwrite"]
+    given += [] if arguments.engine == "local" else ["engine"]
     if given:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(

@@ -1,7 +1,7 @@
-"""A program in a child process, whose end by the loss of a host is told in a sentence.
+"""A program in a child process, whose sudden end is told in a sentence.
 
-Where a host is lost, JAX's runtime ends the processes of the others by SIGABRT, with a
-trace of C++ on standard error. No handler in the process itself can prevent that.
+Where another machine is lost, the runtimes of JAX and Ray end this process from C++,
+with traces on standard error. No handler in the process itself can prevent that.
 """
 
 import os
@@ -16,19 +16,18 @@ from types import FrameType
 # Numbers of two files of the child: what Python writes on standard error goes to the
 # first; the end of the second is the end of the parent.
 STREAMS = "REFUSION_GUARDED_STREAMS"
-LOST = (
-    "another host has ended or cannot be reached; start all of them again by the same "
-    "commands, which resume from the last checkpoint."
-)
-_TRACE = b"JAX distributed service detected fatal errors"
 
 
-def run_guarded() -> None:
+def run_guarded(trace: str, sentence: str) -> None:
     """Runs this program again in a child process, waits for it, and exits as it did.
 
     In the child this returns at once. What libraries in C++ write on standard error is
-    kept back and shown only if the child dies of something else than a lost host. The
-    child does not outlive this process.
+    kept back and shown only if a signal ends the child. The child does not outlive this
+    process.
+
+    Args:
+      trace: part of what the runtime writes when it ends the process.
+      sentence: to print in that case.
     """
     if STREAMS in os.environ:
         stream, life = map(int, os.environ.pop(STREAMS).split())
@@ -55,8 +54,8 @@ def run_guarded() -> None:
         signal.signal(signal.SIGINT, leave_to_child)
         code = child.wait()
         noise.seek(0)
-        if code == -signal.SIGABRT and _TRACE in noise.read():
-            print(LOST, file=sys.stderr)
+        if code and trace.encode() in noise.read():
+            print(sentence, file=sys.stderr)
             sys.exit(1)
         if code < 0:
             noise.seek(0)

@@ -18,12 +18,17 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from refusion_jax.devices.guard import LOST
-
 AUTO = "auto"
 # In seconds: a host that has been silent for so long counts as lost, and so long the
 # others are waited for at the start.
 HEARTBEAT, PATIENCE = 30, 300
+
+# What JAX's runtime writes when it ends this process, and what we say.
+TRACE = "JAX distributed service detected fatal errors"
+LOST = (
+    "another host has ended or cannot be reached; start all of them again by the same "
+    "commands, which resume from the last checkpoint."
+)
 
 
 class HostLostError(RuntimeError):
@@ -80,9 +85,7 @@ def join(
             "expected a cluster that says where its hosts are, got none; name them by "
             "--coordinator=NAME:PORT --hosts=N --host=I."
         ) from error
-    except RuntimeError as error:
-        if jax.distributed.is_initialized():
-            raise
+    except jax.errors.JaxRuntimeError as error:
         raise HostLostError(
             f"expected all hosts at {coordinator} within {PATIENCE} s, got fewer; "
             "start the others with the same command and their own --host."

@@ -15,7 +15,7 @@ from refusion_jax.evaluation.report import (
     write_evaluation_report,
 )
 from refusion_jax.evaluation.scores import Scores, write_scores
-from refusion_jax.evaluation.scoring import check_pictures, score
+from refusion_jax.evaluation.scoring import Spread, check_pictures, score
 from refusion_jax.evaluation.table_formats import to_latex, to_markdown
 from refusion_jax.evaluation.tables import Table, differences, intervals, summary
 from refusion_jax.files.atomic import replace_file
@@ -36,6 +36,7 @@ class ReportOptions:
       ground_truth: folder of true pictures to compare with; None if there are none.
       levels, align: how sources are read, see `scoring.check_pictures`.
       roles: the first and the second source, in words.
+      spread: what spreads the pairs over processes, see `scoring.score`.
     """
 
     published: Sequence[PublishedRow] = ()
@@ -47,6 +48,7 @@ class ReportOptions:
     levels: str = "full"
     align: str = "none"
     roles: tuple[str, str] = ROLES
+    spread: Spread | None = None
 
 
 DEFAULTS = ReportOptions()
@@ -102,7 +104,15 @@ def write_evaluation(
         progress=True,
     )
     scores = {
-        name: score(pairs, method, keys, ground_truth=truth, name=name, progress=True)
+        name: score(
+            pairs,
+            method,
+            keys,
+            ground_truth=truth,
+            name=name,
+            progress=True,
+            spread=options.spread,
+        )
         for name, method in methods.items()
     }
     write_scores(out, scores)

@@ -6,7 +6,8 @@ are reported together, before anything is computed.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,45 @@ def _problems(
     return problems
 
 
+@dataclass(frozen=True)
+class PairScorer:
+    """Scores one method on one pair; can be pickled if the method can.
+
+    Attributes:
+      method: makes the fused picture of a pair.
+      keys: of `metrics.METRICS` and `metrics.MEFB_METRICS`.
+      truths: true pictures by stem, for `metrics.TRUTH_METRICS` besides; or None.
+    """
+
+    method: Candidate
+    keys: tuple[str, ...]
+    truths: Mapping[str, Path] | None
+
+    @property
+    def all_keys(self) -> tuple[str, ...]:
+        """The metrics, in the order of the values."""
+        return (*self.keys, *(metrics.TRUTH_METRICS if self.truths else ()))
+
+    def __call__(self, pair: Pair) -> list[float]:
+        """Returns the values of a pair.
+
+        Args:
+          pair: as `check_pictures` returns it.
+        """
+        fused = to_luminance(self.method(pair))
+        scored = {}
+        if self.keys:
+            scored = metrics.compute(*read_luminances(pair), fused, keys=self.keys)
+        if self.truths is not None:
+            truth = to_luminance(read_picture(self.truths[pair.stem]))
+            scored |= metrics.compute_truth(truth, fused)
+        return [float(scored[key]) for key in self.all_keys]
+
+
+# Yields the number of each pair and its values, in any order.
+Spread = Callable[[PairScorer, Sequence[Pair]], Iterable[tuple[int, list[float]]]]
+
+
 def score(
     pairs: Sequence[Pair],
     method: Candidate,
@@ -249,6 +289,7 @@ def score(
     ground_truth: str | os.PathLike[str] | None = None,
     name: str = "fused",
     progress: bool = False,
+    spread: Spread | None = None,
 ) -> Scores:
     """Scores one method.
 
@@ -260,22 +301,28 @@ def score(
         `metrics.TRUTH_METRICS` besides; None: without.
       name: label of the bar.
       progress: whether to show a bar on standard error if that is a terminal.
+      spread: what spreads the pairs over processes; None: this process does all.
 
     Returns:
       The scores.
     """
     truths = None if ground_truth is None else pictures_by_stem(ground_truth)
-    all_keys = (*keys, *(metrics.TRUTH_METRICS if truths else ()))
-    rows = []
-    for pair in tqdm(pairs, desc=name, unit="pair", disable=None if progress else True):
-        fused = to_luminance(method(pair))
-        scored = {}
-        if keys:
-            scored = metrics.compute(*read_luminances(pair), fused, keys=tuple(keys))
-        if truths is not None:
-            truth = to_luminance(read_picture(truths[pair.stem]))
-            scored |= metrics.compute_truth(truth, fused)
-        rows.append([float(scored[key]) for key in all_keys])
-    return Scores(
-        tuple(pair.stem for pair in pairs), all_keys, np.asarray(rows, np.float64)
-    )
+    scorer = PairScorer(method, tuple(keys), truths)
+    spread = spread or _in_order
+    values = np.empty((len(pairs), len(scorer.all_keys)), np.float64)
+    for number, row in tqdm(
+        spread(scorer, pairs),
+        total=len(pairs),
+        desc=name,
+        unit="pair",
+        disable=None if progress else True,
+    ):
+        values[number] = row
+    return Scores(tuple(pair.stem for pair in pairs), scorer.all_keys, values)
+
+
+def _in_order(
+    scorer: PairScorer, pairs: Sequence[Pair]
+) -> Iterator[tuple[int, list[float]]]:
+    for number, pair in enumerate(pairs):
+        yield number, scorer(pair)

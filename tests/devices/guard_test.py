@@ -13,9 +13,9 @@ import pytest
 PROGRAM = """
 import os, sys
 from refusion_jax.devices.guard import run_guarded
-run_guarded()
+run_guarded("detected fatal errors", "another host has ended.")
 print("from Python", file=sys.stderr)
-os.write(2, b"from C++, the JAX distributed service detected fatal errors")
+os.write(2, b"from C++ ")
 {}
 """
 ROOT = str(Path(__file__).parents[2])
@@ -53,11 +53,18 @@ def test_exit_codes_and_messages_of_python_pass_through(program, code):
 
 
 def test_the_end_by_a_lost_host_is_a_sentence(program):
-    process = program("os.abort()")
+    process = program("os.write(2, b'it detected fatal errors'); os.abort()")
     _, err = process.communicate(timeout=60)
     lines = err.splitlines()
     assert process.returncode == 1 and lines[0] == "from Python"
-    assert lines[1].startswith("another host has ended") and len(lines) == 2
+    assert lines[1:] == ["another host has ended."]
+
+
+def test_the_end_by_exit_of_a_runtime_is_a_sentence_too(program):
+    process = program("os.write(2, b'it detected fatal errors'); os._exit(1)")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "C++" not in err
+    assert err.splitlines()[-1] == "another host has ended."
 
 
 def test_another_crash_shows_what_was_kept_back(program):

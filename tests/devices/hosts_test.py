@@ -25,8 +25,21 @@ def test_a_place_among_hosts_that_cannot_be_is_refused(place, message):
     assert not jax.distributed.is_initialized()
 
 
-def test_auto_without_a_cluster_says_what_to_name():
-    with pytest.raises(ValueError, match="a cluster that says where its hosts are"):
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (ValueError("coordinator_address should be defined."), ValueError, "a cluster"),
+        (jax.errors.JaxRuntimeError("DEADLINE"), HostLostError, "all hosts at auto"),
+    ],
+)
+def test_auto_without_a_cluster_or_others_says_so(
+    monkeypatch, raised, expected, message
+):
+    def initialize(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(expected, match=message):
         join("auto")
 
 

@@ -130,16 +130,13 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       OSError, ValueError, ImportError: if nothing can be trained with these arguments.
     """
-    from refusion_jax.devices.guard import run_guarded
     from refusion_jax.devices.hosts import is_first, join
     from refusion_jax.runs.run import start
     from refusion_jax.runs.settings import chosen_config
     from refusion_jax.training.loggers.choice import logger_names
 
     place = arguments.coordinator, arguments.hosts, arguments.host
-    if place != (None, None, None):
-        run_guarded()
-        join(*place)
+    join(*place)
     loggers = logger_names(arguments.log)
     if arguments.tensorboard:
         loggers = (*loggers, "tensorboard")

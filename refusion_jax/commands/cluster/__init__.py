@@ -1,0 +1,1 @@
+"""Commands on many machines, by Ray."""
