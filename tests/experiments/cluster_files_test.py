@@ -10,11 +10,12 @@ import time
 
 import pytest
 import yaml
-from documents import ROOT
+from documents import ROOT, text_of
 
 from refusion_jax.cli import _parser
 
 FOLDER = ROOT / "experiments" / "cluster"
+FUSE_JOB = "experiments/cluster/fuse.yaml"
 SHELL = sorted(x.name for x in FOLDER.iterdir() if x.suffix in (".sh", ".sbatch"))
 # One machine plays all: the words after the options are a name and a command.
 SSH = """\
@@ -100,10 +101,24 @@ def test_kubernetes_starts_what_the_command_knows():
     }
 
 
+def test_a_ray_job_starts_what_the_command_knows():
+    (job,) = documents_of("fuse.yaml")
+    options = options_of(shlex.split(job["spec"]["entrypoint"]))
+    assert (options.engine, options.address, options.resume) == ("ray", "auto", True)
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert f"FROM rayproject/ray:{cluster['rayVersion']}-" in text_of(FUSE_JOB)
+        assert [x["name"] for x in container["volumeMounts"]] == [
+            x["name"] for x in pod["volumes"]
+        ]
+
+
 @pytest.fixture
 def start(tmp_path):
     """Starts a script whose machines are all this one."""
-    for name, text in {"ssh": SSH, "refusion": PROGRAM}.items():
+    for name, text in {"ssh": SSH, "refusion": PROGRAM, "ray": PROGRAM}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
@@ -142,6 +157,18 @@ def test_ssh_starts_a_host_on_each_machine(start, tmp_path):
     assert told(tmp_path) == hosts
     assert sorted((tmp_path / "nodes").read_text().split()) == ["n1", "n2", "n3"]
     assert options_of(hosts[2]).host == 2
+
+
+def test_ssh_starts_ray_on_each_machine_and_stops_it(start, tmp_path):
+    script = start("fuse_by_ssh.sh", "n1", "n2", "--", "a/", "b/", "-o", "out/")
+    assert script.wait(timeout=20) == 0
+    fuse = ["refusion", "fuse", "a/", "b/", "-o", "out/", "--engine=ray"]
+    fuse += ["--address=auto"]
+    begin = [["ray", "start", x] for x in ("--address=n1:6379", "--head")]
+    begin[1] += ["--port=6379"]
+    assert told(tmp_path) == [*begin, *[["ray", "stop"]] * 2, fuse]
+    assert (tmp_path / "nodes").read_text().split() == ["n1", "n2", "n1", "n1", "n2"]
+    assert options_of(fuse).engine == "ray"
 
 
 def test_a_signal_reaches_the_first_host(start, tmp_path):
