@@ -7,6 +7,7 @@
 # After -- stand the arguments of `refusion fuse`; folders are such as all machines see.
 # BIN is the folder of the commands there, by default what ssh has on its path. Ray starts
 # on all machines, the first at PORT, and is stopped at the end: all of this user's Ray.
+# Whoever reaches Ray's ports can run programs as you: use a network of your own.
 set -euo pipefail
 
 nodes=()
