@@ -124,6 +124,12 @@ def light_method(light_nets):
     return light.register()
 
 
+@pytest.fixture(scope="session")
+def tiny_method():
+    """ReFusion with trees of three numbers, registered under the name "tiny"."""
+    return light.register_tiny()
+
+
 CARDS = {  # title, sources, first, second, any, look
     "heat": (
         *("Heat and light", "infrared", "visible"),

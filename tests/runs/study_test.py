@@ -1,4 +1,4 @@
-"""A study with light networks: what is trained, scored, kept and told."""
+"""A study with tiny networks: what is trained, scored, kept and told."""
 
 import json
 
@@ -27,7 +27,7 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def conduct(folders, light_method, tmp_path, monkeypatch):
+def conduct(folders, tiny_method, tmp_path, monkeypatch):
     """Runs the study; returns its text, what was told, and how often weights fused."""
     fused = []
 
@@ -42,7 +42,7 @@ def conduct(folders, light_method, tmp_path, monkeypatch):
     monkeypatch.setattr(studying, "FromWeights", Fusing)
     common = {
         **dict(zip(("source_a", "source_b"), folders, strict=True)),
-        **{"method": light_method.name, "crop_size": 32, "batch_size": 2},
+        **{"method": tiny_method.name, "crop_size": 32, "batch_size": 2},
         **{"epochs": 1, "meta_steps": 1, "fusion_steps": 1, "holdout_pairs": 1},
         **{"imitation_steps": 0, "warm_up_share": 0.0, "judged_pairs": 0},
     }

@@ -12,7 +12,7 @@ pytest.importorskip("grain", reason="grain is in the extra `data`")
 
 
 def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(
-    tmp_path, light_method
+    tmp_path, tiny_method
 ):
     generator = np.random.default_rng(0)
     pairs = [
@@ -35,7 +35,7 @@ def test_a_streamed_run_ends_with_the_weights_of_a_run_from_memory(
     for memory_budget in (4e9, 0):
         workdir = tmp_path / str(memory_budget)
         config = with_fields(
-            preset("paper", light_method.name),
+            preset("paper", tiny_method.name),
             settings | {"memory_budget": memory_budget},
         )
         train(config, pairs, workdir, progress=False)
