@@ -147,6 +147,21 @@ class Program:
         Returns:
           The new state, and on the host each scalar's values at every step.
         """
+        stage = self._stages[dispatch.stage.name]
+        state, scalars = stage(state, *self._arguments(state, dispatch))
+        return state, jax.device_get(scalars)
+
+    def lower(self, state: TrainState, dispatch: Dispatch) -> jax.stages.Lowered:
+        """Returns the program of a dispatch before it is compiled, to be looked at.
+
+        Args:
+          state, dispatch: as for `run`; the state stays.
+        """
+        stage = self._stages[dispatch.stage.name]
+        return stage.lower(state, *self._arguments(state, dispatch))
+
+    def _arguments(self, state: TrainState, dispatch: Dispatch) -> tuple[Any, ...]:
+        """Returns all arguments of a dispatch's program but the state."""
         pixels = self._batches.pixels(
             state.key,
             dispatch.stage,
@@ -154,15 +169,13 @@ class Program:
             start=dispatch.start,
             length=dispatch.length,
         )
-        state, scalars = self._stages[dispatch.stage.name](
-            state,
+        return (
             pixels,
             # Of NumPy, because arrays of one device are not on the other hosts.
             dispatch.start + np.arange(dispatch.length, dtype=np.int32),
             np.int32(dispatch.epoch),
             jax.device_get(self._learner.rates(dispatch.epoch)),
         )
-        return state, jax.device_get(scalars)
 
     def _steps(
         self,
