@@ -41,9 +41,11 @@ def hosts_before(folder: Path) -> int:
     """Returns on how many hosts a run was when it last started.
 
     Args:
-      folder: of a run that has started.
+      folder: of a run that has started; those of earlier versions, which knew one host
+        only, do not tell.
     """
-    records = json.loads((folder / FILE).read_text())
+    path = folder / FILE
+    records = json.loads(path.read_text()) if path.exists() else [{}]
     return int(records[-1].get("hosts", 1))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from refusion_jax.extras import version_of
 from refusion_jax.training import environment
-from refusion_jax.training.environment import record_environment
+from refusion_jax.training.environment import hosts_before, record_environment
 
 
 @pytest.fixture
@@ -35,3 +35,11 @@ def test_a_package_without_a_checkout_has_no_commit(tmp_path, monkeypatch):
     place = tmp_path / "site-packages" / "refusion_jax" / "training" / "environment.py"
     monkeypatch.setattr(environment, "__file__", str(place))
     assert environment._commit() is None
+
+
+def test_a_run_of_an_earlier_version_was_on_one_host(tmp_path):
+    assert hosts_before(tmp_path) == 1
+    (tmp_path / environment.FILE).write_text('[{"step": 0}, {"hosts": 4}]')
+    assert hosts_before(tmp_path) == 4
+    (tmp_path / environment.FILE).write_text('[{"hosts": 4}, {"step": 0}]')
+    assert hosts_before(tmp_path) == 1
