@@ -4,11 +4,10 @@ A host is a process with devices of its own, usually one per machine. Each runs 
 program; arrays live on the devices of all. The first writes the files of a run.
 """
 
-import atexit
 import hashlib
 import os
 import re
-import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +21,7 @@ AUTO = "auto"
 # In seconds: a host that has been silent for so long counts as lost, and so long the
 # others are waited for at the start.
 HEARTBEAT, PATIENCE = 30, 300
+REPORTING = 3  # seconds in which an error is reported before this process ends
 
 # What JAX's runtime writes when it ends this process, and what we say.
 TRACE = "JAX distributed service detected fatal errors"
@@ -171,28 +171,26 @@ def together(*agreed: type[Exception]) -> Iterator[None]:
     except BaseException as error:
         if jax.process_count() == 1:
             raise
-        _exit_at_once()
-        if has_lost_host(error):
-            raise HostLostError(LOST) from error
-        raise
+        if not _is_of_exchange(error):
+            _exit_soon(REPORTING)
+            raise
+        # Sooner than JAX's runtime, which ends this process with a trace.
+        _exit_soon(REPORTING / 10)
+        raise HostLostError(LOST) from error
 
 
-def has_lost_host(error: BaseException | None) -> bool:
-    """Returns whether an error is that of an exchange with other hosts.
-
-    Args:
-      error: any, or None.
-    """
+def _is_of_exchange(error: BaseException) -> bool:
     kinds = (jax.errors.JaxRuntimeError, ConnectionError)
-    return isinstance(error, kinds) and jax.process_count() > 1
+    # Gloo's, by which CPUs exchange, arrive as ValueErrors too.
+    return isinstance(error, kinds) or "Gloo" in str(error)
 
 
-def _exit_at_once() -> None:
-    """Lets Python's exit leave out the farewell of JAX, which waits for all hosts."""
+def _exit_soon(seconds: float) -> None:
+    """Ends this process, once whoever catches the error has reported it.
 
-    def leave() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
-
-    atexit.register(leave)  # the last to be registered is the first to be called
+    An exit of Python's own would wait for threads of Orbax and JAX, and these for the
+    other hosts.
+    """
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

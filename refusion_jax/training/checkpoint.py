@@ -7,8 +7,10 @@ verified on restore; a checkpoint that fails is reported and the one before it i
 
 import hashlib
 import logging
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -17,8 +19,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from refusion_jax.devices.hosts import has_lost_host, highest, is_first
+from refusion_jax.devices.hosts import highest, is_first
 from refusion_jax.methods.protocol import TrainState
+from refusion_jax.training.signals import Interrupted
 
 _LOG = logging.getLogger(__name__)
 _RECORD = "record"
@@ -50,6 +53,7 @@ class Checkpointer:
           folder: folder of the checkpoints; half-written ones in it are removed.
           keep: number of newest checkpoints to keep, besides the best.
         """
+        logging.getLogger("absl").addFilter(_is_not_of_orbax)
         policies = ocp.checkpoint_managers
         self._folder = folder.resolve()
         self._manager = ocp.CheckpointManager(
@@ -80,9 +84,26 @@ class Checkpointer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Waits for the save in progress, unless that means for hosts that are lost."""
-        if not has_lost_host(error):
-            self._manager.close()
+        """Waits for the save in progress, unless it would be for other hosts in vain.
+
+        After an error, they may be elsewhere in the run, or gone.
+        """
+        is_agreed = error is None or isinstance(error, Interrupted)
+        if is_agreed or jax.process_count() == 1:
+            with self._naming_full_disks():
+                self._manager.close()
+
+    @contextmanager
+    def _naming_full_disks(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:  # of TensorStore, by which Orbax writes
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise OSError(
+                f"expected room for a checkpoint in {self._folder}, got a full disk; "
+                "free some, and the same command resumes from the last checkpoint."
+            ) from error
 
     def save(
         self,
@@ -98,20 +119,23 @@ class Checkpointer:
           record: JSON record: config, data fingerprint.
           validation: decides which checkpoint is the best, lower is better; None is
             never the best.
+
+        Raises:
+          OSError: if the disk is full, now or at the save before.
         """
         # Real copies, because on CPUs device_get may return views of buffers that the
         # next step, to which the state is donated, overwrites while Orbax reads them.
         items = jax.tree.map(lambda x: np.array(x, copy=True), _to_items(state))
         checksums = {name: _checksum(item) for name, item in items.items()}
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                **{name: ocp.args.StandardSave(item) for name, item in items.items()},
-                **{_RECORD: ocp.args.JsonSave({**record, "sha256": checksums})},
-            ),
-            metrics=None if validation is None else {_METRIC: validation},
-            force=True,
+        arguments = ocp.args.Composite(
+            **{name: ocp.args.StandardSave(item) for name, item in items.items()},
+            **{_RECORD: ocp.args.JsonSave({**record, "sha256": checksums})},
         )
+        metrics = None if validation is None else {_METRIC: validation}
+        with self._naming_full_disks():
+            self._manager.save(
+                int(state.step), args=arguments, metrics=metrics, force=True
+            )
 
     def restore_newest(self, like: TrainState) -> Restored | None:
         """Restores the newest checkpoint whose checksums match.
@@ -196,6 +220,11 @@ class Checkpointer:
                     f"expected {name!r} as its SHA-256 says, got other bytes"
                 )
         return Restored(_from_items(restored, like), record)
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    """Tells apart what Orbax logs, with a trace, and raises as well."""
+    return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 def _to_items(state: TrainState) -> dict[str, Any]:

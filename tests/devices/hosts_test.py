@@ -76,9 +76,11 @@ def test_a_mesh_takes_as_many_devices_of_each_host(monkeypatch):
 
 def test_an_exchange_that_fails_names_the_lost_host(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(hosts, "_exit_at_once", lambda: None)
+    monkeypatch.setattr(hosts, "_exit_soon", lambda seconds: None)
     with pytest.raises(HostLostError, match="another host has ended"), together():
         raise jax.errors.JaxRuntimeError("Gloo all-reduce failed")
+    with pytest.raises(HostLostError), together():
+        raise ValueError("UNKNOWN: Gloo AllGather failed")
     with pytest.raises(OSError, match="full"), together():
         raise OSError("full")
 

@@ -302,3 +302,21 @@ def test_an_intact_checkpoint_leaves_no_warning(saved, caplog):
     assert not [
         r for r in caplog.records if r.name == "refusion_jax.training.checkpoint"
     ]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    checkpointer = Checkpointer(tmp_path / "checkpoints", keep=1)
+
+    class Full:
+        def save(self, *_, **__):
+            raise ValueError("RESOURCE_EXHAUSTED: Error writing file")
+
+        def close(self):
+            raise ValueError("RESOURCE_EXHAUSTED: Error writing file")
+
+    checkpointer._manager.close()
+    checkpointer._manager = Full()
+    with pytest.raises(OSError, match="expected room for a checkpoint in .*full disk"):
+        checkpointer.save(make_state(1), record={})
+    with pytest.raises(OSError, match="full disk"), checkpointer:
+        pass

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,8 @@ def running(cluster: Cluster) -> Iterator[None]:
     ray = require("ray", extra="cluster", why="to spread pictures over machines")
     require("ray.data", extra="cluster", why="to spread pictures over machines")
     _keep_stdout_clean()
+    # Ray starts its processes by fork and exec at once, which JAX's threads survive.
+    warnings.filterwarnings("ignore", r"os\.fork\(\)", RuntimeWarning)
     own: dict[str, Any] = {}
     if cluster.address is None:
         # One core more than the workers have: Ray's own tasks must not wait for them.
