@@ -316,7 +316,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 
     checkpointer._manager.close()
     checkpointer._manager = Full()
-    with pytest.raises(OSError, match="expected room for a checkpoint in .*full disk"):
+    with pytest.raises(OSError, match=r"expected room for .*, got a full disk"):
         checkpointer.save(make_state(1), record={})
     with pytest.raises(OSError, match="full disk"), checkpointer:
         pass
