@@ -17,6 +17,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from refusion_jax.devices.guard import end_as_lost
+
 AUTO = "auto"
 # In seconds: a host that has been silent for so long counts as lost, and so long the
 # others are waited for at the start.
@@ -171,12 +173,12 @@ def together(*agreed: type[Exception]) -> Iterator[None]:
     except BaseException as error:
         if jax.process_count() == 1:
             raise
-        if not _is_of_exchange(error):
-            _exit_soon(REPORTING)
-            raise
-        # Sooner than JAX's runtime, which ends this process with a trace.
-        _exit_soon(REPORTING / 10)
-        raise HostLostError(LOST) from error
+        if _is_of_exchange(error):
+            end_as_lost()
+            _exit_soon()
+            raise HostLostError(LOST) from error
+        _exit_soon()
+        raise
 
 
 def _is_of_exchange(error: BaseException) -> bool:
@@ -185,12 +187,12 @@ def _is_of_exchange(error: BaseException) -> bool:
     return isinstance(error, kinds) or "Gloo" in str(error)
 
 
-def _exit_soon(seconds: float) -> None:
+def _exit_soon() -> None:
     """Ends this process, once whoever catches the error has reported it.
 
     An exit of Python's own would wait for threads of Orbax and JAX, and these for the
     other hosts.
     """
-    timer = threading.Timer(seconds, os._exit, (1,))
+    timer = threading.Timer(REPORTING, os._exit, (1,))
     timer.daemon = True
     timer.start()

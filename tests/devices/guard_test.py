@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from refusion_jax.devices.guard import end_as_lost
+
 PROGRAM = """
 import os, sys
 from refusion_jax.devices.guard import run_guarded
@@ -65,6 +67,19 @@ def test_the_end_by_exit_of_a_runtime_is_a_sentence_too(program):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "C++" not in err
     assert err.splitlines()[-1] == "another host has ended."
+
+
+def test_a_program_can_end_as_the_runtime_would(program):
+    process = program(
+        "from refusion_jax.devices.guard import end_as_lost; end_as_lost()"
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.splitlines() == ["from Python", "another host has ended."]
+
+
+def test_without_a_guard_nothing_ends_as_lost():
+    end_as_lost()
 
 
 def test_another_crash_shows_what_was_kept_back(program):

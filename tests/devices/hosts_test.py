@@ -76,7 +76,7 @@ def test_a_mesh_takes_as_many_devices_of_each_host(monkeypatch):
 
 def test_an_exchange_that_fails_names_the_lost_host(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(hosts, "_exit_soon", lambda seconds: None)
+    monkeypatch.setattr(hosts, "_exit_soon", lambda: None)
     with pytest.raises(HostLostError, match="another host has ended"), together():
         raise jax.errors.JaxRuntimeError("Gloo all-reduce failed")
     with pytest.raises(HostLostError), together():
