@@ -17,7 +17,7 @@ pytest.importorskip("ray", reason="ray is in the extra `cluster`")
 
 ROOT = str(Path(__file__).parents[3])
 # 1,000 before a release.
-PAIRS = int(os.environ.get("REFUSION_RAY_PAIRS", "24"))
+PAIRS = int(os.environ.get("REFUSION_RAY_PAIRS", "96"))
 
 
 @pytest.fixture(scope="module")
