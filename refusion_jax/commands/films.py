@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refusion_jax.commands.jobs import check_exist
+from refusion_jax.commands.jobs import check_exist, check_folder_of
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.volumes import refuse_batch_options
 from refusion_jax.fusing.video import check_video_output, fuse_videos, is_video
@@ -44,11 +44,7 @@ def check_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> None
             f"expected two or more videos, got {sources[0]} only; name the other too."
         )
     check_video_output(output)
-    if not output.parent.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder to write {output.name} to, got no folder at "
-            f"{output.parent}; create it first."
-        )
+    check_folder_of(output)
     if output.resolve() in {source.resolve() for source in sources}:
         raise ValueError(
             f"expected an output apart from the sources, got {output}; name "

@@ -182,13 +182,24 @@ def _file(output: Output, stem: str) -> Path:
             f"expected a folder to write to with --ext, got {output.path}; leave --ext "
             "out, since a file's own ending tells its format."
         )
-    folder = output.path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder to write {output.path.name} to, got no folder at "
-            f"{folder}; create it first."
-        )
+    check_folder_of(output.path)
     return output.path
+
+
+def check_folder_of(output: Path) -> None:
+    """Raises unless there is a folder to write a file to.
+
+    Args:
+      output: the file.
+
+    Raises:
+      FileNotFoundError: naming the folder.
+    """
+    if not output.parent.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder to write {output.name} to, got no folder at "
+            f"{output.parent}; create it first."
+        )
 
 
 def check_exist(sources: Sequence[Path]) -> None:

@@ -29,6 +29,13 @@ def largest_divisor(batch_size: int, limit: int) -> int:
     return max(n for n in range(1, limit + 1) if batch_size % n == 0)
 
 
+def core_count() -> int:
+    """Returns how many cores this process may use, or has where that is not told."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def split_cpu(batch_size: int | None = None) -> None:
     """Makes the CPU appear as several devices, so that its cores share the work.
 

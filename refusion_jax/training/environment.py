@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from refusion_jax.devices.cores import core_count
 from refusion_jax.extras import DISTRIBUTION, version_of
 from refusion_jax.files.atomic import replace_file
 
@@ -61,7 +62,7 @@ def describe_environment() -> dict[str, Any]:
         "versions": {name: version_of(name) for name in PACKAGES},
         "commit": _commit(),
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": core_count(),
         "memory_bytes": _memory(),
         "devices": [str(device.device_kind) for device in devices],
         "hosts": jax.process_count(),
@@ -100,12 +101,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
     return names[0].strip() if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> int | None:

@@ -58,7 +58,10 @@ def running(cluster: Cluster) -> Iterator[None]:
     own: dict[str, Any] = {}
     if cluster.address is None:
         # One core more than the workers have: Ray's own tasks must not wait for them.
-        cores = max(_cores(), cluster.workers or 1)
+        # Here, because it brings JAX along, which the guard's process does not need.
+        from refusion_jax.devices.cores import core_count
+
+        cores = max(core_count(), cluster.workers or 1)
         own = {"num_cpus": cores + 1, "include_dashboard": False}
     try:
         ray.init(
@@ -166,9 +169,3 @@ def _reason(error: Exception) -> str:
     """Returns the last line of an error of Ray, which is the cause, without colours."""
     plain = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
     return plain.split("\n")[-1].strip().rstrip(".") or type(error).__name__
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
