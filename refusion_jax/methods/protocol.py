@@ -88,6 +88,11 @@ class Learner(Protocol):
         ...
 
     @property
+    def warm_up_epochs(self) -> int:
+        """How many epochs a run begins with before its pictures mean anything."""
+        ...
+
+    @property
     def headline(self) -> Mapping[str, str]:
         """Label to scalar name: what the progress bar shows."""
         ...

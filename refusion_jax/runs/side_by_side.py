@@ -140,6 +140,8 @@ def _send(
     arguments: tuple[Any, ...],
 ) -> None:
     """Makes a call and sends what it returns or raises."""
+    # By default each process would take most of a GPU's memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if cores:
         os.sched_setaffinity(0, cores)
     if hasattr(os, "setpgrp"):

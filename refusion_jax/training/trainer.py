@@ -242,7 +242,8 @@ class _Run:
 
     def _end_epoch(self, state: TrainState, dispatch: Dispatch) -> None:
         validation = self._validate(state, dispatch.end_step)
-        if sentence := self._config.method.verdict(validation):
+        is_judged = dispatch.epoch >= self._learner.warm_up_epochs
+        if is_judged and (sentence := self._config.method.verdict(validation)):
             _LOG.warning("After epoch %d: %s", dispatch.epoch + 1, sentence)
         self._draw_panel(state, dispatch.end_step, epoch=dispatch.epoch + 1)
         best = RANK if RANK in validation else self._learner.best

@@ -36,6 +36,7 @@ class Learner:
     """Learns the share of source a that comes closest to the brighter source."""
 
     best, headline = "loss", {"L": "loss"}
+    warm_up_epochs = 0
 
     def __init__(self, settings, epochs, mesh):
         self.settings = settings
@@ -124,6 +125,13 @@ def test_a_run_says_what_is_wrong_with_what_it_learns(toy, tmp_path, caplog, cap
     assert said == [f"After epoch {epoch}: The toy is wrong." for epoch in (1, 2)]
     assert main(["info", str(tmp_path)]) == 0
     assert "\nlearned: The toy is wrong.\n" in capsys.readouterr().out
+
+
+def test_what_a_warm_up_makes_is_not_judged(toy, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(Learner, "warm_up_epochs", 1)
+    run(tmp_path, epochs=3, rate=1e-6)
+    said = [x.getMessage() for x in caplog.records if x.levelname == "WARNING"]
+    assert said == [f"After epoch {epoch}: The toy is wrong." for epoch in (2, 3)]
 
 
 def test_it_resumes_to_the_same_bits(toy, tmp_path):

@@ -34,6 +34,12 @@ def test_each_call_has_a_process_with_a_share_of_the_cores(results):
     assert len(processes) == 3 and os.getpid() not in processes
 
 
+def test_no_process_takes_the_memory_of_a_gpu_for_itself(monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    call = ("XLA_PYTHON_CLIENT_PREALLOCATE",)
+    assert dict(side_by_side(os.getenv, [call], jobs=1)) == {0: "false"}
+
+
 def test_cores_are_dealt_out(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4})
     assert core_shares(2) == [[0, 2, 4], [1, 3]]

@@ -68,7 +68,7 @@ class ReFusionLearner:
         """
         self._settings, self._epochs, self._mesh = settings, epochs, mesh
         # A third of nine epochs is three, however a third is rounded.
-        self._warm_up_epochs = math.floor(settings.warm_up_share * epochs + 1e-6)
+        self.warm_up_epochs = math.floor(settings.warm_up_share * epochs + 1e-6)
         self._optimizers = make_optimizers(
             proposal_optimizer=settings.proposal_optimizer,
             accumulate=settings.accumulate,
@@ -84,7 +84,7 @@ class ReFusionLearner:
         # Meta-gradients are too small for anything but float32; see methods.precision.
         self._objectives = self._objectives_in("float32", nets)
         self._fusion_objectives = self._objectives_in(settings.fusion_precision, nets)
-        end = None if settings.third_stage else self._warm_up_epochs
+        end = None if settings.third_stage else self.warm_up_epochs
         fusion = Stage(FUSION, settings.fusion_steps, (ALL,), end_epoch=end)
         self.stages = (*self._proposal_stages(), fusion)
 
@@ -93,7 +93,7 @@ class ReFusionLearner:
         settings = self._settings
         if settings.loss_weights == "rule":
             return (Stage(IMITATION, settings.meta_steps, (IMITATED,)),)
-        end = self._warm_up_epochs
+        end = self.warm_up_epochs
         meta = Stage(META, settings.meta_steps, (INNER, OUTER), start_epoch=end)
         if not settings.imitation_steps:
             return (meta,)
@@ -131,8 +131,8 @@ class ReFusionLearner:
         """
         settings = self._settings
         decay = self._decay(epoch)
-        learning_epoch = epoch - self._warm_up_epochs
-        ramp_epochs = settings.ramp_share * (self._epochs - self._warm_up_epochs)
+        learning_epoch = epoch - self.warm_up_epochs
+        ramp_epochs = settings.ramp_share * (self._epochs - self.warm_up_epochs)
         ramp = (learning_epoch + 1) / ramp_epochs if settings.alpha_ramp else 1.0
         ramp = min(1.0, ramp) if learning_epoch >= 0 else 0.0
         rates = Rates(
@@ -141,7 +141,7 @@ class ReFusionLearner:
             imitation=settings.imitation_learning_rate * decay,
             fusion=settings.learning_rate * decay,
             alpha_fusion=settings.alpha_fusion * ramp,
-            trust=float(learning_epoch >= 0) if self._warm_up_epochs else None,
+            trust=float(learning_epoch >= 0) if self.warm_up_epochs else None,
         )
         return jax.tree.map(lambda rate: jnp.asarray(rate, jnp.float32), rates)
 
@@ -216,7 +216,7 @@ class ReFusionLearner:
         if not settings.imitation_steps:
             return state
         per_epoch = settings.imitation_steps + settings.fusion_steps
-        is_first = state.step == self._warm_up_epochs * per_epoch
+        is_first = state.step == self.warm_up_epochs * per_epoch
         moments = jax.tree.map(
             lambda fresh, old: jnp.where(is_first, fresh, old),
             self._optimizers.proposal.init(state.params.proposal),

@@ -83,6 +83,7 @@ class UAAFusionLearner:
         )
         self._optimizers = Optimizers(optax.scale_by_adam(), optax.scale_by_adam())
         self.stages = stages_of(settings)
+        self.warm_up_epochs = settings.pretraining_epochs + settings.unguided_epochs
 
     def init(self, key: Array) -> TrainState:
         """Returns the state before the first step."""

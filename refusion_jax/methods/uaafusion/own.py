@@ -104,6 +104,7 @@ class OwnLearner:
         )
         self._optimizer = optax.scale_by_adam()
         self.stages = stages_of_fusion(settings, start=0)
+        self.warm_up_epochs = settings.unguided_epochs
 
     def init(self, key: jax.Array) -> TrainState:
         """Returns the state before the first step."""

@@ -159,6 +159,7 @@ def test_a_warm_up_has_equal_weights_and_no_gradients_and_p_only_imitates():
     }
     before, after = ["imitation", "fusion"], ["meta", "fusion"]
     assert names == {0: before, 1: before, 2: after, 49: after}
+    assert warm.warm_up_epochs == 2
     rates = [warm.rates(epoch) for epoch in (0, 1, 2, 25, 49)]
     assert [float(x.trust) for x in rates] == [0, 0, 1, 1, 1]
     # alpha_1 grows from epoch 2 on, over half of the 48 that are left.

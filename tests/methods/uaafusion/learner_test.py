@@ -141,6 +141,7 @@ def test_step_sizes_of_unguided_epochs_come_before_the_joint_ones():
     )
     learner = UAAFusionLearner(settings, 10, None)
     rates = [float(learner.rates(epoch).fusion) for epoch in range(2, 8)]
+    assert learner.warm_up_epochs == 6
     unguided = [0.5e-3, 1e-3, 0.51e-3, 0.02e-3]
     np.testing.assert_allclose(rates, [*unguided, 3e-4, 1.5e-4], rtol=1e-6)
     assert [(x.name, [e for e in range(8) if x.is_in(e)]) for x in learner.stages] == [
