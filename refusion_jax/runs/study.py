@@ -298,7 +298,8 @@ def _tables(
         for seed, outcome in sorted(found.items())
         if "failed" in outcome.record
     ]
-    parts.append(f"{seeds} seeds per variant; failed: {len(failures)}.\n")
+    several = "s" if seeds > 1 else ""
+    parts.append(f"{seeds} seed{several} per variant; failed: {len(failures)}.\n")
     return parts + failures
 
 

@@ -168,6 +168,26 @@ def test_two_dropped_files_are_fused_compared_explained_and_saved(
     assert fits(page)
 
 
+def test_the_scores_of_a_metric_have_as_many_decimals_as_each_other(open_page, address):
+    page = open_page(address, DESKTOP)
+    drop(page, ("infrared", GREY), ("visible", COLOUR))
+    fuse(page)
+    named = {"unit": "", "formula": "", "higher_is_better": True}
+    rows = [
+        {"key": "en", "title": "EN", "values": [6.5, 7.0321, None], **named},
+        {"key": "sd", "title": "SD", "values": [4.1, 41.056, -0.5], **named},
+        {"key": "none", "title": "None", "values": [0.0, 0.0, 0.0], **named},
+    ]
+    result = {"candidates": ["fused", "average", "maximum"], "rows": rows}
+    done = {"id": "1", "state": "done", "result": result}
+    page.route("**/api/metrics", lambda route: route.fulfill(json=done))
+    page.locator("#score").click()
+    page.locator("#score-rows td").first.wait_for()
+    assert page.locator("#score-rows tr").evaluate_all(
+        "rows => rows.map(x => [...x.querySelectorAll('td')].map(y => y.textContent))"
+    ) == [["6.500", "7.032", "\u2013"], ["4.10", "41.06", "-0.50"], ["0", "0", "0"]]
+
+
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
     page = open_page(address, PHONE, "dark")
     assert fits(page)

@@ -80,7 +80,11 @@ async function explain() {
   await viewer.chooseMap(maps[0]);
 }
 
-const number = (value) => (value === null ? '–' : Number(value.toPrecision(4)).toString());
+// Four digits of a row's largest value, and as many decimals for the others.
+function decimals(values) {
+  const largest = Math.max(...values.map(Math.abs));
+  return largest > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest)))) : 0;
+}
 
 async function score() {
   $('score').disabled = true;
@@ -96,9 +100,11 @@ async function score() {
       make('abbr', { title: better, textContent: row.higher_is_better ? '↑' : '↓' }),
       row.unit ? ` [${row.unit}]` : '');
     const finite = row.values.filter((x) => x !== null);
+    const digits = decimals(finite);
     const best = row.higher_is_better ? Math.max(...finite) : Math.min(...finite);
     return make('tr', {}, name, ...row.values.map((value) => make('td', {
-      textContent: number(value), className: value === best ? 'best' : '',
+      textContent: value === null ? '–' : value.toFixed(digits),
+      className: value === best ? 'best' : '',
     })));
   }));
   csv = [['metric', 'better', ...candidates], ...rows.map((row) => (
