@@ -10,6 +10,7 @@ from refusion_jax.data.device_batches import as_batch
 from refusion_jax.methods.registry import find
 from refusion_jax.methods.uaafusion.learner import UAAFusionLearner
 from refusion_jax.methods.uaafusion.losses import cross_entropy
+from refusion_jax.methods.uaafusion.nets import networks, segmentation
 from refusion_jax.methods.uaafusion.nets.segmentation import segment
 from refusion_jax.methods.uaafusion.phases import FROZEN, JOINT, PRETRAINING, UNGUIDED
 from refusion_jax.methods.uaafusion.pretraining import mixed
@@ -34,6 +35,16 @@ VALUES = {
     "holdout_pairs": 1,
     "judged_pairs": 0,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_network():
+    """S with 5 of its 17 blocks: the whole one takes minutes to compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmentation, "BLOCKS", segmentation.BLOCKS[:5])
+        networks._shapes.cache_clear()
+        yield
+    networks._shapes.cache_clear()
 
 
 def triples():
