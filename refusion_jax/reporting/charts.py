@@ -115,7 +115,7 @@ def _mean(
 
 def _axis(place: Place, low: float, high: float, height: int) -> str:
     parts = []
-    for tick in _ticks(low, high):
+    for tick in ticks(low, high):
         x = place(tick)
         parts.append(
             f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{height - BOTTOM}"/>'
@@ -124,8 +124,16 @@ def _axis(place: Place, low: float, high: float, height: int) -> str:
     return "".join(parts)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Returns three to seven round numbers between `low` and `high`."""
+def ticks(low: float, high: float) -> list[float]:
+    """Returns three to seven round numbers between two others.
+
+    Args:
+      low, high: what they lie between.
+
+    Examples:
+      >>> ticks(1.0, 99.0)
+      [20.0, 40.0, 60.0, 80.0]
+    """
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     steps = [x * power for x in STEPS]

@@ -1,24 +1,31 @@
 """Variants with several seeds, trained on some pairs and scored on others.
 
-A study is a folder with one run per variant and seed. Runs that are complete and scores
-that were measured stay, so the same call resumes.
+A study is a folder with one run per variant and seed, study.json with what each has
+measured and run on, the tables as table.md and table.tex, and the page report.html.
+Runs that are complete and scores that were measured stay, so the same call resumes.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from refusion_jax.evaluation.candidates import FromWeights
-from refusion_jax.evaluation.scores import Scores, from_json, to_json
+from refusion_jax.evaluation.scores import from_json, to_json
 from refusion_jax.evaluation.scoring import check_pictures, columns, score
-from refusion_jax.evaluation.table_formats import to_markdown
-from refusion_jax.evaluation.variants import variant_tables
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods.registry import DEFAULT
-from refusion_jax.runs.run import start
+from refusion_jax.runs.run import Run, start
 from refusion_jax.runs.side_by_side import side_by_side
+from refusion_jax.runs.study_results import (
+    Outcome,
+    Planned,
+    ScoredPairs,
+    Scoring,
+    write_results,
+)
 from refusion_jax.runs.variants import expand, read_fields, read_variant, typed
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.trainer import NonFiniteError
@@ -28,56 +35,7 @@ from refusion_jax.weights.pretrained import (
     suitable_range,
 )
 
-RECORD, TABLE, SCORES = "study.json", "table.md", "scores.json"
-
-
-class ScoredPairs(NamedTuple):
-    """Pairs to score on, by no means those trained on.
-
-    Attributes:
-      name: for the tables.
-      source_a, source_b: folders.
-    """
-
-    name: str
-    source_a: str
-    source_b: str
-
-
-class Outcome(NamedTuple):
-    """What became of a run.
-
-    Attributes:
-      scores: by name of the test set; empty if the run failed.
-      record: JSON values for the study's record.
-    """
-
-    scores: Mapping[str, Scores]
-    record: dict[str, Any]
-
-
-class Scoring(NamedTuple):
-    """How the runs of a study are scored; see `study`."""
-
-    test_sets: Sequence[ScoredPairs]
-    keys: Sequence[str]
-    output_range: str | None
-
-
-class Planned(NamedTuple):
-    """A run that a study needs.
-
-    Attributes:
-      variant: as it was given.
-      seed: of the run.
-      config: all settings.
-      folder: of the run.
-    """
-
-    variant: str
-    seed: int
-    config: Config
-    folder: Path
+RECORD, SCORES = "study.json", "scores.json"  # the latter of a run
 
 
 def scored_pairs(text: str) -> ScoredPairs:
@@ -155,7 +113,7 @@ def study(
     jobs: int = 1,
     tell: Callable[[str], None],
 ) -> str:
-    """Trains and scores all variants; writes study.json and table.md.
+    """Trains and scores all variants; writes record, tables and page.
 
     Args:
       variants: see `variants.expand`; the first is what the others are compared
@@ -201,15 +159,14 @@ def study(
         for number, (text, config) in enumerate(configs.items())
     ]
     how = Scoring(test_sets, keys, output_range)
+    workdir.mkdir(parents=True, exist_ok=True)
     outcomes: dict[str, dict[int, Outcome]] = {text: {} for text in configs}
     for run, outcome in _outcomes(plan, how, jobs, tell):
         if "failed" in outcome.record:
             tell(outcome.record["failed"])
         outcomes[run.variant][run.seed] = outcome
         _write_record(workdir / RECORD, common, test_sets, outcomes)
-    text = "\n".join(_tables(outcomes, test_sets, seeds))
-    replace_file(workdir / TABLE, text.encode())
-    return text
+    return write_results(workdir, plan, outcomes, how)
 
 
 def _outcomes(
@@ -266,41 +223,21 @@ def _outcome(
     last = [x for x in run.scalars() if x["stage"] == "validation"][-1]
     record = {
         "learned": run.learned(),
+        "means": {
+            name: {key: of_set.mean(key) for key in of_set.keys}
+            for name, of_set in scores.items()
+        },
         "validation": last,
         "environment": run.environment(),
+        "seconds": _seconds(run),
     }
     return Outcome(scores, record)
 
 
-def _tables(
-    outcomes: Mapping[str, Mapping[int, Outcome]],
-    test_sets: Sequence[ScoredPairs],
-    seeds: int,
-) -> list[str]:
-    """Returns headings, tables, and what failed."""
-    parts = []
-    for pairs in test_sets:
-        runs = {
-            text: {seed: x.scores[pairs.name] for seed, x in found.items() if x.scores}
-            for text, found in outcomes.items()
-        }
-        runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
-        parts.append(f"## {pairs.name}\n")
-        reference = next(iter(outcomes))
-        if reference not in runs:
-            parts.append("The reference has no run that did not fail.\n")
-            continue
-        tables = variant_tables(runs, reference)
-        parts += [to_markdown(table) for table in tables if table.rows]
-    failures = [
-        f"- `{text}`, seed {seed}: {outcome.record['failed']}\n"
-        for text, found in outcomes.items()
-        for seed, outcome in sorted(found.items())
-        if "failed" in outcome.record
-    ]
-    several = "s" if seeds > 1 else ""
-    parts.append(f"{seeds} seed{several} per variant; failed: {len(failures)}.\n")
-    return parts + failures
+def _seconds(run: Run) -> float:
+    """Returns the time from a run's first start to its last save, pauses included."""
+    started = datetime.fromisoformat(run.environment()[0]["started"]).timestamp()
+    return round((run.folder / RUN_WEIGHTS).stat().st_mtime - started, 1)
 
 
 def _write_record(

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from refusion_jax.runs import study as studying
-from refusion_jax.runs.study import ScoredPairs, scored_pairs, study
+from refusion_jax.runs import study_results
+from refusion_jax.runs.study import scored_pairs, study
+from refusion_jax.runs.study_results import ScoredPairs
 from refusion_jax.runs.variants import read_variant
 from refusion_jax.training.trainer import NonFiniteError
 
@@ -39,7 +41,8 @@ def conduct(folders, tiny_method, tmp_path, monkeypatch):
             fused.append((self.weights.parent.name, pair.stem))
             return np.asarray(Image.open(pair.path_a))
 
-    monkeypatch.setattr(studying, "FromWeights", Fusing)
+    for module in (studying, study_results):
+        monkeypatch.setattr(module, "FromWeights", Fusing)
     common = {
         **dict(zip(("source_a", "source_b"), folders, strict=True)),
         **{"method": tiny_method.name, "crop_size": 32, "batch_size": 2},
@@ -68,15 +71,24 @@ def test_each_variant_and_seed_is_trained_and_scored_once(conduct, tmp_path):
     assert told == [
         f"{variant}, seed {seed}" for seed in (0, 1) for variant in VARIANTS
     ]
-    assert len(fused) == len(set(fused)) == 2 * 2 * 6
+    # All runs for their scores, and two pairs by each variant for the page.
+    assert len(set(fused)) == 2 * 2 * 6 and len(fused) == 2 * 2 * 6 + 2 * 2
     assert text.count("| accumulate=1 |") == 1  # the reference: means only
     assert text.count("| loss_weights=equal,meta_steps=0 |") == 3
     record = json.loads((tmp_path / "study" / "study.json").read_text())
     runs = record["variants"]["accumulate=1"]
     assert [run["seed"] for run in runs] == [0, 1]
     assert runs[0]["validation"]["stage"] == "validation"
+    assert runs[0]["means"]["small"]["en"] > 1 and 0 < runs[0]["seconds"] < 600
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "small" in page and page.count('class="strip"') == 2
+    assert page.count("<figcaption>Source a</figcaption>") == 2
+    assert page.count("<figcaption>accumulate=1</figcaption>") == 2 + 1  # and a panel
+    assert "<figcaption>L_f</figcaption>" in page and "Mean IoU" not in page
+    latex = (tmp_path / "study" / "table.tex").read_text()
+    assert latex.count(r"\end{tabular}") == 3 and r"accumulate=1" in latex
     again, _, fused = conduct()
-    assert again == text and len(fused) == 2 * 2 * 6  # everything was known
+    assert again == text and len(fused) == 2 * 2 * 6 + 2 * 2 * 2  # scores were known
 
 
 def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
@@ -92,6 +104,18 @@ def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
     assert told[-1] == "L_f is not finite at step 3."
     assert "- `loss_weights=equal,meta_steps=0`, seed 1: L_f is not finite" in text
     assert "failed: 1" in text and text.count("| loss_weights=equal") == 3
+
+
+def test_without_a_run_of_the_reference_there_is_no_page(
+    conduct, monkeypatch, tmp_path
+):
+    def start(config, folder, progress):
+        raise NonFiniteError("L_f is not finite at step 3.")
+
+    monkeypatch.setattr(studying, "start", start)
+    text, _, _ = conduct()
+    assert "The reference has no run" in text and "failed: 4" in text
+    assert not (tmp_path / "study" / "report.html").exists()
 
 
 def test_a_study_needs_pairs_to_score_on(conduct, monkeypatch):

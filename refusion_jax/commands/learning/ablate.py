@@ -51,7 +51,8 @@ def add_parser(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder of the runs, of a record of each in JSON, and of table.md",
+        help="folder of the runs, of a record of each in JSON, and of table.md; with "
+        "folders of table.tex and the page report.html, too",
     )
     parser.add_argument(
         "--variant",

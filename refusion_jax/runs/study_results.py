@@ -1,0 +1,185 @@
+"""What a study leaves besides its runs: tables and a page."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from refusion_jax.data.pairs import Pair
+from refusion_jax.evaluation.candidates import FromWeights, Fused
+from refusion_jax.evaluation.scores import Scores
+from refusion_jax.evaluation.scoring import check_pictures
+from refusion_jax.evaluation.table_formats import to_latex, to_markdown
+from refusion_jax.evaluation.tables import Table
+from refusion_jax.evaluation.variants import variant_tables
+from refusion_jax.files.atomic import replace_file
+from refusion_jax.runs.run import Run
+from refusion_jax.runs.study_page import Scored, write_study_page
+from refusion_jax.training.config import Config
+from refusion_jax.weights.pretrained import RUN_WEIGHTS
+
+TABLE, LATEX, PAGE = "table.md", "table.tex", "report.html"
+
+
+class ScoredPairs(NamedTuple):
+    """Pairs to score on, by no means those trained on.
+
+    Attributes:
+      name: for the tables.
+      source_a, source_b: folders.
+    """
+
+    name: str
+    source_a: str
+    source_b: str
+
+
+class Outcome(NamedTuple):
+    """What became of a run.
+
+    Attributes:
+      scores: by name of the test set; empty if the run failed.
+      record: JSON values for the study's record.
+    """
+
+    scores: Mapping[str, Scores]
+    record: dict[str, Any]
+
+
+class Scoring(NamedTuple):
+    """How the runs of a study are scored; see `study`."""
+
+    test_sets: Sequence[ScoredPairs]
+    keys: Sequence[str]
+    output_range: str | None
+
+
+class Planned(NamedTuple):
+    """A run that a study needs.
+
+    Attributes:
+      variant: as it was given.
+      seed: of the run.
+      config: all settings.
+      folder: of the run.
+    """
+
+    variant: str
+    seed: int
+    config: Config
+    folder: Path
+
+
+# What became of each run, by variant and seed.
+Outcomes = Mapping[str, Mapping[int, Outcome]]
+
+
+def write_results(
+    workdir: Path, plan: Sequence[Planned], outcomes: Outcomes, how: Scoring
+) -> str:
+    """Writes table.md, table.tex and report.html.
+
+    Args:
+      workdir: folder of the study.
+      plan: all runs, those of the reference first among those of a seed.
+      outcomes: of all runs.
+      how: they were scored.
+
+    Returns:
+      The tables, in Markdown.
+    """
+    names = names_of([*outcomes])
+    named = {names[text]: found for text, found in outcomes.items()}
+    reference = names[plan[0].variant]
+    tables = {x.name: _tables(named, x.name, reference) for x in how.test_sets}
+    remarks = [*_settings(names), *_failures(named)]
+    text = "\n".join([*_headed(tables), *(f"{x}\n" for x in remarks)])
+    replace_file(workdir / TABLE, text.encode())
+    latex = "\n".join(to_latex(x) for of_set in tables.values() for x in of_set)
+    replace_file(workdir / LATEX, latex.encode())
+    if any(x.scores for x in named[reference].values()):
+        runs: dict[str, list[Run]] = {}
+        for run in plan:
+            if outcomes[run.variant][run.seed].scores:
+                runs.setdefault(names[run.variant], []).append(Run(run.folder))
+        scored = _scored(named[reference], how, tables)
+        fuse = partial(_fuse, output_range=how.output_range)
+        write_study_page(workdir / PAGE, runs, scored, fuse, remarks)
+    return text
+
+
+def names_of(variants: Sequence[str]) -> dict[str, str]:
+    """Returns what variants are called: their names, or all of their text.
+
+    >>> names_of(["ours: preset=default", "reduction=sum"])
+    {'ours: preset=default': 'ours', 'reduction=sum': 'reduction=sum'}
+
+    Args:
+      variants: as for `variants.read_variant`.
+    """
+    short = {text: text.rpartition(": ")[0] or text for text in variants}
+    counts = Counter(short.values())
+    return {text: x if counts[x] == 1 else text for text, x in short.items()}
+
+
+def _tables(named: Outcomes, test_set: str, reference: str) -> tuple[Table, ...]:
+    """Returns the tables of a test set; none if all runs of the reference failed."""
+    runs = {
+        name: {seed: x.scores[test_set] for seed, x in found.items() if x.scores}
+        for name, found in named.items()
+    }
+    runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
+    if reference not in runs:
+        return ()
+    return tuple(x for x in variant_tables(runs, reference) if x.rows)
+
+
+def _headed(tables: Mapping[str, Sequence[Table]]) -> Iterator[str]:
+    """Yields the tables of all test sets in Markdown."""
+    for name, of_set in tables.items():
+        yield f"## {name}\n"
+        if not of_set:
+            yield "The reference has no run that did not fail.\n"
+        yield from map(to_markdown, of_set)
+
+
+def _settings(names: Mapping[str, str]) -> list[str]:
+    """Returns the settings of variants that have names."""
+    told = [f"`{text}`" for text, name in names.items() if name != text]
+    return [f"Variants: {'; '.join(told)}."] if told else []
+
+
+def _failures(named: Outcomes) -> list[str]:
+    """Returns how many runs there are of each variant, and which failed."""
+    failures = [
+        f"- `{name}`, seed {seed}: {outcome.record['failed']}"
+        for name, found in named.items()
+        for seed, outcome in sorted(found.items())
+        if "failed" in outcome.record
+    ]
+    seeds = max(map(len, named.values()))
+    several = "s" if seeds > 1 else ""
+    return [f"{seeds} seed{several} per variant; failed: {len(failures)}.", *failures]
+
+
+def _scored(
+    reference: Mapping[int, Outcome],
+    how: Scoring,
+    tables: Mapping[str, Sequence[Table]],
+) -> list[Scored]:
+    """Returns what the page shows of each test set."""
+    scores = next(x.scores for _, x in sorted(reference.items()) if x.scores)
+    return [
+        Scored(
+            x.name,
+            tables[x.name],
+            check_pictures(x.source_a, x.source_b, {}),
+            scores[x.name],
+        )
+        for x in how.test_sets
+    ]
+
+
+def _fuse(run: Run, pair: Pair, *, output_range: str | None) -> Fused:
+    return FromWeights(run.folder / RUN_WEIGHTS, output_range=output_range)(pair)
