@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refusion_jax.commands.messages import say
 from refusion_jax.commands.parsers import Commands, add_command
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     weights, target = load_any_weights(arguments.source), arguments.target
     source = weights_file(arguments.source)
     if target.exists() and _holds(target, weights):
-        print(f"{target} holds these weights already")
+        say(f"{target} holds these weights already")
         return 0
     if target.exists() and not arguments.force:
         raise ValueError(
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     origin = {"converted_from": source.name, "converted_from_sha256": sha256_of(source)}
     save_weights(target, weights.trees, {**origin, **weights.metadata})
     for name, tree in weights.trees.items():
-        print(f"{target} {name}: {parameter_count(tree):,} parameters of {source}")
+        say(f"{target} {name}: {parameter_count(tree):,} parameters of {source}")
     return 0
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from refusion_jax.commands.messages import complain, is_terminal
+from refusion_jax.commands.messages import complain, is_terminal, say
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import add_cache_option, set_up_jax
 from refusion_jax.extras import DISTRIBUTION, version_of
@@ -79,11 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     def tell(name: str, fact: str) -> None:
         facts[name] = fact
         if not arguments.json:
-            print(f"{name}: {fact}", flush=True)
+            say(f"{name}: {fact}")
 
     status = _examine(arguments, tell)
     if arguments.json:
-        print(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
     return status
 
 

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from importlib import metadata
 
 import jax
@@ -35,6 +37,21 @@ def test_a_broken_one_says_why_and_exits_with_1(capsys, monkeypatch, kind):
     status, facts = doctor(capsys)
     assert status == 1
     assert facts["fusion"] == "failed (no device)"
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback():
+    """As in `refusion doctor | head -1`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "refusion_jax", "doctor", "--no-cache"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("python: ")
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0 and errors == ""
 
 
 def test_what_is_not_installed_is_said(capsys, monkeypatch):
