@@ -49,12 +49,31 @@ class Scored(NamedTuple):
     scores: Scores
 
 
+class Notes(NamedTuple):
+    """What is said of a study at its end.
+
+    Attributes:
+      variants: those that have a name, with their settings.
+      seeds: runs per variant.
+      failures: a sentence for each run that failed.
+    """
+
+    variants: Sequence[str]
+    seeds: int
+    failures: Sequence[str]
+
+    def summary(self) -> str:
+        """Returns a sentence on the number of runs."""
+        several = "s" if self.seeds > 1 else ""
+        return f"{self.seeds} seed{several} per variant; failed: {len(self.failures)}."
+
+
 def write_study_page(
     path: Path,
     runs: Mapping[str, Sequence[Run]],
     scored: Sequence[Scored],
     fuse: Fuse,
-    remarks: Sequence[str],
+    notes: Notes,
 ) -> None:
     """Writes a page that needs no other file and no network.
 
@@ -64,10 +83,11 @@ def write_study_page(
         the first.
       scored: the test sets.
       fuse: fuses a pair with the weights of a run.
-      remarks: paragraphs of plain text at the end.
+      notes: on the runs.
     """
     first = {name: of_variant[0] for name, of_variant in runs.items()}
-    body = ["<h1>Study</h1>"]
+    title = f"{len(runs)} variant{'s' if len(runs) > 1 else ''} of a training"
+    body = [f"<h1>{title}</h1>"]
     for test_set in scored:
         body.append(f"<h2>{html.escape(test_set.name)}</h2>")
         body += map(to_html, test_set.tables)
@@ -76,8 +96,10 @@ def write_study_page(
             body.append(_row(pair, first, fuse))
     body += ["<h2>Curves</h2>", *_curves(runs)]
     body += ["<h2>A held-out pair at the end of each run</h2>", *_panels(first)]
-    body += [f"<p>{html.escape(text)}</p>" for text in remarks]
-    write_gallery(path, "Study", body)
+    body += ["<h2>Runs</h2>", f"<p>{html.escape(notes.summary())}</p>", "<ul>"]
+    body += [f"<li>{html.escape(text)}</li>" for text in notes.failures]
+    body += [f"<li><code>{html.escape(text)}</code></li>" for text in notes.variants]
+    write_gallery(path, title, [*body, "</ul>"])
 
 
 def _chosen(test_set: Scored) -> list[tuple[Pair, str]]:

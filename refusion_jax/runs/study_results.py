@@ -15,7 +15,7 @@ from refusion_jax.evaluation.tables import Table
 from refusion_jax.evaluation.variants import variant_tables
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.runs.run import Run
-from refusion_jax.runs.study_page import Scored, write_study_page
+from refusion_jax.runs.study_page import Notes, Scored, write_study_page
 from refusion_jax.training.config import Config
 from refusion_jax.weights.pretrained import RUN_WEIGHTS
 
@@ -93,8 +93,12 @@ def write_results(
     named = {names[text]: found for text, found in outcomes.items()}
     reference = names[plan[0].variant]
     tables = {x.name: _tables(named, x.name, reference) for x in how.test_sets}
-    remarks = [*_settings(names), *_failures(named)]
-    text = "\n".join([*_headed(tables), *(f"{x}\n" for x in remarks)])
+    notes = Notes(
+        [text for text, name in names.items() if name != text],
+        max(map(len, named.values())),
+        _failures(named),
+    )
+    text = "\n".join([*_headed(tables), *_in_markdown(notes)])
     replace_file(workdir / TABLE, text.encode())
     latex = "\n".join(to_latex(x) for of_set in tables.values() for x in of_set)
     replace_file(workdir / LATEX, latex.encode())
@@ -105,7 +109,7 @@ def write_results(
                 runs.setdefault(names[run.variant], []).append(Run(run.folder))
         scored = _scored(named[reference], how, tables)
         fuse = partial(_fuse, output_range=how.output_range)
-        write_study_page(workdir / PAGE, runs, scored, fuse, remarks)
+        write_study_page(workdir / PAGE, runs, scored, fuse, notes)
     return text
 
 
@@ -144,23 +148,21 @@ def _headed(tables: Mapping[str, Sequence[Table]]) -> Iterator[str]:
         yield from map(to_markdown, of_set)
 
 
-def _settings(names: Mapping[str, str]) -> list[str]:
-    """Returns the settings of variants that have names."""
-    told = [f"`{text}`" for text, name in names.items() if name != text]
-    return [f"Variants: {'; '.join(told)}."] if told else []
-
-
 def _failures(named: Outcomes) -> list[str]:
-    """Returns how many runs there are of each variant, and which failed."""
-    failures = [
-        f"- `{name}`, seed {seed}: {outcome.record['failed']}"
+    """Returns a sentence for each run that failed."""
+    return [
+        f"{name}, seed {seed}: {outcome.record['failed']}"
         for name, found in named.items()
         for seed, outcome in sorted(found.items())
         if "failed" in outcome.record
     ]
-    seeds = max(map(len, named.values()))
-    several = "s" if seeds > 1 else ""
-    return [f"{seeds} seed{several} per variant; failed: {len(failures)}.", *failures]
+
+
+def _in_markdown(notes: Notes) -> Iterator[str]:
+    """Yields how many runs there were, which failed, and what names stand for."""
+    yield f"{notes.summary()}\n"
+    yield from (f"- {failure}\n" for failure in notes.failures)
+    yield from (f"- `{variant}`\n" for variant in notes.variants)
 
 
 def _scored(

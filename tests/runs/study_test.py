@@ -91,7 +91,7 @@ def test_each_variant_and_seed_is_trained_and_scored_once(conduct, tmp_path):
     assert again == text and len(fused) == 2 * 2 * 6 + 2 * 2 * 2  # scores were known
 
 
-def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
+def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch, tmp_path):
     started = studying.start
 
     def start(config, folder, progress):
@@ -102,7 +102,9 @@ def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch):
     monkeypatch.setattr(studying, "start", start)
     text, told, _ = conduct()
     assert told[-1] == "L_f is not finite at step 3."
-    assert "- `loss_weights=equal,meta_steps=0`, seed 1: L_f is not finite" in text
+    assert "- loss_weights=equal,meta_steps=0, seed 1: L_f is not finite" in text
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "<li>loss_weights=equal,meta_steps=0, seed 1: L_f is not fin" in page
     assert "failed: 1" in text and text.count("| loss_weights=equal") == 3
 
 
