@@ -94,6 +94,6 @@ def draw(found: Found, path: Path) -> None:
     axis.set(xlabel="step of the training", ylabel="relative distance from exact")
     axis.set_yscale("log")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
