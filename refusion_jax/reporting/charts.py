@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +24,7 @@ WIDTH = 360  # of the view box, which the page scales
 LEFT, RIGHT, TOP, BOTTOM = 12, 12, 6, 20  # margins
 ROW, SPREAD = 30, 8  # height of a method's row; how far dots stray from its middle
 STEPS = (1, 2, 2.5, 5, 10)
+UNDEFINED = '<svg viewBox="0 0 360 24"><text x="4" y="16">undefined</text></svg>'
 
 # From a value to x in the view box.
 Place = Callable[[float], float]
@@ -46,12 +47,10 @@ def chart(
     Returns:
       An `svg` element; each dot names its method, picture and value.
     """
-    finite = np.concatenate([x[np.isfinite(x)] for x in methods.values()])
-    if not len(finite):
-        return '<svg viewBox="0 0 360 24"><text x="4" y="16">undefined</text></svg>'
-    low, high = float(finite.min()), float(finite.max())
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = low - margin, high + margin
+    ends = span(methods.values())
+    if ends is None:
+        return UNDEFINED
+    low, high = ends
 
     def place(value: float) -> float:
         share = (value - low) / (high - low)
@@ -122,6 +121,27 @@ def _axis(place: Place, low: float, high: float, height: int) -> str:
             f'<text x="{x}" y="{height - 6}" text-anchor="middle">{tick:.6g}</text>'
         )
     return "".join(parts)
+
+
+def span(values: Iterable[np.ndarray]) -> tuple[float, float] | None:
+    """Returns the ends of an axis that holds all values, with a margin.
+
+    Args:
+      values: arrays; what is not finite in them is left out.
+
+    Returns:
+      The lower and the upper end; None if nothing is finite.
+
+    Examples:
+      >>> span([np.array([0.0, 10.0]), np.array([np.nan, 20.0])])
+      (-1.0, 21.0)
+    """
+    finite = np.concatenate([x[np.isfinite(x)] for x in values] or [np.empty(0)])
+    if not len(finite):
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from refusion_jax.reporting.charts import COLORS, WIDTH, color, ticks
+from refusion_jax.reporting.charts import (
+    COLORS,
+    UNDEFINED,
+    WIDTH,
+    color,
+    span,
+    ticks,
+)
 
 HEIGHT = 200  # of the view box, which the page scales
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20  # margins
@@ -23,12 +30,10 @@ def line_chart(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
       An `svg` element; each line names what it belongs to.
     """
     bands = {name: _band(runs) for name, runs in lines.items()}
-    ends = np.concatenate([x[np.isfinite(x)] for x in bands.values()] or [np.empty(0)])
-    if not len(ends):
-        return '<svg viewBox="0 0 360 24"><text x="4" y="16">undefined</text></svg>'
-    low, high = float(ends.min()), float(ends.max())
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = low - margin, high + margin
+    ends = span(bands.values())
+    if ends is None:
+        return UNDEFINED
+    low, high = ends
     last = max(1, max(band.shape[1] for band in bands.values()) - 1)
 
     def point(epoch: int, value: float) -> str:

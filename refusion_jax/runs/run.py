@@ -54,6 +54,10 @@ class Run:
         """Returns what was measured, oldest first: step, stage and numbers by name."""
         return read_scalars(self.folder / SCALARS)
 
+    def validations(self) -> list[dict[str, Any]]:
+        """Returns what was measured on held-out pairs, at the start and every epoch."""
+        return [x for x in self.scalars() if x["stage"] == "validation"]
+
     def environment(self) -> list[dict[str, Any]]:
         """Returns what it ran on, one record per start, see `training.environment`."""
         records: list[dict[str, Any]] = json.loads((self.folder / FILE).read_text())
@@ -79,7 +83,7 @@ class Run:
 
     def learned(self) -> list[str]:
         """Returns sentences on what the run has learned, seen on held-out pairs."""
-        validations = [x for x in self.scalars() if x["stage"] == "validation"]
+        validations = self.validations()
         if not validations:
             return []
         last = validations[-1]

@@ -220,7 +220,7 @@ def _outcome(
             known[pairs.name] = to_json(measured)
             replace_file(path, (json.dumps(known, indent=1) + "\n").encode())
         scores[pairs.name] = from_json(known[pairs.name])
-    last = [x for x in run.scalars() if x["stage"] == "validation"][-1]
+    last = run.validations()[-1]
     record = {
         "learned": run.learned(),
         "means": {

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from refusion_jax.data.pairs import Pair
 from refusion_jax.evaluation.candidates import Fused
@@ -125,7 +125,7 @@ def _row(pair: Pair, first: Mapping[str, Run], fuse: Fuse) -> str:
 
 
 def _curves(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    logs = {name: [_validations(run) for run in x] for name, x in runs.items()}
+    logs = {name: [run.validations() for run in x] for name, x in runs.items()}
     figures = []
     for key, title in CURVES.items():
         lines = {
@@ -143,10 +143,6 @@ def _curves(runs: Mapping[str, Sequence[Run]]) -> list[str]:
         "over seeds, its band goes from the lowest to the highest.</p>",
         f'<div class="charts">{"".join(figures)}</div>',
     ]
-
-
-def _validations(run: Run) -> list[dict[str, Any]]:
-    return [x for x in run.scalars() if x["stage"] == "validation"]
 
 
 def _panels(first: Mapping[str, Run]) -> list[str]:

@@ -1,6 +1,5 @@
 """What a study leaves besides its runs: tables and a page."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from refusion_jax.evaluation.variants import variant_tables
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.runs.run import Run
 from refusion_jax.runs.study_page import Notes, Scored, write_study_page
+from refusion_jax.runs.variants import names_of
 from refusion_jax.training.config import Config
 from refusion_jax.weights.pretrained import RUN_WEIGHTS
 
@@ -111,20 +111,6 @@ def write_results(
         fuse = partial(_fuse, output_range=how.output_range)
         write_study_page(workdir / PAGE, runs, scored, fuse, notes)
     return text
-
-
-def names_of(variants: Sequence[str]) -> dict[str, str]:
-    """Returns what variants are called: their names, or all of their text.
-
-    >>> names_of(["ours: preset=default", "reduction=sum"])
-    {'ours: preset=default': 'ours', 'reduction=sum': 'reduction=sum'}
-
-    Args:
-      variants: as for `variants.read_variant`.
-    """
-    short = {text: text.rpartition(": ")[0] or text for text in variants}
-    counts = Counter(short.values())
-    return {text: x if counts[x] == 1 else text for text, x in short.items()}
 
 
 def _tables(named: Outcomes, test_set: str, reference: str) -> tuple[Table, ...]:

@@ -1,5 +1,6 @@
 """Variants of a run's settings, as `field=value,...`, and named lists of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from refusion_jax.methods.registry import DEFAULT, find
 from refusion_jax.training.config import Config, preset, to_flat, with_fields
 
 WORDS = {"true": True, "false": False}
+NAMED = ": "  # stands between a variant's name and its fields
 
 
 def expand(variants: Sequence[str], method: str = DEFAULT) -> list[str]:
@@ -48,10 +50,24 @@ def read_variant(text: str, common: Mapping[str, Any]) -> Config:
     Raises:
       ValueError: for an unknown field, or a value of the wrong type.
     """
-    given = read_fields(text.rpartition(": ")[2])
+    given = read_fields(text.rpartition(NAMED)[2])
     name = str(given.pop("preset", "default"))
     base = preset(name, str(given.get("method", common.get("method", DEFAULT))))
     return with_fields(base, {**common, **typed(given, base, text)})
+
+
+def names_of(variants: Sequence[str]) -> dict[str, str]:
+    """Returns what variants are called: their names, or all of their text.
+
+    >>> names_of(["ours: preset=default", "reduction=sum"])
+    {'ours: preset=default': 'ours', 'reduction=sum': 'reduction=sum'}
+
+    Args:
+      variants: as for `read_variant`.
+    """
+    short = {text: text.rpartition(NAMED)[0] or text for text in variants}
+    counts = Counter(short.values())
+    return {text: x if counts[x] == 1 else text for text, x in short.items()}
 
 
 def read_fields(text: str) -> dict[str, str]:
