@@ -23,6 +23,7 @@ from pathlib import Path
 from absl import flags
 from launch import launch
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.runs.ablation import DEFAULT_VARIANTS, ablate
 from refusion_jax.runs.study import study_of_folders
@@ -63,6 +64,7 @@ def main() -> int:
     Returns:
       0 when the table is written.
     """
+    use_cache(is_wanted=True)  # runs of one shape have one program
     variants, workdir, seeds = _VARIANTS.value, Path(_WORKDIR.value), _SEEDS.value
     if _SOURCE_A.value is None:
         text = ablate(variants, workdir, seeds=seeds, tell=tell)

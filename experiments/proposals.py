@@ -3,6 +3,9 @@ r"""Measures what P's weights follow, beside the rules by hand: one row per weig
     python experiments/proposals.py --data=DIR --out=experiments/results/proposals.md \
         --weights=ivif=ivif --weights=ivif=runs/learned
 
+A second table tells how the correlations of each run have moved, epoch by epoch, on the
+pairs that it holds out.
+
 Takes the middle of test pairs of every set of the task, as evenly over the set as
 --pairs allows. Means over pairs; a pair's correlation is over its pixels. The rules of
 `methods.refusion.hand_made` stand beside the weights. Where shipped weights imitate a
@@ -29,6 +32,8 @@ from refusion_jax.methods.refusion.diagnosis import observe_weights
 from refusion_jax.methods.refusion.hand_made import RULES, weigh
 from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.state import Pairs
+from refusion_jax.runs.run import Run
+from refusion_jax.training.workdir import SCALARS
 from refusion_jax.weights.store import load_model
 
 _DATA = flags.DEFINE_string("data", None, "Folder of the data sets.", required=True)
@@ -60,6 +65,12 @@ COLUMNS = {
     "spread": "spread",
     "at_one": "at 1",
     "at_zero": "at 0",
+}
+# What a run measures on held-out pairs.
+MEASURED = {
+    "intensity_weights_correlation": "w_a",
+    "gradient_weights_correlation": "v_a",
+    "fused_rank": "rank",
 }
 # From two luminances in [0, 1] to weights.
 Proposal = Callable[[np.ndarray, np.ndarray], WeightMaps]
@@ -124,8 +135,41 @@ def row(set_name: str, name: str, seen: Mapping[str, float]) -> str:
     return "| " + " | ".join([set_name, name, *cells]) + " |"
 
 
+def along_runs(places: Mapping[str, Sequence[str]]) -> list[str]:
+    """Formats what runs have measured at their start and after each epoch.
+
+    Args:
+      places: files, runs or names of weights, by task; only runs have rows.
+
+    Returns:
+      The lines of a table: of each run the correlations of w and v, and the mean rank
+      of its fused pictures where the run judges them. Empty without runs.
+    """
+    runs = {
+        (task, place): Run(Path(place)).validations()
+        for task, of_task in places.items()
+        for place in of_task
+        if (Path(place) / SCALARS).exists()
+    }
+    if not runs:
+        return []
+    epochs = range(max(map(len, runs.values())))
+    lines = [
+        "| task | run | of | " + " | ".join(["start", *map(str, epochs[1:])]) + " |",
+        "|---|---|---|" + "---:|" * len(epochs),
+    ]
+    for (task, place), validations in runs.items():
+        for key, name in MEASURED.items():
+            found = [f"{x[key]:.2f}" for x in validations if key in x]
+            if found:
+                cells = [*found, *[""] * (len(epochs) - len(found))]
+                head = [task, Path(place).stem, name]
+                lines.append("| " + " | ".join([*head, *cells]) + " |")
+    return lines
+
+
 def main() -> int:
-    """Measures all weights and rules on all sets of their tasks, and writes the table.
+    """Measures all weights and rules on all sets of their tasks, and writes the tables.
 
     Returns:
       0 when it is written.
@@ -156,6 +200,9 @@ def main() -> int:
                 for name, proposal in proposals.items()
             ]
             replace_file(Path(_OUT.value), ("\n".join(lines) + "\n").encode())
+    if along := along_runs(places):
+        lines += ["", "Along each run, on the pairs that it holds out:", "", *along]
+        replace_file(Path(_OUT.value), ("\n".join(lines) + "\n").encode())
     print("\n".join(lines))
     return 0
 

@@ -1,4 +1,8 @@
-"""Several calls at once, each in a process of its own with its share of the cores."""
+"""Several calls at once, each in a process of its own with its share of the cores.
+
+The processes keep compiled programs where this one does, so that what one has compiled
+the others load.
+"""
 
 import multiprocessing
 import os
@@ -11,6 +15,9 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import jax
+
+from refusion_jax.devices.compilation_cache import use_compilation_cache
 from refusion_jax.training.signals import Interrupted, SignalWatch
 
 T = TypeVar("T")
@@ -100,7 +107,10 @@ class _Crew:
         """Makes one call, once there are cores for it."""
         share = self._shares.get()
         receiver, sender = _SPAWN.Pipe(duplex=False)
-        process = _SPAWN.Process(target=_send, args=(sender, share, work, arguments))
+        cache = jax.config.values["jax_compilation_cache_dir"]
+        process = _SPAWN.Process(
+            target=_send, args=(sender, share, cache, work, arguments)
+        )
         try:
             process.start()
             self._running.add(process)
@@ -136,6 +146,7 @@ _RETURNED, _RAISED = "returned", "raised"
 def _send(
     sender: Connection,
     cores: list[int],
+    cache: str | None,
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
@@ -146,6 +157,8 @@ def _send(
         os.sched_setaffinity(0, cores)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the first process only, which sends SIGTERM
+    if cache:
+        use_compilation_cache(cache)
     try:
         sender.send((_RETURNED, work(*arguments)))
     except Interrupted as stop:

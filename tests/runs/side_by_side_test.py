@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 
+import jax
 import pytest
 
 from refusion_jax.runs.side_by_side import core_shares, side_by_side
@@ -38,6 +39,21 @@ def test_no_process_takes_the_memory_of_a_gpu_for_itself(monkeypatch):
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
     call = ("XLA_PYTHON_CLIENT_PREALLOCATE",)
     assert dict(side_by_side(os.getenv, [call], jobs=1)) == {0: "false"}
+
+
+def test_processes_keep_compiled_programs_where_this_one_does(tmp_path):
+    name = "jax_compilation_cache_dir"
+    before = jax.config.values[name]
+    jax.config.update(name, str(tmp_path))
+    try:
+        assert dict(side_by_side(setting, [(name,)], jobs=1)) == {0: str(tmp_path)}
+    finally:
+        jax.config.update(name, before)
+
+
+def setting(name):
+    """Returns a setting of JAX in the process that calls it."""
+    return jax.config.values[name]
 
 
 def test_cores_are_dealt_out(monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 from refusion_jax.commands.learning.working import working
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.commands.set_up import use_cache
 
 EXAMPLES = """\
 examples:
@@ -105,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError, ImportError: if nothing can be trained with these arguments.
     """
     with working() as codes:
+        use_cache(is_wanted=True)  # runs of one shape have one program
         if arguments.source_a is None:
             say(_on_demo_pairs(arguments).rstrip("\n"))
         else:
