@@ -18,7 +18,11 @@ from refusion_jax.array_types import Extent
 
 
 def declare(
-    name: str, function: Callable[..., Array], *, once: bool = False
+    name: str,
+    function: Callable[..., Array],
+    *,
+    once: bool = False,
+    on_gpu: Callable[..., Array] | None = None,
 ) -> Primitive:
     """Declares a primitive that is evaluated, lowered and batched like a function.
 
@@ -26,6 +30,7 @@ def declare(
       name: the primitive's name.
       function: a function of arrays and static keyword arguments.
       once: whether CPUs compute the result only once, however many operations read it.
+      on_gpu: the same function as GPUs compute it best, if that is another way.
 
     Returns:
       The primitive, without rules for derivatives.
@@ -56,5 +61,8 @@ def declare(
     if once:
         called = mlir.lower_fun(call, multiple_results=False)
         mlir.register_lowering(primitive, called, platform="cpu")
+    if on_gpu is not None:
+        lowered = mlir.lower_fun(on_gpu, multiple_results=False)
+        mlir.register_lowering(primitive, lowered, platform="gpu")
     batching.primitive_batchers[primitive] = batch
     return primitive

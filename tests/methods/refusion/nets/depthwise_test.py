@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.methods.refusion.nets.depthwise import depthwise3x3
+from refusion_jax.methods.refusion.nets.depthwise import (
+    depthwise3x3,
+    tap_products,
+    tap_products_on_gpu,
+)
 from refusion_jax.methods.refusion.nets.strips import (
     Grid,
     extend,
@@ -123,3 +127,30 @@ def test_strips_may_come_in_any_number_of_leading_axes(x64):
     for i, j in ((0, 0), (1, 2)):
         one = depthwise3x3(jnp.asarray(x[i, j]), jnp.asarray(w), 5)
         np.testing.assert_allclose(all_at_once[i, j], one, rtol=1e-13)
+
+
+def test_kernel_gradients_are_sums_over_strips_and_pixels_on_every_device(x64):
+    rng = np.random.default_rng(3)
+    stride, length = 5, 20
+    x = jnp.asarray(rng.standard_normal((2, 4, 3, length + 2 * (stride + 1))))
+    g = jnp.asarray(rng.standard_normal((2, 4, 3, length)))
+    expected = np.zeros((3, 9))
+    for tap in range(9):
+        start = tap // 3 * stride + tap % 3
+        shown = x[..., start : start + length]
+        expected[:, tap] = np.einsum("abcn,abcn->c", shown, g)
+    for products in (tap_products, tap_products_on_gpu):
+        np.testing.assert_allclose(products(x, g, stride=stride), expected, rtol=1e-12)
+
+
+def test_gpus_run_no_loop_for_kernel_gradients():
+    def gradient(w, x):
+        return jax.grad(lambda w: depthwise3x3(x, w, 5).sum())(w)
+
+    shapes = jnp.zeros((3, 3, 3)), jnp.zeros((2, 3, 32))
+    programs = {
+        platform: jax.export.export(jax.jit(gradient), platforms=[platform])(*shapes)
+        for platform in ("cpu", "cuda")
+    }
+    assert "stablehlo.while" in programs["cpu"].mlir_module()
+    assert "stablehlo.while" not in programs["cuda"].mlir_module()
