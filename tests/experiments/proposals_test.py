@@ -5,7 +5,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from proposals import along_runs, measure, middle, of_rule, row
+from proposals_report import along_runs, measure, middle, of_rule, row
 
 from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.training.workdir import SCALARS
