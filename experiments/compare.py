@@ -21,11 +21,8 @@ from comparison.records import Measured, Record, read_record, write_record
 from configs.comparison import AUTHORS, BASELINES, TEST_SETS, TestSet
 from launch import launch
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.pairs import Pair, pictures_by_stem
-from refusion_jax.devices.compilation_cache import (
-    default_cache_folder,
-    use_compilation_cache,
-)
 from refusion_jax.devices.cores import use_all_cores
 from refusion_jax.evaluation.candidates import (
     CLASSICAL,
@@ -79,9 +76,7 @@ def main() -> int:
     """
     use_all_cores()
     # Metrics are compiled for each size of picture: after new weights not again.
-    cache = default_cache_folder()
-    if cache is not None:
-        use_compilation_cache(cache)
+    use_cache(is_wanted=True)
     out = Path(_OUT.value)
     official = Path(_OFFICIAL.value) if _OFFICIAL.value else None
     out.mkdir(parents=True, exist_ok=True)

@@ -19,11 +19,8 @@ from segmentation.folding import train_fold, withheld
 from segmentation.parts import judge_fold
 from segmentation.writing import folds_page
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.training_pairs import open_training_pairs
-from refusion_jax.devices.compilation_cache import (
-    default_cache_folder,
-    use_compilation_cache,
-)
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.pictures.labels import VALUES
 from refusion_jax.training.signals import Interrupted
@@ -54,8 +51,7 @@ def main() -> int:
     Returns:
       0 when all is written.
     """
-    if (cache := default_cache_folder()) is not None:
-        use_compilation_cache(cache)
+    use_cache(is_wanted=True)
     if _INIT.value and (_ALONE.value or len(_ONLY.value) != 1):
         raise ValueError(
             "expected --init with --only=FOLD and joint steps, got "

@@ -28,13 +28,10 @@ from orders_report import draw, to_page
 from tqdm import tqdm
 
 from refusion_jax.array_types import Batch
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.crops import epoch_order
 from refusion_jax.data.device_batches import PairSet, draw_batch, pack
 from refusion_jax.data.sources import in_order
-from refusion_jax.devices.compilation_cache import (
-    default_cache_folder,
-    use_compilation_cache,
-)
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.methods.protocol import TrainState
@@ -270,8 +267,7 @@ def main() -> int:
     Returns:
       0 when all is written.
     """
-    if (cache := default_cache_folder()) is not None:
-        use_compilation_cache(cache)
+    use_cache(is_wanted=True)
     out = Path(_TABLE.value)
     record = out.with_suffix(".json")
     found = json.loads(record.read_text()) if record.exists() else {}

@@ -1,6 +1,6 @@
 r"""Measures what P's weights follow, beside the rules by hand: one row per weights.
 
-    python experiments/proposals.py --data=DIR --out=experiments/results/proposals.md \
+    python experiments/proposals.py --data=DIR --out=table.md \
         --weights=ivif=ivif --weights=ivif=runs/learned
 
 A second table tells how the correlations of each run have moved, epoch by epoch, on the
@@ -27,12 +27,9 @@ from proposals_report import (
     row,
 )
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.data.sources import in_order
-from refusion_jax.devices.compilation_cache import (
-    default_cache_folder,
-    use_compilation_cache,
-)
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.methods.refusion.hand_made import RULES
 
@@ -66,8 +63,7 @@ def main() -> int:
     Returns:
       0 when it is written.
     """
-    if (cache := default_cache_folder()) is not None:
-        use_compilation_cache(cache)
+    use_cache(is_wanted=True)
     places: dict[str, list[str]] = {}
     for text in _WEIGHTS.value:
         task, equals, place = text.partition("=")

@@ -21,12 +21,9 @@ from segmentation.folding import train_fold, withheld
 from segmentation.judging import judge
 from segmentation.writing import methods_page
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.sources import Luminances
 from refusion_jax.data.training_pairs import open_training_pairs
-from refusion_jax.devices.compilation_cache import (
-    default_cache_folder,
-    use_compilation_cache,
-)
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.evaluation.segmentation import Counts, total
 from refusion_jax.pictures.labels import VALUES
@@ -60,8 +57,7 @@ def main() -> int:
     Returns:
       0 when all is written.
     """
-    if (cache := default_cache_folder()) is not None:
-        use_compilation_cache(cache)
+    use_cache(is_wanted=True)
     settings = {**ALONE, "classes": _CLASSES.value, "label_values": _VALUES.value}
     settings["pretraining_steps"] = _STEPS.value
     workdir = Path(_WORKDIR.value)

@@ -30,7 +30,8 @@ def declare(
       name: the primitive's name.
       function: a function of arrays and static keyword arguments.
       once: whether CPUs compute the result only once, however many operations read it.
-      on_gpu: the same function as GPUs compute it best, if that is another way.
+      on_gpu: the same function as GPUs compute it best, if that is another way; mapped
+        by vmap, they compute `function`, too.
 
     Returns:
       The primitive, without rules for derivatives.
