@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 
 import pytest
 import yaml
@@ -133,11 +134,14 @@ def start(tmp_path):
                 env={**environment, **variables},
                 cwd=tmp_path,
                 stderr=messages,
+                # Jobs in the background of a shell ignore it, and so would the script.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         scripts.append(process)
         return process
 
     yield start
+    (tmp_path / "stopped").touch()  # what programs that outlive their script wait for
     for script in scripts:
         script.kill()
         script.wait()
