@@ -95,7 +95,7 @@ class Stages:
 
     def load(self, job: Job) -> list[Photograph] | None:
         """Reads the sources of a job, or returns None if its output is kept."""
-        if self.resume and is_finished(job):
+        if self.resume and is_finished(job) and self._has_maps(job):
             # What tells nothing, such as a BMP, is kept.
             if is_same_way(origin_of(job.output), self.record) is not False:
                 return None
@@ -122,18 +122,26 @@ class Stages:
         maps = self.fuser.loss_maps(*photographs) if self.with_maps else None
         return _Made(fused, maps)
 
+    def _has_maps(self, job: Job) -> bool:
+        # The panel, because it is the last that is written.
+        return not self.with_maps or (_maps_of(job) / "panel.png").exists()
+
     def store(self, job: Job, made: _Made | None) -> Stored:
         """Writes what `work` returned."""
         if made is None:
             return Stored(job.output, None, None)
         if made.maps is not None:
-            write_maps(job.output.with_suffix(".maps"), made.maps, made.fused.pixels)
-        # After the maps, because `resume` takes a picture as proof that they are there.
+            write_maps(_maps_of(job), made.maps, made.fused.pixels)
+        # After the maps: a picture that was made on the way to them is not kept.
         record = with_sources(self.record, [str(source) for source in job.sources])
         options = {} if self.quality is None else {"quality": self.quality}
         write_photograph(job.output, made.fused, origin=to_text(record), **options)
         height, width = made.fused.pixels.shape[:2]
         return Stored(job.output, (height, width), record)
+
+
+def _maps_of(job: Job) -> Path:
+    return job.output.with_suffix(".maps")
 
 
 @dataclass

@@ -78,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             "another file, or replace this one by --force."
         )
     origin = {"converted_from": source.name, "converted_from_sha256": sha256_of(source)}
-    save_weights(target, weights.trees, {**origin, **weights.metadata})
+    metadata = {**weights.metadata, **origin}
+    save_weights(target, weights.trees, metadata, method=weights.method)
     for name, tree in weights.trees.items():
         say(f"{target} {name}: {parameter_count(tree):,} parameters of {source}")
     return 0

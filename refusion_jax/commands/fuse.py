@@ -269,6 +269,7 @@ def _fuse_pictures(
     from refusion_jax.commands.jobs import (
         Output,
         check_quality,
+        count_sources,
         plan,
         plan_jobs,
         refuse_existing,
@@ -287,17 +288,17 @@ def _fuse_pictures(
     check_quality(jobs, arguments.quality)
     if not arguments.overwrite:
         refuse_existing(jobs)
+    if arguments.maps and (count := max(map(count_sources, jobs), default=2)) > 2:
+        raise ValueError(
+            f"expected two sources with --maps, got {count}; leave --maps out, "
+            "because the loss proposal module weighs exactly two."
+        )
     weights = _weights(arguments, sources, jobs)
     if arguments.dry_run:
         say("\n".join(plan(jobs, is_json=arguments.json)))
         return 0
     set_up_jax(arguments)
     fuser = _fuser(arguments, weights, arguments.output_range)
-    if arguments.maps and len(sources) > 2:
-        raise ValueError(
-            f"expected two sources with --maps, got {len(sources)}; leave --maps out, "
-            "because the loss proposal module weighs exactly two."
-        )
     if arguments.maps:
         fuser.require_maps()  # now, because it must fail before anything is written
     is_batch = len(sources) > 1 and sources[0].is_dir()

@@ -101,9 +101,10 @@ def plan_jobs(
     else:
         _check_repeated_stems(sources, output)
         jobs = [Job(sources[0].stem, tuple(sources), _file(output, sources[0].stem))]
+    read = {source.resolve() for job in jobs for source in job.sources}
     for job in jobs:
         check_writable(job.output)
-        if job.output.resolve() in {source.resolve() for source in job.sources}:
+        if job.output.resolve() in read:
             raise ValueError(
                 f"expected an output apart from the sources, got {job.output}; name "
                 "another."
@@ -285,6 +286,21 @@ def plan(jobs: Sequence[Job], *, is_json: bool) -> list[str]:
         f"{' '.join(map(str, job.sources))}"
         for job in jobs
     ]
+
+
+def count_sources(job: Job) -> int:
+    """Counts the pictures of a job.
+
+    Args:
+      job: with files that exist.
+
+    Returns:
+      The number of its files, or of the pages if it is one file.
+
+    Raises:
+      OSError, ValueError: if that file cannot be read.
+    """
+    return count_pages(job.sources[0]) if len(job.sources) == 1 else len(job.sources)
 
 
 def is_finished(job: Job) -> bool:

@@ -1,10 +1,12 @@
 """The part of `refusion fuse` for medical volumes."""
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from refusion_jax.commands.messages import complain, say
+from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.names import AXES, PALETTES
 
 
@@ -59,9 +61,19 @@ def refuse_batch_options(arguments: argparse.Namespace, sources: str) -> None:
     """
     given = [
         name
-        for name in ("maps", "resume", "dry_run", "json", "recursive", "ext", "quality")
+        for name in (
+            "maps",
+            "resume",
+            "dry_run",
+            "json",
+            "recursive",
+            "ext",
+            "quality",
+            "max_pixels",
+        )
         if getattr(arguments, name)
     ]
+    given += [] if arguments.pair == "name" else ["pair"]
     given += [] if arguments.overwrite else ["no_overwrite"]
     given += [] if arguments.engine == "local" else ["engine"]
     if given:
@@ -146,3 +158,17 @@ def check_volumes(arguments: argparse.Namespace, sources: Sequence[Path]) -> Non
             "another file."
         )
     refuse_batch_options(arguments, "volumes")
+    _refuse_rules(arguments)
+
+
+def _refuse_rules(arguments: argparse.Namespace) -> None:
+    """Raises if an option is given that says how pictures are fused."""
+    defaults = {rule.name: rule.default for rule in dataclasses.fields(Rules)}
+    defaults |= {"output_range": None, "fast": False}
+    for name, default in defaults.items():
+        if getattr(arguments, name) != default:
+            option = "--range" if name == "output_range" else f"--{name}"
+            raise ValueError(
+                f"expected pictures with {option}, got volumes, which have windows "
+                f"instead of such rules; leave {option} out."
+            )

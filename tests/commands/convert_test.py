@@ -1,12 +1,20 @@
 import hashlib
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 from refusion_jax.cli import main
+from refusion_jax.methods.registry import find
+from refusion_jax.methods.uaafusion.nets import networks
 from refusion_jax.weights.authors import convert_authors
-from refusion_jax.weights.store import load_weights, read_pth, save_weights
+from refusion_jax.weights.store import (
+    load_any_weights,
+    load_weights,
+    read_pth,
+    save_weights,
+)
 
 
 @pytest.fixture
@@ -43,6 +51,21 @@ def test_the_authors_file_is_converted(workplace, shared):
     assert main(["convert", str(path), "ivif.safetensors"]) == 0
     trees = load_weights(workplace / "ivif.safetensors").trees
     assert_equal(trees, {"fusion": convert_authors(read_pth(path))})
+
+
+def test_weights_of_another_method_keep_it(workplace, capsys):
+    method = find("uaafusion")
+    init = partial(networks.init_params, classes=2)
+    trees = jax.eval_shape(init, jax.random.key(0))
+    tree = jax.tree.map(lambda x: np.full(x.shape, 0.1, x.dtype), trees[0])
+    name = method.trees[0]
+    save_weights("w.safetensors", {name: tree}, {"converted_from": "b"}, method=method)
+    assert main(["convert", "w.safetensors", "out.safetensors"]) == 0
+    converted = load_any_weights("out.safetensors")
+    assert converted.method is method
+    assert_equal(converted.trees, {name: tree})
+    # What the file was converted from last, not what that was converted from.
+    assert converted.metadata["converted_from"] == "w.safetensors"
 
 
 def test_the_same_again_changes_nothing(run, capsys):

@@ -205,6 +205,7 @@ def test_levels_of_thermal_pictures_are_bounded(run, params):
             "that include the loss proposal module P, got weights.safetensors",
         ),
         (["a", "--maps"], "expected two sources with --maps, got 3"),
+        (["--window=40:80"], "expected volumes with --window, got other sources"),
     ],
     ids=repr,
 )
@@ -247,6 +248,35 @@ def test_maps_are_written_beside_the_picture(run, tree_of, params, monkeypatch):
         for name in ("w_b", "v_a"):
             np.testing.assert_array_equal(maps[name], ~is_brighter)
     np.testing.assert_array_equal(read_picture(folder / "w_a.png"), 255 * is_brighter)
+
+
+def test_a_stack_of_more_than_two_has_no_maps(run, capsys):
+    Image.fromarray(A).save(run / "a" / "3.png")
+    count = len([*(run / "a").iterdir()])
+    assert fuse("a", "-o", "out.png", "--maps") == 2
+    err = capsys.readouterr().err
+    assert f"expected two sources with --maps, got {count}" in err
+    assert err.count("\n") == 1 and not (run / "out.png").exists()
+
+
+def test_resuming_with_maps_makes_pictures_without_them_again(
+    run, tree_of, params, monkeypatch
+):
+    def half(params, a, b):
+        return dict.fromkeys(("w_a", "w_b", "v_a", "v_b"), np.full(a.shape[:2], 0.5))
+
+    monkeypatch.setattr(model, "propose_maps", half)
+    trees = {"fusion": params, "proposal": tree_of("proposal")}
+    save_weights(run / "weights.safetensors", trees)
+    assert fuse("a", "b", "-o", "out") == 0
+    made = (run / "out" / "2.png").stat().st_mtime_ns
+    assert fuse("a", "b", "-o", "out", "--resume") == 0
+    assert (run / "out" / "2.png").stat().st_mtime_ns == made
+    assert fuse("a", "b", "-o", "out", "--resume", "--maps") == 0
+    panel = run / "out" / "2.maps" / "panel.png"
+    made = panel.stat().st_mtime_ns
+    assert fuse("a", "b", "-o", "out", "--resume", "--maps") == 0
+    assert panel.stat().st_mtime_ns == made
 
 
 def test_what_belongs_to_a_picture_is_written(run):

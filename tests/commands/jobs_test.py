@@ -40,6 +40,16 @@ def test_folders_are_paired_and_sorted_by_number(folders):
     assert jobs[1].output == Path("out/scene 10.png")
 
 
+def test_no_output_is_a_source_of_any_job(folders):
+    # Paired by order: the output of a/x.png would be b/x.png, the source of another.
+    a, b, _ = folders
+    (b / "scene 9.png").rename(b / "y.png")
+    (a / "scene 9.png").rename(a / "a.png")
+    message = r"apart from the sources, got .*b/scene 10"
+    with pytest.warns(PictureWarning), pytest.raises(ValueError, match=message):
+        plan_jobs([a, b], b, pair="order")
+
+
 def test_a_missing_partner_in_any_folder_is_named(folders):
     (folders[2] / "x.png").unlink()
     with pytest.raises(ValueError, match=rf"x\.\* is missing in {folders[2]}"):

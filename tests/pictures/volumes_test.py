@@ -268,6 +268,19 @@ def test_the_command_fuses_volumes_and_names_the_extra(
     assert capsys.readouterr().out == "f.nii.gz 9x8x7, 7 slices fused\n"
     assert main([*command, "f.png"]) == 2
     assert "a volume's name ending in one of .nii" in capsys.readouterr().err
+    for option in (
+        "--range=none",
+        "--fast",
+        "--precision=bfloat16",
+        "--align=resize",
+        "--levels=0:1",
+        "--pair=order",
+        "--max-pixels=9",
+    ):
+        assert main([*command, "h.nii.gz", option]) == 2
+        err = capsys.readouterr().err
+        assert f"expected pictures with {option.partition('=')[0]}" in err
+        assert err.count("\n") == 1 and not (tmp_path / "h.nii.gz").exists()
 
     def missing(*_, **__):
         raise ImportError("expected it; install it by pip install 'x[medical]'.")

@@ -3,6 +3,8 @@
 import argparse
 from typing import NamedTuple
 
+from refusion_jax.commands.volumes import refuse_volume_options
+
 
 class Cluster(NamedTuple):
     """Where Ray works.
@@ -76,6 +78,7 @@ def check_bucket_options(arguments: argparse.Namespace) -> None:
     Raises:
       ValueError: naming the option.
     """
+    refuse_volume_options(arguments)
     if arguments.maps:
         raise ValueError(
             "expected folders of this machine with --maps, got a bucket; leave --maps "

@@ -170,6 +170,10 @@ def test_buckets_failures_and_what_is_kept(folders, local):
             "expected folders of this machine with --maps, got a bucket",
         ),
         (
+            ("local:///nowhere", "b", "-o", "out", "--engine=ray", "--axis=axial"),
+            "expected volumes with --axis, got other sources",
+        ),
+        (
             ("a", "b", "-o", "local:///proc/out", "--engine=ray"),
             "/proc",
         ),
