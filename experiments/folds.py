@@ -22,6 +22,7 @@ from segmentation.writing import folds_page
 from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.pictures.labels import VALUES
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError
@@ -68,18 +69,23 @@ def main() -> int:
         classes=_CLASSES.value,
         crop_size=settings["crop_size"],
     )
-    workdir, found = Path(_WORKDIR.value), []
+    workdir = Path(_WORKDIR.value)
+    record = workdir / "folds.json"
+    # With --only, the folds of other calls stay.
+    known = json.loads(record.read_text()) if record.exists() else []
+    by_fold = {fold["fold"]: fold for fold in known}
     for fold in map(int, _ONLY.value or range(_FOLDS.value)):
         held_out = withheld(len(pairs), _FOLDS.value, fold)
         folder = workdir / f"fold_{fold}"
         trees = train_fold(pairs, held_out, settings, folder)
         log = folder / "scalars.jsonl"
-        found.append(
-            judge_fold(fold, trees, [pairs[i] for i in held_out], log, _ALONE.value)
+        by_fold[fold] = judge_fold(
+            fold, trees, [pairs[i] for i in held_out], log, _ALONE.value
         )
-        (workdir / "folds.json").write_text(json.dumps(found, indent=1) + "\n")
+        found = [by_fold[number] for number in sorted(by_fold)]
+        replace_file(record, (json.dumps(found, indent=1) + "\n").encode())
     page = folds_page(found)
-    (workdir / "folds.md").write_text(page)
+    replace_file(workdir / "folds.md", page.encode())
     print(page, end="")
     return 0
 

@@ -14,6 +14,7 @@ from absl import flags
 from configs.pretrained import COMMON, FUNCTIONAL, RECIPES, Recipe
 from launch import launch
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.cores import split_cpu
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
@@ -55,6 +56,7 @@ def main() -> int:
         {**settings, "source_a": source_a, "source_b": source_b},
     )
     split_cpu(config.data.batch_size)
+    use_cache(is_wanted=True)  # a run that resumes need not compile again
     pairs = open_training_pairs(
         source_a=source_a, source_b=source_b, crop_size=config.data.crop_size
     )

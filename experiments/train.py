@@ -19,6 +19,7 @@ from absl import flags
 from absl import logging as absl_logging
 from launch import launch
 
+from refusion_jax.commands.set_up import use_cache
 from refusion_jax.devices.guard import run_guarded
 from refusion_jax.devices.hosts import LOST, TRACE, HostLostError, join
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
@@ -83,6 +84,7 @@ def main() -> int:
         # Another one now than when absl was imported.
         absl_logging.get_absl_handler().python_handler.stream = sys.stderr
         join(*place)
+    use_cache(is_wanted=True)  # a run that resumes need not compile again
     values = {name: flags.FLAGS[name].value for name in all_fields()}
     values[_OLD.name] = _OLD.value
     config = chosen_config(

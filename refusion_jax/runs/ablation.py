@@ -10,6 +10,7 @@ import numpy as np
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.fusing.inference import fuse
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
 from refusion_jax.runs.variants import expand, read_variant
@@ -69,9 +70,11 @@ def ablate(
             tell(f"{text}, seed {seed}")
             seeded = with_fields(config, {"seed": seed})
             results[text].append(run_variant(seeded, workdir / "data", run))
-    (workdir / "ablation.json").write_text(json.dumps(results, indent=1) + "\n")
     text = table(results)
-    (workdir / "table.md").write_text(text)
+    replace_file(
+        workdir / "ablation.json", (json.dumps(results, indent=1) + "\n").encode()
+    )
+    replace_file(workdir / "table.md", text.encode())
     return text
 
 
@@ -89,12 +92,12 @@ def run_variant(config: Config, data: Path, workdir: Path) -> dict[str, float]:
     training, held_out = (
         find_pairs(data / part / "a", data / part / "b") for part in ("train", "test")
     )
-    state = train(config, read_pairs(training), workdir, held_out=read_pairs(held_out))
+    train(config, read_pairs(training), workdir, held_out=read_pairs(held_out))
     lines = read_scalars(workdir / "scalars.jsonl")
     before, *_, after = (x for x in lines if x["stage"] == "validation")
     psnr = {}
     for pair in held_out:
-        fused = fuse(pair.path_a, pair.path_b, weights=state.params.fusion)
+        fused = fuse(pair.path_a, pair.path_b, weights=workdir)
         write_picture(workdir / f"{pair.stem}.png", fused)
         truth = read_picture(data / "test" / "truth" / f"{pair.stem}.png")
         psnr[f"{pair.stem.split('_')[-1]}_psnr"] = luminance_psnr(fused, truth)

@@ -209,17 +209,18 @@ def _outcome(
     }
     if known.get("of") != origin:
         known = {"of": origin}
-    scores = {}
+    of_sets, scores = known.setdefault("sets", {}), {}
     for pairs in how.test_sets:
-        if pairs.name not in known:
+        sources = [str(pairs.source_a), str(pairs.source_b)]
+        if of_sets.get(pairs.name, {}).get("sources") != sources:
             found = check_pictures(pairs.source_a, pairs.source_b, {})
             method = FromWeights(weights, output_range=how.output_range)
             measured = score(
                 found, method, how.keys, name=pairs.name, progress=progress
             )
-            known[pairs.name] = to_json(measured)
+            of_sets[pairs.name] = {"sources": sources, **to_json(measured)}
             replace_file(path, (json.dumps(known, indent=1) + "\n").encode())
-        scores[pairs.name] = from_json(known[pairs.name])
+        scores[pairs.name] = from_json(of_sets[pairs.name])
     last = run.validations()[-1]
     record = {
         "learned": run.learned(),

@@ -1,6 +1,7 @@
 """A study with tiny networks: what is trained, scored, kept and told."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,14 +51,14 @@ def conduct(folders, tiny_method, tmp_path, monkeypatch):
         **{"imitation_steps": 0, "warm_up_share": 0.0, "judged_pairs": 0},
     }
 
-    def run(seeds=2):
+    def run(seeds=2, sources=folders):
         told = []
         text = study(
             VARIANTS,
             tmp_path / "study",
             common=common,
             seeds=seeds,
-            test_sets=[ScoredPairs("small", *folders)],
+            test_sets=[ScoredPairs("small", *sources)],
             keys=("en", "sd"),
             tell=told.append,
         )
@@ -89,6 +90,20 @@ def test_each_variant_and_seed_is_trained_and_scored_once(conduct, tmp_path):
     assert latex.count(r"\end{tabular}") == 3 and r"accumulate=1" in latex
     again, _, fused = conduct()
     assert again == text and len(fused) == 2 * 2 * 6 + 2 * 2 * 2  # scores were known
+
+
+def test_a_test_set_of_other_folders_is_scored_anew(conduct, folders, tmp_path):
+    text, _, fused = conduct(seeds=1)
+    count = len(fused)
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "black.png")
+    for place in ("dark", "darker"):
+        (tmp_path / place).mkdir()
+        for name in ("1.png", "2.png"):
+            shutil.copy(tmp_path / "black.png", tmp_path / place / name)
+    dark = str(tmp_path / "dark"), str(tmp_path / "darker")
+    other, _, _ = conduct(seeds=1, sources=dark)
+    assert len(fused) > count and other != text
+    assert "0.000" in other  # the entropy of black
 
 
 def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch, tmp_path):

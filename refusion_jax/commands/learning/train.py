@@ -7,6 +7,7 @@ from refusion_jax.commands.learning.fields import add_settings, given_settings
 from refusion_jax.commands.learning.working import working
 from refusion_jax.commands.messages import say
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.commands.set_up import add_cache_option, use_cache
 from refusion_jax.weights.pretrained import pretrained_listing
 
 EXAMPLES = """\
@@ -114,6 +115,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", type=int, metavar="I", help="which of them this is, from 0"
     )
+    add_cache_option(parser)
     add_settings(parser, without=FOLDERS)
 
 
@@ -137,6 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     place = arguments.coordinator, arguments.hosts, arguments.host
     join(*place)
+    use_cache(is_wanted=arguments.cache)  # a run that resumes need not compile again
     loggers = logger_names(arguments.log)
     if arguments.tensorboard:
         loggers = (*loggers, "tensorboard")
