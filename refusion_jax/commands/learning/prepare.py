@@ -1,6 +1,7 @@
 """`refusion prepare`: prepares a data set for fast reading."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from refusion_jax.commands.messages import complain, say
@@ -94,7 +95,6 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError, ImportError: if the set cannot be prepared.
     """
     from refusion_jax.runs.preparing import (
-        FOLDER,
         catalogue_lines,
         prepare_set,
         stopping,
@@ -116,11 +116,21 @@ def run(arguments: argparse.Namespace) -> int:
             scene=arguments.scene,
             overwrite=arguments.overwrite,
         )
-        name = arguments.dataset
-        sources = f"{arguments.source_a} {arguments.source_b} "
         say("\n".join(lines))
-        say(
-            f"train: refusion train {sources if name == FOLDER else ''}"
-            f"--dataset={name} --data-dir={arguments.data_dir} -o runs/{name}"
-        )
+        say(f"train: {shlex.join(_training(arguments))}")
     return codes[0] if codes else 0
+
+
+def _training(arguments: argparse.Namespace) -> list[str]:
+    """Returns the words of the command that trains on the prepared set."""
+    name, folders, reading = arguments.dataset, [], []
+    if arguments.source_a:  # other sets know their folders and how they are read
+        folders = [str(arguments.source_a), str(arguments.source_b)]
+        given = (
+            ("labels", arguments.third, None),
+            ("align", arguments.align, "none"),
+            ("levels", arguments.levels, "full"),
+        )
+        reading = [f"--{key}={value}" for key, value, usual in given if value != usual]
+    where = [f"--dataset={name}", f"--data-dir={arguments.data_dir}", *reading]
+    return ["refusion", "train", *folders, *where, "-o", f"runs/{name}"]

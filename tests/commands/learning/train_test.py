@@ -1,5 +1,7 @@
 """`refusion train` up to the training itself, which tests/training covers."""
 
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -108,6 +110,36 @@ def test_an_early_end_is_a_sentence_and_a_code(
     monkeypatch.setattr(runs, "train_on", fail)
     assert main(["train", "a", "b", "-o", "x"]) == code
     assert capsys.readouterr() == ("", f"refusion: {error}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ((), ""),
+        (
+            ("--third=my masks", "--align=crop", "--levels=-9:9", "--scene=(.)"),
+            " '--labels=my masks' --align=crop --levels=-9:9",
+        ),
+    ],
+)
+def test_the_line_after_preparing_trains_on_what_was_prepared(
+    folders, trained, capsys, options, read
+):
+    pytest.importorskip(
+        "tensorflow_datasets", reason="tensorflow-datasets is in the extra `data`"
+    )
+    shutil.copytree(folders / "a", folders / "my masks")
+    assert main(["prepare", "folder", "a", "b", *options]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == (
+        f"train: refusion train a b --dataset=folder --data-dir=data{read} "
+        "-o runs/folder"
+    )
+    before = sorted(folders.glob("data/*"))
+    assert main(shlex.split(line)[2:]) == 0
+    ((_, pairs, _, _),) = trained
+    assert sorted(folders.glob("data/*")) == before
+    assert pairs.third(0) is None if not options else pairs.third(0).ndim == 2
 
 
 @pytest.mark.parametrize("command", [train, prepare, ablate, export])
