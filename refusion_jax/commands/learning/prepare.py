@@ -6,6 +6,7 @@ from pathlib import Path
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.pictures.names import ALIGNMENTS, LEVELS
 
 EXAMPLES = """\
 examples:
@@ -61,14 +62,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--align",
         default="none",
-        metavar="RULE",
-        help="two sizes in a pair: none is an error (default); crop; resize",
+        choices=ALIGNMENTS,
+        help="what becomes of two sizes in a pair; none: an error (default)",
     )
     parser.add_argument(
         "--levels",
         default="full",
         metavar="RULE",
-        help="range of 16-bit grey: full (default), min-max, percentile, LOW:HIGH",
+        help=f"range of 16-bit grey: {', '.join(LEVELS)} or LOW:HIGH (default full)",
     )
     parser.add_argument(
         "--scene",

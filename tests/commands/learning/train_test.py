@@ -149,6 +149,15 @@ def test_help_shows_examples(capsys, command):
     assert command.EXAMPLES in capsys.readouterr().out
 
 
+def test_preparing_names_the_rules_it_takes(capsys):
+    assert main(["prepare", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--align {none,crop,resize,resize-largest,register}" in text
+    assert "full, min-max, percentile, auto or LOW:HIGH (default full)" in text
+    assert main(["prepare", "folder", "a", "b", "--align=stretch"]) == 2
+    assert "'stretch'" in capsys.readouterr().err
+
+
 def test_the_list_of_commands_needs_no_jax():
     program = (
         "import sys; from refusion_jax.cli import main; main(['--help']); "
