@@ -30,7 +30,7 @@ from refusion_jax.data.layout import (
 from refusion_jax.data.sources import Luminances, add_to_fingerprint
 from refusion_jax.data.survey import Traits, examine, find_leaks, summarise
 from refusion_jax.extras import require
-from refusion_jax.pictures.alignment import ALIGNMENTS, align_pair
+from refusion_jax.pictures.alignment import align_pair, check_alignment
 from refusion_jax.pictures.codecs import decode_picture, to_luminance
 from refusion_jax.pictures.levels import check_rule
 
@@ -59,11 +59,7 @@ class Reading:
     def __post_init__(self) -> None:
         """Raises ValueError for unknown choices, before any file is read."""
         check_rule(self.levels)
-        if self.align not in ALIGNMENTS:
-            raise ValueError(
-                f"expected align to be one of {', '.join(ALIGNMENTS)}, got "
-                f"{self.align!r}; choose one of these."
-            )
+        check_alignment(self.align)
 
 
 class FusionPairs(tfds.core.GeneratorBasedBuilder):

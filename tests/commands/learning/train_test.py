@@ -12,7 +12,6 @@ from PIL import Image
 from refusion_jax import cli
 from refusion_jax.cli import main
 from refusion_jax.commands.learning import ablate, export, prepare, train
-from refusion_jax.export import function
 from refusion_jax.runs import run as runs
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError
@@ -93,6 +92,12 @@ def test_wrong_usage_is_one_sentence(folders, trained, capsys, arguments, messag
     assert not trained and not (folders / "x").exists()
 
 
+def test_a_flag_is_true_or_false(folders, trained, capsys):
+    assert main(["train", "a", "b", "-o", "x", "--swap=yes"]) == 2
+    expected = "argument --swap: expected true or false, got 'yes'\n"
+    assert capsys.readouterr().err.endswith(expected) and not trained
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -165,10 +170,6 @@ def test_the_list_of_commands_needs_no_jax():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert done.returncode == 0 and b"train" in done.stdout
-
-
-def test_choices_of_colour_are_those_of_export():
-    assert set(export.COLOURS) == set(function.COLOURS)
 
 
 def test_only_a_process_of_its_own_is_restarted(folders, trained, monkeypatch):
