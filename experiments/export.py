@@ -16,8 +16,7 @@ from absl import flags
 from launch import launch
 
 from refusion_jax.export.checked import export_checked
-from refusion_jax.export.jax_export import COLOURS
-from refusion_jax.pictures.ranges import RANGES
+from refusion_jax.pictures.names import COLOURS, RANGES
 
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -28,7 +27,7 @@ _WEIGHTS = flags.DEFINE_string(
 _OUT = flags.DEFINE_string("out", None, "NAME.jax or NAME.onnx.", required=True)
 _COLOUR = flags.DEFINE_enum(
     "colour",
-    "outside",
+    COLOURS[0],
     COLOURS,
     "outside: luminance in, F's own output out; inside: RGB in, RGB out.",
 )

@@ -16,6 +16,7 @@ from absl import flags
 from launch import launch
 
 from refusion_jax.data.catalogue import CATALOGUE
+from refusion_jax.pictures.names import ALIGNMENTS, LEVELS
 from refusion_jax.runs.preparing import catalogue_lines, prepare_set, stopping
 
 _DATASET = flags.DEFINE_enum("dataset", None, list(CATALOGUE), "What to prepare.")
@@ -26,11 +27,11 @@ _SOURCE_DIR = flags.DEFINE_string(
 _SOURCE_A = flags.DEFINE_string("source_a", None, "For folder: first sources.")
 _SOURCE_B = flags.DEFINE_string("source_b", None, "For folder: second sources.")
 _THIRD = flags.DEFINE_string("third", None, "For folder: masks or ground truth.")
-_ALIGN = flags.DEFINE_string(
-    "align", "none", "Two sizes in a pair: none is an error; crop; resize."
+_ALIGN = flags.DEFINE_enum(
+    "align", "none", ALIGNMENTS, "What becomes of two sizes in a pair; none: an error."
 )
 _LEVELS = flags.DEFINE_string(
-    "levels", "full", "Range of 16-bit grey: full, min-max, percentile, LOW:HIGH."
+    "levels", "full", f"Range of 16-bit grey: {', '.join(LEVELS)} or LOW:HIGH."
 )
 _SCENE = flags.DEFINE_string(
     "scene", "", "Pattern whose first group in a stem is the scene, to find leaks."

@@ -26,6 +26,7 @@ from refusion_jax.data.sources import Luminances
 from refusion_jax.data.training_pairs import open_training_pairs
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.evaluation.segmentation import Counts, total
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.pictures.labels import VALUES
 from refusion_jax.pictures.levels import average
 from refusion_jax.training.signals import Interrupted
@@ -75,9 +76,9 @@ def main() -> int:
     out = Path(_OUT.value or workdir)
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: counts.tolist() for name, counts in found.items()})
-    (out / "segmentation.json").write_text(text + "\n")
+    replace_file(out / "segmentation.json", f"{text}\n".encode())
     page = methods_page(found, _NAMES.value)
-    (out / "segmentation.md").write_text(page)
+    replace_file(out / "segmentation.md", page.encode())
     print(page, end="")
     return 0
 

@@ -26,6 +26,7 @@ from refusion_jax.array_types import Params
 from refusion_jax.data.sources import Luminances
 from refusion_jax.devices.compilation_cache import use_compilation_cache
 from refusion_jax.devices.data_parallel import batch_mesh
+from refusion_jax.files.atomic import replace_file
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.program import Program
 from refusion_jax.training.schedule import Dispatch
@@ -149,14 +150,14 @@ def main() -> int:
     out = Path(_OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine, "table": table._asdict()}
-    out.write_text(json.dumps(content, indent=2) + "\n")
+    replace_file(out, (json.dumps(content, indent=2) + "\n").encode())
     versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
     head = (
         f"`python experiments/traffic.py`: {machine['processor']}, "
         f"{machine['system']}; Python {machine['python']}, {versions}; commit "
         f"{machine['commit']}.\n"
     )
-    out.with_suffix(".md").write_text(f"{head}\n{to_markdown(table)}")
+    replace_file(out.with_suffix(".md"), f"{head}\n{to_markdown(table)}".encode())
     return 0
 
 

@@ -40,7 +40,10 @@ def measure(settings: Settings) -> list[Table]:
             ("fusion step", training.fusion_contenders),
         ):
             entries = settings.select(contenders(folder))
-            title = f"Peak memory of a {name}, batch {training.BATCH} of 128 x 128"
+            title = (
+                f"Peak memory of a {name}, batch {training.BATCH} of "
+                f"{training.SIZE} x {training.SIZE}"
+            )
             tables.append(Table(title, peaks(entries, pixels), NOTES))
         tables.append(temporaries(str(folder)))
     return tables

@@ -3,12 +3,12 @@
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from refusion_jax.files.atomic import replace_file
+from refusion_jax.training import machine
 from speed.contest import Outcome
 from speed.rounds import Timing
 
@@ -126,49 +126,18 @@ def _cell(value: Any) -> str:
 
 def describe_machine() -> dict[str, Any]:
     """Collects processor, cores, operating system, versions, commit and load."""
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
+    # Without JAX's devices: a GPU's memory is the contenders'.
+    found = machine.describe_machine(LIBRARIES)
+    versions = {name: version for name, version in found["versions"].items() if version}
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "processor": found["processor"],
+        "cores": found["cores"],
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        "python": found["python"],
         "versions": versions,
-        "commit": _commit(),
+        "commit": found["commit"] or "unknown",
         "load": os.getloadavg()[0],
     }
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-
-    try:
-        changed = " with changes" if git("status", "--porcelain", "-uno") else ""
-        return git("rev-parse", "--short=12", "HEAD") + changed
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def write(
@@ -208,6 +177,6 @@ def write(
     )
     markdown = "\n".join([head, *map(to_markdown, tables)])
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(content, indent=2) + "\n")
-    out.with_suffix(".md").write_text(markdown)
+    replace_file(out, (json.dumps(content, indent=2) + "\n").encode())
+    replace_file(out.with_suffix(".md"), markdown.encode())
     return markdown

@@ -30,7 +30,7 @@ from refusion_jax.data.layout import (
 from refusion_jax.data.sources import Luminances, add_to_fingerprint
 from refusion_jax.data.survey import Traits, examine, find_leaks, summarise
 from refusion_jax.extras import require
-from refusion_jax.pictures.alignment import ALIGNMENTS, align_pair
+from refusion_jax.pictures.alignment import align_pair, check_alignment
 from refusion_jax.pictures.codecs import decode_picture, to_luminance
 from refusion_jax.pictures.levels import check_rule
 
@@ -59,11 +59,7 @@ class Reading:
     def __post_init__(self) -> None:
         """Raises ValueError for unknown choices, before any file is read."""
         check_rule(self.levels)
-        if self.align not in ALIGNMENTS:
-            raise ValueError(
-                f"expected align to be one of {', '.join(ALIGNMENTS)}, got "
-                f"{self.align!r}; choose one of these."
-            )
+        check_alignment(self.align)
 
 
 class FusionPairs(tfds.core.GeneratorBasedBuilder):
@@ -203,6 +199,7 @@ def prepare(
     folders: dict[str, SplitFolders] | None = None,
     reading: Reading | None = None,
     overwrite: bool = False,
+    any_scene: bool = False,
     progress: bool = True,
 ) -> Path:
     """Prepares a data set, unless exactly that set is prepared already.
@@ -218,6 +215,8 @@ def prepare(
       folders: of each split, instead of source_dir; for the set `folder`.
       reading: how files become luminance pairs; the default if None.
       overwrite: whether to replace a set prepared from other files or settings.
+      any_scene: whether a set that was prepared with another scene will do, which only
+        tells what leaks are found, not what the pairs are.
       progress: whether to show a progress bar.
 
     Returns:
@@ -241,7 +240,7 @@ def prepare(
             write_demo_pairs(made)
             folders = locate(made, facts)
         if target.exists() and not overwrite:
-            _require_same(target, folders, reading)
+            _require_same(target, folders, reading, any_scene=any_scene)
             return target
         if folders is None:
             raise FileNotFoundError(
@@ -282,13 +281,17 @@ def _generate(builder: FusionPairs) -> None:
 
 
 def _require_same(
-    target: Path, folders: dict[str, SplitFolders] | None, reading: Reading
+    target: Path,
+    folders: dict[str, SplitFolders] | None,
+    reading: Reading,
+    *,
+    any_scene: bool,
 ) -> None:
     """Raises if the set was prepared from other files or with other settings."""
     metadata = read_summary(target)
     before = metadata["reading"]
     for name, value in asdict(reading).items():
-        if before[name] != value:
+        if before[name] != value and not (any_scene and name == "scene"):
             raise ValueError(
                 f"expected {name}={before[name]!r}, with which {target} was prepared, "
                 f"got {value!r}; prepare with overwrite, or into another data_dir."

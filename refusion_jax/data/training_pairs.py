@@ -1,5 +1,6 @@
 """The pairs of a run, from the name of a data set or from two folders."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ def open_training_pairs(
       patches: use fixed patches with contrast, of side crop_size (see `data.patches`),
         instead of whole pictures.
       crop_size: side of the crop that must fit into every picture, in pixels.
-      labels: folder of the labels of source_a and source_b, or folders like theirs.
+      labels: folder of the labels of source_a and source_b, or folders like theirs; of
+        the masks with which the set `folder` is prepared.
       label_values: how labels are written, see `pictures.labels`; empty: pairs without
         labels. A prepared set has its own.
       classes: number of classes that labels may name, the unlabelled one included.
@@ -77,7 +79,8 @@ def open_training_pairs(
         )
     pairs: PairSource
     if dataset:
-        prepared = _prepared(dataset, Path(data_dir), source_a, source_b, align, levels)
+        given = (source_a, source_b, labels)
+        prepared = _prepared(dataset, Path(data_dir), given, align, levels)
         if not patches:
             prepared.require_minimum(crop_size)
         pairs = prepared
@@ -178,17 +181,25 @@ def _folders(source_a: str, source_b: str, labels: str = "") -> list[list[str]]:
 
 
 def _prepared(
-    name: str, data_dir: Path, source_a: str, source_b: str, align: str, levels: str
+    name: str, data_dir: Path, folders: tuple[str, str, str], align: str, levels: str
 ) -> PreparedPairs:
+    """Opens a prepared set; `folder` and `demo` are prepared if they are not."""
     facts_of(name)  # raises for an unknown name
     if name not in ("folder", "demo"):
         return open_prepared(data_dir, name)
     from refusion_jax.data.builder import Reading, prepare
 
     if name == "demo":
+        with contextlib.suppress(FileNotFoundError):
+            return open_prepared(data_dir, name)
         return PreparedPairs(prepare(name, data_dir), "train")
-    folders = SplitFolders(Path(source_a), Path(source_b))
+    first, second, third = (Path(folder) if folder else None for folder in folders)
+    assert first and second
     target = prepare(
-        name, data_dir, folders={"train": folders}, reading=Reading(align, levels)
+        name,
+        data_dir,
+        folders={"train": SplitFolders(first, second, third)},
+        reading=Reading(align, levels),
+        any_scene=True,
     )
     return PreparedPairs(target, "train")

@@ -26,6 +26,7 @@ from refusion_jax.files.pairing import matched
 from refusion_jax.metrics import check_keys
 from refusion_jax.pictures.alignment import common_size
 from refusion_jax.pictures.codecs import read_picture, to_luminance
+from refusion_jax.pictures.names import ALIGNMENTS
 from refusion_jax.pictures.notes import note
 
 
@@ -74,7 +75,8 @@ def evaluate(
         former.
       ground_truth: folder of the true pictures, for the scores of
         `metrics.TRUTH_METRICS` besides; None: without.
-      levels, align: how the sources are read, as for `refusion_jax.fuse`.
+      levels, align: how the sources are read, as for `refusion_jax.fuse`, but for
+        "register", which is refused: fused pictures do not tell how it was cut.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
@@ -84,8 +86,8 @@ def evaluate(
     Raises:
       InputError: a ValueError that lists every picture that is missing, unreadable or
         of another size.
-      FileNotFoundError, ValueError: if a folder or the weights cannot be used, or there
-        is no such metric.
+      FileNotFoundError, ValueError: if a folder or the weights cannot be used, there is
+        no such metric, or sources are to be registered.
     """
     method: Candidate
     if fused is not None and weights is None:
@@ -167,7 +169,7 @@ def check_pictures(
       ground_truth: folder of the true pictures, one for every pair and no others.
       levels: range rule of sources beyond 8 bits, see `pictures.levels`.
       align: how sources of two sizes are aligned, see `pictures.alignment`; the fused
-        pictures have that size.
+        pictures have that size. Not "register", whose size the sources do not tell.
       progress: whether to show a bar on standard error if that is a terminal.
 
     Returns:
@@ -175,8 +177,15 @@ def check_pictures(
 
     Raises:
       InputError: if there are problems, listing all of them.
-      FileNotFoundError, PermissionError, ValueError: if a folder holds no pictures.
+      FileNotFoundError, PermissionError, ValueError: if a folder holds no pictures, or
+        for align="register".
     """
+    if align == "register":
+        choices = ", ".join(name for name in ALIGNMENTS if name != align)
+        raise ValueError(
+            f"expected align to be one of {choices}, got {align!r}; register the "
+            "sources first, and score with these."
+        )
     folders = {
         f"source a ({source_a})": pictures_by_stem(source_a),
         f"source b ({source_b})": pictures_by_stem(source_b),

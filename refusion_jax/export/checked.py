@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from refusion_jax.export.artefact import load_exported, metadata_file
-from refusion_jax.export.jax_export import difference, export_fusion
+from refusion_jax.export.function import difference
+from refusion_jax.export.jax_export import export_fusion
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.weights.store import load_model, weights_file
 
@@ -32,7 +33,7 @@ def export_checked(
     Args:
       place: of the weights, as `weights.store.load_model` takes it.
       out: NAME.jax (needs flatbuffers) or NAME.onnx (needs jax2onnx, onnxruntime).
-      colour: one of `jax_export.COLOURS`.
+      colour: one of `pictures.names.COLOURS`.
       output_range: one of `pictures.ranges.RANGES`; read with `colour` of inside.
       task: a note on what the weights are for.
 

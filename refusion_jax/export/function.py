@@ -17,9 +17,9 @@ from refusion_jax.fusing.inference import fuse_pictures
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.pictures.color import fuse_chroma, rgb_to_ycbcr, ycbcr_to_rgb
+from refusion_jax.pictures.names import COLOURS
 from refusion_jax.pictures.ranges import apply_range, check_range
 
-COLOURS = ("inside", "outside")
 CHECKED_SIZE = (37, 53)  # height and width of the pair that an export is tried on
 
 Pictures = Image | RgbImage
@@ -150,7 +150,7 @@ def channels_of(colour: str) -> int:
     """Returns the number of channels of the pictures that go in and come out.
 
     Args:
-      colour: one of `COLOURS`.
+      colour: one of `names.COLOURS`.
     """
     return 3 if colour == "inside" else 1
 

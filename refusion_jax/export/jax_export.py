@@ -13,16 +13,8 @@ import jax
 import jax.export
 
 from refusion_jax.export.artefact import require_flatbuffers
-from refusion_jax.export.function import (
-    COLOURS,
-    FusionFunction,
-    Lowered,
-    difference,
-    write_export,
-)
+from refusion_jax.export.function import FusionFunction, Lowered, write_export
 from refusion_jax.methods.protocol import FusionModel
-
-__all__ = ["COLOURS", "PLATFORMS", "difference", "export_fusion"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

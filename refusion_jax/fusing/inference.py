@@ -43,7 +43,7 @@ from refusion_jax.pictures.photographs import (
 )
 from refusion_jax.pictures.ranges import ENOUGH_RANGE, apply_range
 from refusion_jax.pictures.registration import Motion
-from refusion_jax.weights.pretrained import suitable_range
+from refusion_jax.weights.pretrained import find_pretrained, suitable_range
 from refusion_jax.weights.store import chosen_model
 
 # No channel, one or three; of one size, but not of one number of channels.
@@ -109,7 +109,9 @@ def fuse(
     Warns:
       PictureWarning: if something of a source is left out, or a rule has no effect.
     """
-    chosen = output_range or suitable_range(task or weights)
+    # A folder that is called like the task does not stand for it.
+    known = weights if task is None else find_pretrained(task).path
+    chosen = output_range or suitable_range(known)
     rules = Rules(chosen, align, motion, border, levels, precision)
     photographs = [as_photograph(source) for source in (source_a, source_b, *more)]
     return fuse_photographs(chosen_model(weights, task), photographs, rules).pixels

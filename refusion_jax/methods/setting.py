@@ -97,6 +97,24 @@ def check(settings: Any) -> None:
             require(holds, field.name, f"divisible by {rule['multiple_of']}", value)
 
 
+def truth(text: str) -> bool:
+    """Reads a setting that is on or off.
+
+    >>> truth("True"), truth("false")
+    (True, False)
+
+    Args:
+      text: true or false, in any case.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    words = {"true": True, "false": False}
+    if text.lower() not in words:
+        raise ValueError(f"expected true or false, got {text!r}")
+    return words[text.lower()]
+
+
 def require(holds: bool, name: str, expected: str, value: Any) -> None:
     """Raises unless a condition on a setting holds.
 

@@ -23,9 +23,9 @@ import re
 
 import numpy as np
 
+from refusion_jax.pictures.names import LEVELS
 from refusion_jax.pictures.notes import RangeWarning, note
 
-RULES = ("full", "min-max", "percentile", "auto")
 PERCENTILES = (1, 99)
 MAX_LEVEL = 65535
 LITTLE = 0.25  # share of the scale below which a 16-bit picture is reported
@@ -35,7 +35,7 @@ _BOUNDS = re.compile(f"({_NUMBER}):({_NUMBER})", re.ASCII)
 
 
 def check_rule(rule: str) -> None:
-    """Raises unless `rule` is one of `RULES` or LOW:HIGH.
+    """Raises unless `rule` is one of `names.LEVELS` or LOW:HIGH.
 
     Args:
       rule: the name of a range rule.
@@ -50,7 +50,7 @@ def check_rule(rule: str) -> None:
       Traceback (most recent call last):
       ValueError: expected a range rule (full, ..., got '33000:28000'; choose one ...
     """
-    if rule not in RULES:
+    if rule not in LEVELS:
         _explicit_bounds(rule)
 
 
@@ -73,7 +73,7 @@ def unit_of(pixels: np.ndarray, rule: str = "full", name: str = "") -> np.ndarra
     Args:
       pixels: (height, width) or (height, width, 3). uint8; uint16; float64, measured
         values without a scale; float32, which is in [0, 1] already.
-      rule: one of `RULES`, or LOW:HIGH.
+      rule: one of `names.LEVELS`, or LOW:HIGH.
       name: name of the picture for messages.
 
     Returns:
@@ -110,7 +110,7 @@ def to_8_bit(levels: np.ndarray, rule: str = "full") -> np.ndarray:
 
     Args:
       levels: as for `to_fraction`.
-      rule: one of `RULES`, or LOW:HIGH.
+      rule: one of `names.LEVELS`, or LOW:HIGH.
 
     Returns:
       uint8, 255 times `to_fraction`, rounded.
@@ -130,7 +130,7 @@ def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
 
     Args:
       levels: uint16, or measured values of another type; of any shape.
-      rule: one of `RULES`, or LOW:HIGH.
+      rule: one of `names.LEVELS`, or LOW:HIGH.
 
     Returns:
       float64, (level - low) / (high - low) between the bounds; 0 everywhere if the rule
@@ -203,8 +203,8 @@ def _explicit_bounds(rule: str) -> tuple[float, float]:
     if numbers is not None and numbers[0] < numbers[1]:
         return numbers
     raise ValueError(
-        f"expected a range rule ({', '.join(RULES)}, or LOW:HIGH with LOW < HIGH), got "
-        f"{rule!r}; choose one of these."
+        f"expected a range rule ({', '.join(LEVELS)}, or LOW:HIGH with LOW < HIGH), "
+        f"got {rule!r}; choose one of these."
     )
 
 

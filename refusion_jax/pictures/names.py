@@ -11,6 +11,10 @@ RANGES: tuple[Range, ...] = get_args(Range)
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
 MOTIONS: tuple[Movement, ...] = get_args(Movement)
 BORDERS: tuple[Border, ...] = get_args(Border)
+# The named rules of `pictures.levels`, beside which there are bounds, LOW:HIGH.
+LEVELS = ("full", "min-max", "percentile", "auto")
+# Where an export computes colour, see `export.function`; the first is the default.
+COLOURS = ("outside", "inside")
 # See `pictures.palettes` and `pictures.volumes`.
 PALETTES = ("grey", "hot", "spectrum")
 AXES = ("axial", "coronal", "sagittal")

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refusion_jax.methods.registry import DEFAULT, find
+from refusion_jax.methods.setting import truth
 from refusion_jax.training.config import Config, preset, to_flat, with_fields
 
-WORDS = {"true": True, "false": False}
 NAMED = ": "  # stands between a variant's name and its fields
 
 
@@ -104,15 +104,9 @@ def typed(given: Mapping[str, str], config: Config, text: str) -> dict[str, Any]
     for name, value in given.items():
         kind = type(defaults.get(name, ""))
         try:
-            values[name] = _truth(value) if kind is bool else kind(value)
+            values[name] = truth(value) if kind is bool else kind(value)
         except ValueError as error:
             raise ValueError(
                 f"expected {name} of type {kind.__name__}, got {value!r} in {text!r}."
             ) from error
     return values
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in WORDS:
-        raise ValueError(text)
-    return WORDS[text.lower()]

@@ -19,7 +19,7 @@ from refusion_jax.methods.registry import DEFAULT, find
 from refusion_jax.methods.setting import check, require, setting
 from refusion_jax.pictures.labels import VALUES as LABEL_VALUES
 from refusion_jax.pictures.levels import check_rule
-from refusion_jax.pictures.names import ALIGNMENTS
+from refusion_jax.pictures.names import ALIGNMENTS, LEVELS
 
 CONFIG_FILE = "config.json"  # in a run's folder
 
@@ -59,12 +59,14 @@ class DataConfig:
     )
     align: str = setting(
         "none",
-        "Pairs of two sizes: refuse them (none), crop them or resize them.",
+        "What becomes of pairs of two sizes, see pictures.alignment; none refuses "
+        "them.",
         choices=ALIGNMENTS,
     )
     levels: str = setting(
         "full",
-        "Black and white level of 16-bit grey: full, min-max, percentile or LOW:HIGH.",
+        "Black and white level of 16-bit grey, see pictures.levels: "
+        f"{', '.join(LEVELS)} or LOW:HIGH.",
     )
     patches: bool = setting(
         False, "Whether to use fixed patches with contrast instead of random crops."

@@ -4,9 +4,6 @@ Neither the name of the user or the machine nor any variable of the environment 
 """
 
 import json
-import os
-import platform
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +11,9 @@ from typing import Any
 
 import jax
 
-from refusion_jax.devices.cores import core_count
-from refusion_jax.extras import DISTRIBUTION, version_of
+from refusion_jax.extras import DISTRIBUTION
 from refusion_jax.files.atomic import replace_file
+from refusion_jax.training.machine import describe_machine
 
 FILE = "environment.json"
 PACKAGES = (
@@ -57,55 +54,8 @@ def describe_environment() -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         # The program without its folder, which may name a user.
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "versions": {name: version_of(name) for name in PACKAGES},
-        "commit": _commit(),
-        "processor": _processor(),
-        "cores": core_count(),
-        "memory_bytes": _memory(),
+        **describe_machine(PACKAGES),
         "devices": [str(device.device_kind) for device in devices],
         "hosts": jax.process_count(),
         "backend": jax.default_backend(),
     }
-
-
-def _commit() -> str | None:
-    """Returns the commit that this package is checked out at, or None.
-
-    An installed package has a version instead. A commit with "+" has changes on top.
-    """
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    git = ["git", "-C", str(root)]
-    try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else platform.processor() or platform.machine()
-
-
-def _memory() -> int | None:
-    """Returns the machine's memory in bytes; None where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None

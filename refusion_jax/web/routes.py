@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ PAGE = Path(__file__).parent / "page"
 SHARED = ("page.css", "viewer.css", "viewer.js")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _JSON_BYTES = 1 << 20
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:

@@ -141,8 +141,9 @@ def suitable_range(weights: object) -> Range:
     """Returns the range rule that suits the pictures of some weights.
 
     Args:
-      weights: the name of shipped weights, or a weight file or folder with a card; or
-        anything else, for which it is the authors' rule.
+      weights: a weight file or folder with a card, or the name of shipped weights where
+        there is nothing at this path, as for `store.weights_file`; or anything else,
+        for which it is the authors' rule.
 
     Returns:
       One of `pictures.names.RANGES`.
@@ -153,7 +154,7 @@ def suitable_range(weights: object) -> Range:
     record = None
     if isinstance(weights, str | os.PathLike):
         path = Path(weights)
-        if str(path) in pretrained_names():
+        if not path.exists() and str(path) in pretrained_names():
             path = shipped_folder() / f"{path}{WEIGHTS}"
         record = record_beside(path / RUN_WEIGHTS if path.is_dir() else path)
     return record.output_range if record else RANGES[0]

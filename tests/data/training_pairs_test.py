@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,6 +40,32 @@ def test_a_prepared_folder_holds_the_same_pairs_as_the_folder(sides):
     assert fingerprint(prepared) == fingerprint(read)
     for one, other in zip(in_order(prepared), read, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_folder_is_not_prepared_again_for_its_masks_or_its_scene(sides, tmp_path):
+    builder = pytest.importorskip(
+        "refusion_jax.data.builder",
+        exc_type=ImportError,
+        reason="tensorflow-datasets is in the extra `data`",
+    )
+    (tmp_path / "masks").mkdir()
+    for stem, size in (("1", (50, 40)), ("2", (45, 30))):
+        Image.new("L", size, 255).save(tmp_path / "masks" / f"{stem}.png")
+    sides["labels"] = str(tmp_path / "masks")
+    names = (sides[name] for name in ("source_a", "source_b", "labels"))
+    target = builder.prepare(
+        "folder",
+        tmp_path / "data",
+        folders={"train": builder.SplitFolders(*map(Path, names))},
+        reading=builder.Reading("crop", scene="(.)"),
+        progress=False,
+    )
+    pairs = open_training_pairs(**sides, dataset="folder", label_values="binary")
+    assert np.unique(pairs[1][2]).tolist() == [2]  # 255 is the second class
+    assert open_training_pairs(**sides, dataset="folder").directory == target
+    assert len(list((tmp_path / "data").iterdir())) == 1
+    with pytest.raises(ValueError, match=r"align='crop', with which .* got 'none'"):
+        open_training_pairs(**sides | {"align": "none"}, dataset="folder")
 
 
 def test_patches_have_the_size_of_the_crops(sides):

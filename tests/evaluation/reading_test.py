@@ -45,6 +45,15 @@ def test_sources_of_two_sizes_are_aligned(tmp_path):
         evaluate(*sources, keys=KEYS, align="resize")
 
 
+def test_registered_sources_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError,
+        match="expected align to be one of none, crop, resize, resize-largest, got "
+        "'register'; register the sources first, and score with these",
+    ):
+        evaluate(*folders(tmp_path, B), keys=KEYS, align="register")
+
+
 def test_names_that_differ_are_paired(tmp_path):
     grey = (LEVELS // 257).astype(np.uint8)
     names = ("ir_01", "vi_01", "01")

@@ -14,11 +14,14 @@ from speed.contest import Entry, Worker, compete, time_here
 from speed.results import (
     Table,
     contest_table,
+    describe_machine,
     timing_rows,
     to_markdown,
     write,
 )
 from speed.rounds import Check, Timing, Turn, check_values, interleave
+
+from refusion_jax.extras import version_of
 
 ROOT = Path(__file__).parents[2]
 FAKE = '''
@@ -243,6 +246,29 @@ def test_results_are_written_as_json_and_markdown(tmp_path):
     assert out.with_suffix(".md").read_text() == markdown
     assert "medians of 3 interleaved round(s)" in markdown
     assert "P, cores: 2, S; Python 3, jax 1; commit abc; load 0.5 before" in markdown
+
+
+def test_a_stop_while_results_are_written_leaves_those_before(tmp_path, monkeypatch):
+    def stop(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:9])
+        raise KeyboardInterrupt
+
+    out = tmp_path / "part.json"
+    out.write_text("before")
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write(out, "part", [Table("T", [{}])], rounds=1, before=describe_machine())
+    assert {x.name: x.read_text() for x in tmp_path.iterdir()} == {out.name: "before"}
+
+
+def test_the_machine_is_described_by_what_it_has():
+    found = describe_machine()
+    assert [*found] == [
+        *("processor", "cores", "system", "python", "versions", "commit", "load")
+    ]
+    assert all(isinstance(x, str) for x in found["versions"].values())
+    assert found["versions"]["jax"] == version_of("jax")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,13 @@ def test_wrong_usage_is_one_sentence(tmp_path):
         assert errors.startswith(f"prepare: {message}") and errors.count("\n") == 1
 
 
+def test_the_help_names_the_rules_that_are_taken():
+    _, output, _ = run("--help")
+    text = " ".join(output.split())
+    assert "<none|crop|resize|resize-largest|register>" in text
+    assert "full, min-max, percentile, auto or LOW:HIGH" in text
+
+
 def test_the_catalogue_is_listed():
     code, output, _ = run("--list")
     assert code == 0

@@ -258,7 +258,7 @@ def test_an_artefact_without_its_json_is_told(copy, text):
     ("name", "rules", "message"),
     [
         ("a.bin", {}, r"ending in \.jax, got .*a\.bin"),
-        ("a.jax", {"colour": "both"}, "expected colour inside or outside, got 'both'"),
+        ("a.jax", {"colour": "both"}, "expected colour outside or inside, got 'both'"),
         ("a.jax", {"output_range": "x"}, "expected an output range of stretch"),
     ],
 )

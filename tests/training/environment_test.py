@@ -31,12 +31,6 @@ def test_neither_users_nor_variables_are_recorded(records):
     assert "secret" not in records
 
 
-def test_a_package_without_a_checkout_has_no_commit(tmp_path, monkeypatch):
-    place = tmp_path / "site-packages" / "refusion_jax" / "training" / "environment.py"
-    monkeypatch.setattr(environment, "__file__", str(place))
-    assert environment._commit() is None
-
-
 def test_a_run_of_an_earlier_version_was_on_one_host(tmp_path):
     assert hosts_before(tmp_path) == 1
     (tmp_path / environment.FILE).write_text('[{"step": 0}, {"hosts": 4}]')

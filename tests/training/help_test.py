@@ -53,6 +53,11 @@ def test_the_table_of_settings_is_what_the_fields_say():
     assert written == made
 
 
+def test_help_names_every_rule_that_is_accepted():
+    assert "full, min-max, percentile, auto or LOW:HIGH." in help_of("levels")
+    assert "none, crop, resize, resize-largest, register." in help_of("align")
+
+
 def test_help_says_meaning_unit_choices_and_default():
     assert help_of("crop_size").startswith(
         "Side of the patches. In pixels. Default: 48"

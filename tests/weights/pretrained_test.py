@@ -1,5 +1,6 @@
 import configparser
 import fnmatch
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,24 @@ def test_what_is_fused_by_shipped_weights_has_the_range_of_their_card(shipped):
         np.testing.assert_array_equal(fused, as_it_is)
     own = refusion_jax.Fuser.from_pretrained("heat", output_range="stretch")
     np.testing.assert_array_equal(own.fuse(a, b), stretched)
+
+
+def test_what_lies_at_a_path_wins_over_shipped_weights_of_its_name(
+    shipped, monkeypatch, tmp_path
+):
+    """For the range as for the weights; a task is always that of the package."""
+    card = shipped / "heat.card.md"
+    card.write_text(card.read_text().replace("method:", "range: none\nmethod:"))
+    a, b = np.random.default_rng(0).integers(60, 190, (2, 24, 24), np.uint8)
+    by_task = refusion_jax.fuse(a, b, task="heat")
+    (tmp_path / "heat").mkdir()
+    shutil.copy(shipped / "heat.safetensors", tmp_path / "heat/weights.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert suitable_range("heat") == "stretch"  # a run has no card
+    fused = refusion_jax.fuse(a, b, weights="heat")
+    assert (fused.min(), fused.max()) == (0, 255)
+    np.testing.assert_array_equal(refusion_jax.fuse(a, b, task="heat"), by_task)
+    assert (by_task != fused).any()
 
 
 def test_the_front_door_lists_the_weights_of_the_package(shipped):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
-from refusion_jax.pictures.names import RANGES
+from refusion_jax.pictures.names import COLOURS, RANGES
 
 EXAMPLES = """\
 examples:
@@ -14,7 +14,6 @@ examples:
 
 exit status: 0 written and equal to the network, 1 not equal, 2 wrong usage
 """
-COLOURS = ("outside", "inside")
 
 
 def add_parser(commands: Commands) -> None:

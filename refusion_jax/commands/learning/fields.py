@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-WORDS = {"true": True, "false": False}
+from refusion_jax.methods.setting import truth
 
 
 def add_settings(parser: argparse.ArgumentParser, *, without: tuple[str, ...]) -> None:
@@ -68,6 +68,7 @@ def _add(
 
 
 def _truth(text: str) -> bool:
-    if text.lower() not in WORDS:
-        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
-    return WORDS[text.lower()]
+    try:
+        return truth(text)
+    except ValueError as error:  # whose text argparse would not show
+        raise argparse.ArgumentTypeError(str(error)) from error

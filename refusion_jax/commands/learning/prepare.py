@@ -1,10 +1,12 @@
 """`refusion prepare`: prepares a data set for fast reading."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.parsers import Commands, add_command
+from refusion_jax.pictures.names import ALIGNMENTS, LEVELS
 
 EXAMPLES = """\
 examples:
@@ -60,14 +62,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--align",
         default="none",
-        metavar="RULE",
-        help="two sizes in a pair: none is an error (default); crop; resize",
+        choices=ALIGNMENTS,
+        help="what becomes of two sizes in a pair; none: an error (default)",
     )
     parser.add_argument(
         "--levels",
         default="full",
         metavar="RULE",
-        help="range of 16-bit grey: full (default), min-max, percentile, LOW:HIGH",
+        help=f"range of 16-bit grey: {', '.join(LEVELS)} or LOW:HIGH (default full)",
     )
     parser.add_argument(
         "--scene",
@@ -94,7 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError, ImportError: if the set cannot be prepared.
     """
     from refusion_jax.runs.preparing import (
-        FOLDER,
         catalogue_lines,
         prepare_set,
         stopping,
@@ -116,11 +117,21 @@ def run(arguments: argparse.Namespace) -> int:
             scene=arguments.scene,
             overwrite=arguments.overwrite,
         )
-        name = arguments.dataset
-        sources = f"{arguments.source_a} {arguments.source_b} "
         say("\n".join(lines))
-        say(
-            f"train: refusion train {sources if name == FOLDER else ''}"
-            f"--dataset={name} --data-dir={arguments.data_dir} -o runs/{name}"
-        )
+        say(f"train: {shlex.join(_training(arguments))}")
     return codes[0] if codes else 0
+
+
+def _training(arguments: argparse.Namespace) -> list[str]:
+    """Returns the words of the command that trains on the prepared set."""
+    name, folders, reading = arguments.dataset, [], []
+    if arguments.source_a:  # other sets know their folders and how they are read
+        folders = [str(arguments.source_a), str(arguments.source_b)]
+        given = (
+            ("labels", arguments.third, None),
+            ("align", arguments.align, "none"),
+            ("levels", arguments.levels, "full"),
+        )
+        reading = [f"--{key}={value}" for key, value, usual in given if value != usual]
+    where = [f"--dataset={name}", f"--data-dir={arguments.data_dir}", *reading]
+    return ["refusion", "train", *folders, *where, "-o", f"runs/{name}"]

@@ -33,6 +33,7 @@ from refusion_jax.methods.refusion.steps import (
     imitation_update,
     outer_update,
 )
+from refusion_jax.methods.step_sizes import LOWEST_RATE, half_cosine
 
 META, IMITATION, FUSION = "meta", "imitation", "fusion"
 # Meta-train and meta-test batches come from disjoint pairs.
@@ -43,7 +44,6 @@ IMITATED = Draw("batch", stream=1, part="all")
 # Random streams; see `methods.protocol.Draw`.
 NOISE = 5  # of what disturbs R's view
 IDENTICAL = 6  # of the pairs that become one picture; a branch of the stream above
-LOWEST_RATE = 0.02  # of a cosine schedule, as a share of its highest
 
 
 REAL = Nets()
@@ -150,11 +150,9 @@ class ReFusionLearner:
         if settings.schedule == "steps":
             decays = epoch // settings.decay_every if settings.decay_every else 0
             return settings.decay_factor**decays
-        if epoch == 0 and self._epochs > 1:
-            return 0.5  # the warm-up
-        progress = (epoch - 1) / max(1, self._epochs - 2)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return LOWEST_RATE + (1 - LOWEST_RATE) * cosine
+        if epoch == 0 and self._epochs == 1:
+            return LOWEST_RATE  # what runs of one epoch began with, and resume with
+        return half_cosine(epoch, self._epochs)
 
     def step(
         self, stage: str, state: TrainState, batches: Mapping[str, Batch], rates: Rates

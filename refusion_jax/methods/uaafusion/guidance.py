@@ -10,8 +10,6 @@
 | unlabelled class    | has no attribution          | has one, though never learned  |
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
@@ -27,18 +25,6 @@ from refusion_jax.methods.uaafusion.attribution import (
     without_unlabelled,
 )
 from refusion_jax.methods.uaafusion.nets.fusion import Unfolding, unfold
-
-
-class Guided(NamedTuple):
-    """A guided fusion.
-
-    Attributes:
-      unfolding: what F computes.
-      attribution: of both sources.
-    """
-
-    unfolding: Unfolding
-    attribution: Attribution
 
 
 def blend(source_a: Image, source_b: Image, weights: PairMap) -> Image:

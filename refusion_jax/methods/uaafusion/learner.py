@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from refusion_jax.array_types import Batch, Image, Params
 from refusion_jax.methods.precision import in_precision
 from refusion_jax.methods.protocol import Scalars, TrainState
+from refusion_jax.methods.step_sizes import half_cosine
 from refusion_jax.methods.uaafusion.losses import best_class, mean_iou
 from refusion_jax.methods.uaafusion.model import run
 from refusion_jax.methods.uaafusion.nets.networks import (
@@ -28,7 +29,6 @@ from refusion_jax.methods.uaafusion.phases import (
     PRETRAINING,
     UNGUIDED,
     decay,
-    half_cosine,
     rate_of_fusion,
     stages_of,
 )

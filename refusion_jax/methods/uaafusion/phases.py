@@ -5,9 +5,8 @@ picture, so S as it was trained is not S as it is used; steps that normalise by 
 running statistics let the weights settle on them.
 """
 
-import math
-
 from refusion_jax.methods.protocol import Draw, Stage
+from refusion_jax.methods.step_sizes import half_cosine
 from refusion_jax.methods.uaafusion.settings import Settings
 
 PRETRAINING, FROZEN = "pretraining", "frozen"
@@ -17,8 +16,6 @@ _DRAWS = {
     UNGUIDED: Draw("batch", stream=2, part="all"),
     JOINT: Draw("batch", stream=3, part="all"),
 }
-WARM_UP = 0.5  # share of the step size in the first epoch of a phase with a cosine
-LOWEST_RATE = 0.02  # of the cosine, as a share of its highest
 
 
 def stages_of_fusion(settings: Settings, start: int) -> tuple[Stage, Stage]:
@@ -84,17 +81,3 @@ def decay(settings: Settings, epoch: int) -> float:
     """
     every = settings.decay_every
     return settings.decay_factor ** (max(0, epoch) // every if every else 0)
-
-
-def half_cosine(epoch: int, epochs: int) -> float:
-    """Returns the share of a step size that falls along half a cosine.
-
-    Args:
-      epoch: from 0; the first one has half the step size.
-      epochs: length of the phase; those after it have the lowest.
-    """
-    if epoch == 0:
-        return WARM_UP
-    progress = (epoch - 1) / max(1, epochs - 2)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return LOWEST_RATE + (1 - LOWEST_RATE) * cosine

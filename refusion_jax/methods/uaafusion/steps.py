@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from refusion_jax.array_types import Batch, Image, Params, Scalar
+from refusion_jax.array_types import UNLABELLED, Batch, Image, Params, Scalar
 from refusion_jax.methods.descent import descend
 from refusion_jax.methods.protocol import Scalars, TrainState
 from refusion_jax.methods.uaafusion.attribution import (
@@ -129,7 +129,7 @@ def labels_of(batch: Batch, classes: int) -> Labels:
             "--labels=FOLDER."
         )
     labels = batch.third.astype(jnp.int32)
-    return jnp.where(labels < classes, labels, 0)
+    return jnp.where(labels < classes, labels, UNLABELLED)
 
 
 def joint_loss(

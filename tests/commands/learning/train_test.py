@@ -1,5 +1,7 @@
 """`refusion train` up to the training itself, which tests/training covers."""
 
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +12,6 @@ from PIL import Image
 from refusion_jax import cli
 from refusion_jax.cli import main
 from refusion_jax.commands.learning import ablate, export, prepare, train
-from refusion_jax.export import function
 from refusion_jax.runs import run as runs
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError
@@ -91,6 +92,12 @@ def test_wrong_usage_is_one_sentence(folders, trained, capsys, arguments, messag
     assert not trained and not (folders / "x").exists()
 
 
+def test_a_flag_is_true_or_false(folders, trained, capsys):
+    assert main(["train", "a", "b", "-o", "x", "--swap=yes"]) == 2
+    expected = "argument --swap: expected true or false, got 'yes'\n"
+    assert capsys.readouterr().err.endswith(expected) and not trained
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -110,11 +117,50 @@ def test_an_early_end_is_a_sentence_and_a_code(
     assert capsys.readouterr() == ("", f"refusion: {error}\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ((), ""),
+        (
+            ("--third=my masks", "--align=crop", "--levels=-9:9", "--scene=(.)"),
+            " '--labels=my masks' --align=crop --levels=-9:9",
+        ),
+    ],
+)
+def test_the_line_after_preparing_trains_on_what_was_prepared(
+    folders, trained, capsys, options, read
+):
+    pytest.importorskip(
+        "tensorflow_datasets", reason="tensorflow-datasets is in the extra `data`"
+    )
+    shutil.copytree(folders / "a", folders / "my masks")
+    assert main(["prepare", "folder", "a", "b", *options]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == (
+        f"train: refusion train a b --dataset=folder --data-dir=data{read} "
+        "-o runs/folder"
+    )
+    before = sorted(folders.glob("data/*"))
+    assert main(shlex.split(line)[2:]) == 0
+    ((_, pairs, _, _),) = trained
+    assert sorted(folders.glob("data/*")) == before
+    assert pairs.third(0) is None if not options else pairs.third(0).ndim == 2
+
+
 @pytest.mark.parametrize("command", [train, prepare, ablate, export])
 def test_help_shows_examples(capsys, command):
     name = command.__name__.rpartition(".")[2]
     assert main([name, "--help"]) == 0
     assert command.EXAMPLES in capsys.readouterr().out
+
+
+def test_preparing_names_the_rules_it_takes(capsys):
+    assert main(["prepare", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--align {none,crop,resize,resize-largest,register}" in text
+    assert "full, min-max, percentile, auto or LOW:HIGH (default full)" in text
+    assert main(["prepare", "folder", "a", "b", "--align=stretch"]) == 2
+    assert "'stretch'" in capsys.readouterr().err
 
 
 def test_the_list_of_commands_needs_no_jax():
@@ -124,10 +170,6 @@ def test_the_list_of_commands_needs_no_jax():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert done.returncode == 0 and b"train" in done.stdout
-
-
-def test_choices_of_colour_are_those_of_export():
-    assert set(export.COLOURS) == set(function.COLOURS)
 
 
 def test_only_a_process_of_its_own_is_restarted(folders, trained, monkeypatch):

@@ -102,6 +102,13 @@ def test_a_cosine_warms_up_and_falls_to_a_fiftieth():
     assert all(np.diff(shares[1:]) < 0)
 
 
+def test_a_cosine_of_one_epoch_is_at_its_end():
+    settings = dataclasses.replace(SETTINGS, schedule="cosine", learning_rate=1.0)
+    assert float(ReFusionLearner(settings, 1, batch_mesh(1)).rates(0).fusion) == (
+        pytest.approx(0.02)
+    )
+
+
 def test_a_ramp_may_end_early():
     ramp = learner(alpha_ramp=True, ramp_share=0.2)
     alphas = [float(ramp.rates(epoch).alpha_fusion) for epoch in (0, 4, 9, 10, 49)]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from refusion_jax.array_types import Image, Params
 from refusion_jax.methods.uaafusion.nets.layers import (
@@ -33,7 +33,6 @@ FIRST_STEP_SIZE = 0.001
 # f^(k) -> (g, anything to collect): the increment of the pathway attribution is
 # g * (f^(k) - f^(k-1)), see `attribution.pathway`.
 Guide = Callable[[Image], tuple[Image, Any]]
-Stacked = Float[Array, "stages batch height width channels"]
 
 
 class Memory(NamedTuple):

@@ -1,0 +1,27 @@
+import subprocess
+import sys
+
+from refusion_jax.extras import version_of
+from refusion_jax.training import machine
+from refusion_jax.training.machine import describe_machine
+
+
+def test_a_package_without_a_checkout_has_no_commit(tmp_path, monkeypatch):
+    place = tmp_path / "site-packages" / "refusion_jax" / "training" / "machine.py"
+    monkeypatch.setattr(machine, "__file__", str(place))
+    assert describe_machine(())["commit"] is None
+
+
+def test_a_package_that_is_missing_has_no_version():
+    found = describe_machine(("numpy", "refusion-none"))["versions"]
+    assert found == {"numpy": version_of("numpy"), "refusion-none": None}
+
+
+def test_no_device_is_started():
+    """A benchmark's first process must leave a GPU's memory to the others."""
+    program = (
+        "from refusion_jax.training.machine import describe_machine; "
+        "describe_machine(['jax']); from jax._src import xla_bridge; "
+        "raise SystemExit(bool(xla_bridge._backends))"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
