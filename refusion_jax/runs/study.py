@@ -29,11 +29,7 @@ from refusion_jax.runs.study_results import (
 from refusion_jax.runs.variants import expand, read_fields, read_variant, typed
 from refusion_jax.training.config import Config, preset, with_fields
 from refusion_jax.training.trainer import NonFiniteError
-from refusion_jax.weights.pretrained import (
-    RUN_WEIGHTS,
-    find_pretrained,
-    suitable_range,
-)
+from refusion_jax.weights.pretrained import RUN_WEIGHTS, find_pretrained
 
 RECORD, SCORES = "study.json", "scores.json"  # the latter of a run
 
@@ -96,7 +92,7 @@ def study_of_folders(
         jobs=jobs,
         test_sets=[scored_pairs(text) for text in tests],
         keys=columns("paper", task),
-        output_range=suitable_range(task) if task else None,
+        output_range=find_pretrained(task).output_range if task else None,
         tell=tell,
     )
 

@@ -33,7 +33,7 @@ from refusion_jax.methods.refusion.steps import (
     imitation_update,
     outer_update,
 )
-from refusion_jax.methods.step_sizes import LOWEST_RATE, half_cosine
+from refusion_jax.methods.step_sizes import half_cosine
 
 META, IMITATION, FUSION = "meta", "imitation", "fusion"
 # Meta-train and meta-test batches come from disjoint pairs.
@@ -150,8 +150,6 @@ class ReFusionLearner:
         if settings.schedule == "steps":
             decays = epoch // settings.decay_every if settings.decay_every else 0
             return settings.decay_factor**decays
-        if epoch == 0 and self._epochs == 1:
-            return LOWEST_RATE  # what runs of one epoch began with, and resume with
         return half_cosine(epoch, self._epochs)
 
     def step(

@@ -102,10 +102,10 @@ def test_a_cosine_warms_up_and_falls_to_a_fiftieth():
     assert all(np.diff(shares[1:]) < 0)
 
 
-def test_a_cosine_of_one_epoch_is_at_its_end():
+def test_a_cosine_of_one_epoch_has_half_the_step_size():
     settings = dataclasses.replace(SETTINGS, schedule="cosine", learning_rate=1.0)
     assert float(ReFusionLearner(settings, 1, batch_mesh(1)).rates(0).fusion) == (
-        pytest.approx(0.02)
+        pytest.approx(0.5)
     )
 
 
