@@ -21,7 +21,8 @@ class Pair(NamedTuple):
     """Two pictures of one scene.
 
     Attributes:
-      stem: the file name of the first, without its ending.
+      stem: the file name of the first, without its ending; by a pattern, what stands
+        for its {}.
       path_a, path_b: the files of source a and source b.
       levels, align: how they are read where they are scored, see `pictures.levels` and
         `pictures.alignment`.
@@ -38,7 +39,8 @@ class Group(NamedTuple):
     """Pictures of one scene, two or more.
 
     Attributes:
-      stem: the file name of the first, without its ending.
+      stem: the file name of the first, without its ending; by a pattern, what stands
+        for its {}.
       paths: the files, in the order of the sources.
     """
 

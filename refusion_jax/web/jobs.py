@@ -58,6 +58,8 @@ class Job:
       files: what may be fetched, by the name in the address.
       needs: jobs whose files it reads.
       kept: what other jobs read of it.
+      used: when it was asked for last, by `time.monotonic`.
+      is_unwanted: whether the visitor wants no more of it.
     """
 
     kind: str
