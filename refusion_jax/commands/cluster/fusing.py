@@ -17,7 +17,7 @@ from refusion_jax.commands.cluster.buckets import (
     send,
     time_at,
 )
-from refusion_jax.commands.cluster.engine import running, spread
+from refusion_jax.commands.cluster.engine import RESUME, running, spread
 from refusion_jax.commands.cluster.options import Cluster
 from refusion_jax.commands.jobs import Job, is_finished
 from refusion_jax.commands.set_up import use_cache
@@ -214,7 +214,9 @@ def fuse_by_ray(
     begun = _time_at(address(jobs[0].output))
     recipe = Recipe(stages, threads, is_cached, max_pixels, begun)
     with running(cluster):
-        for text in spread(items, FusingWorker, (recipe,), cluster.workers):
+        for text in spread(
+            items, FusingWorker, (recipe,), cluster.workers, cure=RESUME
+        ):
             result = json.loads(text)
             job = jobs[result["number"]]
             if is_bucket(place := address(job.output)):
