@@ -63,4 +63,6 @@ def test_the_viewer_paints_differences_by_the_ends_of_the_map():
     low, high = color_map(np.array([0.0, 1.0])).tolist()
     assert f"VIEWER_ENDS = [{low}, {high}];" in asset("viewer.js")
     stops = [f"rgb({' '.join(map(str, end))})" for end in (low, high)]
-    assert f"linear-gradient(90deg, {stops[0]}, #fff, {stops[1]})" in asset("viewer.css")
+    assert f"linear-gradient(90deg, {stops[0]}, #fff, {stops[1]})" in asset(
+        "viewer.css"
+    )
