@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ from refusion_jax.fusing.inference import fuse
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.codecs import to_luminance
 from refusion_jax.pictures.names import ALIGNMENTS
+from refusion_jax.pictures.photographs import origin_of
 from refusion_jax.web.jobs import Job
 from refusion_jax.web.models import Models
 from refusion_jax.web.options import Options, command_of, python_of
@@ -168,6 +170,28 @@ def test_downloads_have_their_format_and_depth(visitor):
             assert image.format == kind
             is_deep = np.asarray(image).max() > 255
         assert is_deep == (name in ("png", "tiff"))
+
+
+def test_downloads_tell_how_they_were_made(visitor, tmp_path):
+    """By the rules that were chosen, not those that are left after registering."""
+    rules = Rules(align="register", motion="translation")
+    drawn = visitor.client.get("/api/example/visible.png").content
+    picture = np.asarray(Image.open(io.BytesIO(drawn)))[:160, :200]
+    files = [
+        ("sources", (name, encoded(x)))
+        for name, x in (("a.png", picture[6:, 8:]), ("b.png", picture[:-6, :-8]))
+    ]
+    asked = {"weights": "mean", "align": rules.align, "motion": rules.motion}
+    job = visitor.run("/api/fuse", files, **asked)
+    assert job["state"] == "done", job["error"]
+    for name in ("png", "png8", "tiff", "jpeg"):
+        made = visitor.run(f"/api/jobs/{job['id']}/convert", format=name)
+        file = tmp_path / made["result"]["file"]
+        file.write_bytes(visitor.file(made, file.name))
+        told = json.loads(origin_of(file))
+        assert (told["weights"], told["weights_sha256"]) == (None, None)
+        assert told["sources"] == ["a.png", "b.png"]
+        assert told["options"] == dataclasses.asdict(rules)
 
 
 def test_the_zip_holds_the_picture_and_what_made_it(visitor):
