@@ -239,6 +239,38 @@ def test_names_of_two_folders_are_paired(visitor):
     assert "names that differ" in told["remark"]
 
 
+def test_what_is_no_picture_is_not_paired(visitor):
+    folders = [["1.png", "2.png", "Thumbs.db"], ["a.jpg", ".b.png", "b.jpg"]]
+    answer = visitor.client.post(
+        "/api/pairs", json={"folders": folders, "rule": "order"}
+    )
+    told = answer.json()
+    assert told["pairs"] == [["1", "1.png", "a.jpg"], ["2", "2.png", "b.jpg"]]
+    assert told["alone"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        (
+            ["1.png"],
+            ["1.png", "1.jpg"],
+            "expected one picture per stem in the second folder, got 1.jpg and 1.png; "
+            "rename or remove one.",
+        ),
+        (
+            ["notes.txt"],
+            ["1.png"],
+            " in the first folder, got none; name the folder that holds them.",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_paired_are_told(visitor, first, second, sentence):
+    answer = visitor.client.post("/api/pairs", json={"folders": [first, second]})
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith(sentence)
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
