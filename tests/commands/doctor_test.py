@@ -12,7 +12,6 @@ from refusion_jax.cli import main
 from refusion_jax.commands.doctor import EXTRAS
 from refusion_jax.methods.refusion import forward
 
-
 SETUP = Path(__file__).parents[2] / "setup.cfg"
 
 
