@@ -80,9 +80,9 @@ def _guard(arguments: argparse.Namespace) -> None:
 
         run_guarded(TRACE, f"refusion: {LOST}")
     if getattr(arguments, "engine", "local") == "ray":
-        from refusion_jax.commands.cluster.engine import LOST, TRACE
+        from refusion_jax.commands.cluster import engine
 
-        run_guarded(TRACE, f"refusion: {LOST}")
+        run_guarded(engine.TRACE, f"refusion: {engine.lost(arguments)}")
 
 
 class _Version(argparse.Action):

@@ -26,7 +26,7 @@ PACKAGES = (
     *("refusion-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
     *("pillow", "safetensors"),
 )
-# What each extra is for; the names of the packages are those of setup.cfg.
+# The packages of each extra that users need, as setup.cfg has them.
 EXTRAS = {
     "serve": ("starlette", "uvicorn", "python-multipart"),
     "video": ("av",),
@@ -38,6 +38,12 @@ EXTRAS = {
     "classical": ("opencv-python-headless",),
     "export": ("flatbuffers",),
     "completion": ("shtab",),
+    "cluster": ("ray", "fsspec"),
+    "tensorboard": ("tensorboardX",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "trackio": ("trackio",),
+    "demo": ("scikit-image", "scipy", "matplotlib"),
     "data": ("tensorflow-datasets", "array-record", "grain"),
 }
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "jax-rocm7-plugin")

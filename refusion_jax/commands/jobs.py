@@ -61,7 +61,8 @@ def plan_jobs(
       sources: files, or folders whose pictures are paired by name. One folder, or one
         file of several pages, is a stack.
       output: for files and stacks, a file or a folder; for folders, a folder. In a
-        folder, a picture is named after its first source.
+        folder, a picture is named after its first source; where a pattern pairs the
+        names, after their common {} part.
       pair: how names are paired, see `files.pairing`.
       is_recursive: whether pictures of subfolders are paired too, and written to
         subfolders of the same names.

@@ -21,7 +21,8 @@ class Pair(NamedTuple):
     """Two pictures of one scene.
 
     Attributes:
-      stem: the file name of the first, without its ending.
+      stem: the file name of the first, without its ending; by a pattern, what stands
+        for its {}.
       path_a, path_b: the files of source a and source b.
       levels, align: how they are read where they are scored, see `pictures.levels` and
         `pictures.alignment`.
@@ -38,7 +39,8 @@ class Group(NamedTuple):
     """Pictures of one scene, two or more.
 
     Attributes:
-      stem: the file name of the first, without its ending.
+      stem: the file name of the first, without its ending; by a pattern, what stands
+        for its {}.
       paths: the files, in the order of the sources.
     """
 
@@ -150,17 +152,39 @@ def pictures_by_stem(
             f"expected a folder of pictures, got the file {folder}; name its folder."
         )
     try:
-        paths = sorted(_files_below(folder) if is_recursive else folder.iterdir())
+        paths = list(_files_below(folder) if is_recursive else folder.iterdir())
     except PermissionError as error:
         raise PermissionError(
             "expected a folder that may be listed, got no permission for "
             f"{error.filename or folder}; change its access rights."
         ) from error
+    return by_stem([path for path in paths if not path.is_dir()], folder)
+
+
+def by_stem(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Returns the pictures among files, as `pictures_by_stem` does; nothing is read.
+
+    Args:
+      paths: of the files, which need not exist; below the folder.
+      folder: in which they are, for stems and for messages.
+
+    Returns:
+      File by stem, in the order of the file names.
+
+    Raises:
+      ValueError: if there are no pictures, or two of one stem.
+
+    Examples:
+      >>> folder = Path("ir")
+      >>> files = [folder / name for name in ("2.png", "1.jpg", "notes.txt", ".3.png")]
+      >>> list(by_stem(files, folder))
+      ['1', '2']
+    """
     pictures: dict[str, Path] = {}
     unread: dict[str, Path] = {}
-    for path in paths:
+    for path in sorted(paths):
         ending = path.suffix.lower()
-        if path.name.startswith(".") or path.is_dir():
+        if path.name.startswith("."):
             continue
         place = path.relative_to(folder).with_suffix("")
         stem = unicodedata.normalize("NFC", place.as_posix())

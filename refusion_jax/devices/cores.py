@@ -50,7 +50,7 @@ def split_cpu(batch_size: int | None = None) -> None:
     Raises:
       RuntimeError: if jax has already computed something.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    cores = core_count()
     count = cores if batch_size is None else largest_divisor(batch_size, cores)
     jax.config.update("jax_num_cpu_devices", count)
 

@@ -101,7 +101,7 @@ class FromWeights:
           weights: a weight file, a run folder or a model, see `weights.store.as_model`.
           rounding: "refusion" or "authors".
           output_range: "stretch", "none" or "source", see `pictures.ranges`. None: what
-            the card of shipped weights tells, else "stretch".
+            the card beside the weights tells, else "stretch".
 
         Raises:
           FileNotFoundError, ValueError: if the weights cannot be used or there is no

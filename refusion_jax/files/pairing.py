@@ -53,7 +53,8 @@ def matched(tables: Sequence[Table], rule: str = "name") -> Matched:
       rule: see above.
 
     Returns:
-      The files under the names of the first folder.
+      The files under the names of the first folder; by a pattern, under what stands
+      for its {}.
 
     Raises:
       ValueError: if the rule is unknown or does not fit the files.

@@ -175,7 +175,7 @@ class Fuser:
         times = f" x{len(devices)}" if len(devices) > 1 else ""
         return (
             f"Fuser({name!r}, {count:,} parameters, "
-            f"{'with' if self.has_maps else 'without'} P, "
+            f"{'with' if self.has_maps else 'without'} maps, "
             f"range={self._rules.output_range}, on {devices[0].platform}{times})"
         )
 

@@ -23,7 +23,9 @@ def align_pair(
       picture_a, picture_b: uint8, (height, width) or (height, width, 3).
       align: "none" rejects pictures of different sizes; "crop" cuts the central area
         of the common size from both; "resize" scales b to the size of a (bicubic, and
-        all of b is kept).
+        all of b is kept); "resize-largest" scales the one of fewer pixels to the size
+        of the other; "register" moves b onto a, whatever the sizes, and cuts both to
+        what b shows.
       names: names of the two pictures for error messages.
 
     Returns:

@@ -82,7 +82,7 @@ class Photograph(NamedTuple):
 
     @property
     def is_coloured(self) -> bool:
-        """Returns whether the channels differ anywhere."""
+        """Whether the channels differ anywhere."""
         return is_coloured(self.pixels)
 
 

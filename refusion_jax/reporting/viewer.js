@@ -9,6 +9,8 @@ const VIEWER_KEYS = [
 ];
 /* Levels at which the colours of a difference end. */
 const VIEWER_DIFFERENCE = 64;
+/* Left darker, left brighter: the ends of DIVERGING in `color_map.py`. */
+const VIEWER_ENDS = [[5, 48, 115], [97, 48, 5]];
 const VIEWER_MODES = { slider: 'Slider', side: 'Side by side', difference: 'Difference' };
 /* Pixels, the longer side of a computed difference. */
 const VIEWER_LARGEST = 2048;
@@ -334,7 +336,7 @@ class Viewer {
     for (let i = 0; i < a.data.length; i += 4) {
       const delta = luminance(a.data, i) - luminance(b.data, i);
       const share = Math.min(1, Math.abs(delta) / VIEWER_DIFFERENCE);
-      const end = delta < 0 ? [33, 82, 192] : [192, 40, 33];
+      const end = VIEWER_ENDS[delta < 0 ? 0 : 1];
       for (let c = 0; c < 3; c += 1) a.data[i + c] = 255 + share * (end[c] - 255);
       a.data[i + 3] = 255;
     }

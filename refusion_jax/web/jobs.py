@@ -58,6 +58,9 @@ class Job:
       files: what may be fetched, by the name in the address.
       needs: jobs whose files it reads.
       kept: what other jobs read of it.
+      used: when it was asked for last, by `time.monotonic`.
+      is_unwanted: whether the visitor wants no more of it.
+      size: bytes in its folder, as it was queued, and as it ended.
     """
 
     kind: str
@@ -74,6 +77,7 @@ class Job:
     kept: Any = None
     used: float = field(default_factory=time.monotonic)
     is_unwanted: bool = False
+    size: int = 0
 
     def enter(self, phase: str) -> None:
         """Begins a phase.
@@ -162,6 +166,7 @@ class Jobs:
           job: as `make` made it.
           work: does it, and returns its result.
         """
+        job.size = _bytes_of(job.folder)
         self._forget_old()
         with self._lock:
             self._jobs[job.id] = job
@@ -259,6 +264,8 @@ class Jobs:
         if state != "done":
             shutil.rmtree(job.folder, ignore_errors=True)
             job.files.clear()
+        # Now, because whoever queues the next job should not walk all folders.
+        job.size = _bytes_of(job.folder)
         with self._lock:
             self._waiting.remove(job.id)
         # Last, because who sees a finished job takes all of it for finished.
@@ -282,7 +289,7 @@ class Jobs:
                 key=lambda job: job.used,
             )
             oldest = time.monotonic() - self.limits.kept_seconds
-            sizes = {job.id: _bytes_of(job.folder) for job in self._jobs.values()}
+            sizes = {job.id: job.size for job in self._jobs.values()}
             for job in idle:
                 is_full = (
                     len(self._jobs) >= self.limits.kept_jobs

@@ -9,10 +9,17 @@ from typing import Any, NamedTuple
 
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.fusing.fuser import Fuser
+from refusion_jax.fusing.provenance import provenance_of
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.methods.protocol import FusionModel
 from refusion_jax.web.steps import Stepwise
-from refusion_jax.weights.pretrained import find_pretrained, pretrained, pretrained_file
+from refusion_jax.weights.pretrained import (
+    find_pretrained,
+    pretrained,
+    pretrained_file,
+    pretrained_names,
+    suitable_range,
+)
 from refusion_jax.weights.store import load_model, weights_file
 
 SOURCES = ("Source A", "Source B")
@@ -65,18 +72,10 @@ class Models:
         self._seen: set[tuple[Any, ...]] = set()
         self._lock = threading.Lock()
         self.offers = {name: Offer(name, name, SOURCES) for name in self._models}
-        if weights is not None:
-            file = weights_file(Path(weights))
-            name = Path(weights).resolve().name
-            self._models[name] = load_model(Path(weights))
-            self.offers[name] = Offer(
-                name,
-                name,
-                SOURCES,
-                sha256=sha256_of(file),
-                argument=f"--weights={name}",
-            )
+        self._files: dict[str, Path] = {}
+        own = "" if weights is None else self._offer(Path(weights))
         for x in pretrained():
+            self._files[x.name] = x.path
             self.offers[x.name] = Offer(
                 x.name,
                 x.title,
@@ -88,9 +87,29 @@ class Models:
             )
         if task is not None:
             find_pretrained(task)
-        self.preferred = task or (
-            "" if weights is None else Path(weights).resolve().name
+        self.preferred = task or own
+
+    def _offer(self, weights: Path) -> str:
+        """Offers the weights of a path, and returns the name of the offer."""
+        file, place = weights_file(weights), weights.resolve()
+        for x in pretrained():
+            if x.path == file:
+                return x.name  # which is offered anyway
+        name, argument = place.name, place.name
+        if name in pretrained_names():
+            # By this name alone, the page and the command would take the shipped ones.
+            name, argument = f"{name} (yours)", f"{place.parent.name}/{name}"
+        self._models[name] = load_model(weights)
+        self._files[name] = file
+        self.offers[name] = Offer(
+            name,
+            name,
+            SOURCES,
+            suitable_range(weights),
+            sha256_of(file),
+            argument=f"--weights={argument}",
         )
+        return name
 
     def model(self, name: str) -> FusionModel:
         """Returns a model, which is loaded at its first use.
@@ -125,6 +144,20 @@ class Models:
         if tell:
             model = Stepwise(model, tell)
         return Fuser(model, **dataclasses.asdict(rules))
+
+    def provenance(self, name: str, rules: Rules) -> dict[str, Any]:
+        """Returns by what pictures are made, as `refusion fuse` writes it.
+
+        Args:
+          name: of an offer.
+          rules: as they were chosen.
+        """
+        record = provenance_of(None, self.model(name), rules)
+        if name in self._files:
+            # Not by the file, which a training may have replaced since it was loaded.
+            record["weights"] = self._files[name].name
+            record["weights_sha256"] = self.offers[name].sha256
+        return record
 
     def is_new(self, name: str, size: tuple[int, ...], precision: str) -> bool:
         """Returns whether pictures of this size come for the first time, to compile.

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from refusion_jax.data.pairs import by_stem
 from refusion_jax.files.pairing import matched
 from refusion_jax.metrics import METRICS
 from refusion_jax.reporting.page import asset
@@ -107,7 +108,11 @@ class Routes:
         folders = given.get("folders")
         if not isinstance(folders, list) or not _are_names(folders):
             raise Refusal(400, "expected two lists of file names; send both folders.")
-        tables = [{Path(x).stem: Path(x) for x in names} for names in folders]
+        homes = [Path("the first folder"), Path("the second folder")]
+        tables = [
+            by_stem([home / Path(name).name for name in names], home)
+            for home, names in zip(homes, folders, strict=True)
+        ]
         found = matched(tables, str(given.get("rule", "name")))
         first, second = found.tables
         both = [stem for stem in first if stem in second]

@@ -12,11 +12,13 @@ from refusion_jax import metrics
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.fusing.choice import choose
 from refusion_jax.fusing.inference import aligned_pictures, on_each_other
+from refusion_jax.fusing.provenance import to_text, with_sources
 from refusion_jax.pictures.codecs import limit_of_pixels, read_picture, to_luminance
 from refusion_jax.pictures.levels import average, to_8_bit
 from refusion_jax.pictures.photographs import (
     Photograph,
     count_pages,
+    origin_of,
     read_photograph,
     write_photograph,
 )
@@ -149,10 +151,13 @@ def fuse(
         fused = fuser.fuse_photograph(*photographs)
         job.enter("writing")
         picture = job.folder / "fused.png"
-        write_photograph(picture, fused)
+        names = [upload.name for upload in uploads]
+        # By the options, because registering has changed the rules.
+        record = models.provenance(options.offer.name, options.rules)
+        origin = to_text(with_sources(record, names))
+        write_photograph(picture, fused, origin=origin)
         job.kept = Fused(tuple(uploads), options, picture)
         views = _write_views(job, photographs, rules, fused, options.offer.sources)
-        names = [upload.name for upload in uploads]
         height, width = fused.pixels.shape[:2]
         return {
             "width": width,
@@ -330,7 +335,8 @@ def convert(fusion: Job, name: str) -> Callable[[Job], dict[str, Any]]:
         photograph = read_photograph(fusion.kept.picture)
         if is_shallow:
             photograph = photograph._replace(pixels=_shown(photograph.pixels))
-        write_photograph(path, photograph)
+        origin = origin_of(fusion.kept.picture)
+        write_photograph(path, photograph, origin=origin)
         job.files[path.name] = path
         return {"file": path.name}
 

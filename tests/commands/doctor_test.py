@@ -1,13 +1,18 @@
+import configparser
 import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import jax
 import pytest
 
 from refusion_jax.cli import main
+from refusion_jax.commands.doctor import EXTRAS
 from refusion_jax.methods.refusion import forward
+
+SETUP = Path(__file__).parents[2] / "setup.cfg"
 
 
 def doctor(capsys):
@@ -64,3 +69,16 @@ def test_what_is_not_installed_is_said(capsys, monkeypatch):
     assert status == 0
     assert facts["extra data"] == ("not installed: pip install 'refusion-jax[data]'")
     assert facts["accelerator plugin"] == "none, JAX runs on the CPU"
+
+
+def test_extras_and_their_packages_are_those_that_can_be_installed():
+    """But for those of the accelerator, which JAX's plugins tell, and of developers."""
+    setup = configparser.ConfigParser()
+    setup.read(SETUP)
+    packages = {
+        extra: tuple(re.findall(r"^[\w-]+", needs.strip(), re.MULTILINE))
+        for extra, needs in setup["options.extras_require"].items()
+    }
+    for extra in ("cuda12", "cuda13", "bench", "docs", "test"):
+        del packages[extra]
+    assert packages == EXTRAS

@@ -61,3 +61,17 @@ def test_training_takes_memory_for_one_pass_at_a_time():
     compiled = jax.jit(passes, compiler_options=training_options()).lower(1.0).compile()
     of_one_pass = 16 * 2**14 * 4
     assert compiled.memory_analysis().temp_size_in_bytes < 3 * of_one_pass
+
+
+def test_all_cores_are_used_where_the_system_tells_no_affinity():
+    """As on macOS and Windows."""
+    program = (
+        "import os\ndel os.sched_getaffinity\nos.cpu_count = lambda: 3\n"
+        "import jax\nfrom refusion_jax.devices.cores import split_cpu\n"
+        "split_cpu()\nprint(jax.device_count())"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr

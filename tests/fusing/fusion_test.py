@@ -114,9 +114,10 @@ def test_a_fuser_names_its_weights(params, tmp_path, hand_model):
     path = tmp_path / "ours.safetensors"
     save_weights(path, {"fusion": params})
     text = repr(Fuser(path))
-    assert text.startswith("Fuser('ours', 59,856 parameters, without P, range=stretch")
-    assert text.endswith("on cpu x2)")
-    assert repr(Fuser(hand_model(maps=dict))).startswith("Fuser('weights', 0 ")
+    assert text.startswith("Fuser('ours', 59,856 parameters, without maps, ")
+    assert text.endswith("range=stretch, on cpu x2)")
+    of_maps = repr(Fuser(hand_model(maps=dict)))
+    assert of_maps.startswith("Fuser('weights', 0 parameters, with maps, ")
 
 
 def test_batches_are_fused_picture_by_picture(fuser):

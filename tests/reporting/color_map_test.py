@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from refusion_jax.reporting.color_map import DIVERGING, color_map
+from refusion_jax.reporting.page import asset
 
 RAMP = np.linspace(0, 1, 101)
 # What deuteranopes and protanopes see of linear RGB, in full (Machado, Oliveira &
@@ -56,3 +57,12 @@ def test_middle_of_the_diverging_map_is_neutral():
     assert color_map(np.array([-1.0, 2.0])).tolist() == [
         np.round(255 * end).astype(int).tolist() for end in DIVERGING[[0, -1]]
     ]
+
+
+def test_the_viewer_paints_differences_by_the_ends_of_the_map():
+    low, high = color_map(np.array([0.0, 1.0])).tolist()
+    assert f"VIEWER_ENDS = [{low}, {high}];" in asset("viewer.js")
+    stops = [f"rgb({' '.join(map(str, end))})" for end in (low, high)]
+    assert f"linear-gradient(90deg, {stops[0]}, #fff, {stops[1]})" in asset(
+        "viewer.css"
+    )

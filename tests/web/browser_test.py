@@ -217,6 +217,8 @@ def test_two_folders_become_a_batch(open_page, address, tmp_path):
             (tmp_path / name / f"{name}_{i}.png").write_bytes(content)
     (tmp_path / "ir" / "ir_3.png").write_bytes(b"broken")
     (tmp_path / "vi" / "vi_3.png").write_bytes(encoded(COLOUR))
+    (tmp_path / "vi" / "more").mkdir()  # is left out
+    (tmp_path / "vi" / "more" / "vi_3.png").write_bytes(encoded(COLOUR))
     page = open_page(address, DESKTOP)
     page.locator("#weights label").first.wait_for(state="attached")
     page.locator("#folder-a").set_input_files(tmp_path / "ir")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from web.visitors import LOCAL, encoded, scene
 
+from refusion_jax.web import jobs as jobs_module
 from refusion_jax.web.guard import COOKIE
 
 GREY, COLOUR = scene()
@@ -293,6 +294,33 @@ def test_many_bytes_make_room(server):
     first, second = visitor.fuse(), visitor.fuse()
     assert visitor.client.get(f"/api/jobs/{first['id']}").status_code == 404
     assert visitor.client.get(f"/api/jobs/{second['id']}").status_code == 200
+
+
+def test_jobs_know_their_bytes_so_that_queueing_walks_no_other_folder(
+    visitor, monkeypatch
+):
+    walked = []
+    measure = jobs_module._bytes_of
+    monkeypatch.setattr(
+        jobs_module, "_bytes_of", lambda x: (walked.append(x), measure(x))[1]
+    )
+
+    def write(job):
+        (job.folder / "made").write_bytes(bytes(700))
+        return {}
+
+    def fail(job):
+        raise ValueError("no.")
+
+    jobs = visitor.jobs
+    for work, size in ((write, 1000), (fail, 0), (write, 1000)):
+        job = jobs.make("any")
+        (job.folder / "upload").write_bytes(bytes(300))
+        walked.clear()
+        jobs.submit(job, work)
+        visitor.wait(job.id)
+        assert job.size == size
+        assert set(walked) == {job.folder}
 
 
 def test_files_go_when_the_server_stops(server):

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ from refusion_jax.fusing.inference import fuse
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.codecs import to_luminance
 from refusion_jax.pictures.names import ALIGNMENTS
+from refusion_jax.pictures.photographs import origin_of
 from refusion_jax.web.jobs import Job
 from refusion_jax.web.models import Models
 from refusion_jax.web.options import Options, command_of, python_of
@@ -170,6 +172,28 @@ def test_downloads_have_their_format_and_depth(visitor):
         assert is_deep == (name in ("png", "tiff"))
 
 
+def test_downloads_tell_how_they_were_made(visitor, tmp_path):
+    """By the rules that were chosen, not those that are left after registering."""
+    rules = Rules(align="register", motion="translation")
+    drawn = visitor.client.get("/api/example/visible.png").content
+    picture = np.asarray(Image.open(io.BytesIO(drawn)))[:160, :200]
+    files = [
+        ("sources", (name, encoded(x)))
+        for name, x in (("a.png", picture[6:, 8:]), ("b.png", picture[:-6, :-8]))
+    ]
+    asked = {"weights": "mean", "align": rules.align, "motion": rules.motion}
+    job = visitor.run("/api/fuse", files, **asked)
+    assert job["state"] == "done", job["error"]
+    for name in ("png", "png8", "tiff", "jpeg"):
+        made = visitor.run(f"/api/jobs/{job['id']}/convert", format=name)
+        file = tmp_path / made["result"]["file"]
+        file.write_bytes(visitor.file(made, file.name))
+        told = json.loads(origin_of(file))
+        assert (told["weights"], told["weights_sha256"]) == (None, None)
+        assert told["sources"] == ["a.png", "b.png"]
+        assert told["options"] == dataclasses.asdict(rules)
+
+
 def test_the_zip_holds_the_picture_and_what_made_it(visitor):
     job = visitor.fuse(range="source", align="crop")
     maps = visitor.run("/api/maps", job=job["id"])
@@ -213,6 +237,38 @@ def test_names_of_two_folders_are_paired(visitor):
         ["ir_1.png", "vi_1.jpg"], ["ir_2.png", "vi_2.jpg"],
     ]  # fmt: skip
     assert "names that differ" in told["remark"]
+
+
+def test_what_is_no_picture_is_not_paired(visitor):
+    folders = [["1.png", "2.png", "Thumbs.db"], ["a.jpg", ".b.png", "b.jpg"]]
+    answer = visitor.client.post(
+        "/api/pairs", json={"folders": folders, "rule": "order"}
+    )
+    told = answer.json()
+    assert told["pairs"] == [["1", "1.png", "a.jpg"], ["2", "2.png", "b.jpg"]]
+    assert told["alone"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        (
+            ["1.png"],
+            ["1.png", "1.jpg"],
+            "expected one picture per stem in the second folder, got 1.jpg and 1.png; "
+            "rename or remove one.",
+        ),
+        (
+            ["notes.txt"],
+            ["1.png"],
+            " in the first folder, got none; name the folder that holds them.",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_paired_are_told(visitor, first, second, sentence):
+    answer = visitor.client.post("/api/pairs", json={"folders": [first, second]})
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith(sentence)
 
 
 @pytest.mark.parametrize(

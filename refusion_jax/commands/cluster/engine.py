@@ -3,6 +3,7 @@
 Ray moves the items, starts the workers, and repeats what a worker had when it died.
 """
 
+import argparse
 import logging
 import os
 import pickle
@@ -18,12 +19,11 @@ from refusion_jax.extras import require
 
 _TOKEN = Path.home() / ".ray" / "auth_token"
 GROUP = 4  # cores of a worker where there are no GPUs
-# What Ray's runtime writes when it ends this process, and what we say.
+# What Ray's runtime writes when it ends this process.
 TRACE = "GCS may have been killed"
-LOST = (
-    "the cluster's head is lost; start it again, and the same command with --resume "
-    "finishes the rest."
-)
+# What to do where a cluster is lost: with --resume, and in commands without it.
+RESUME = "the same command with --resume finishes the rest"
+REPEAT = "repeat the command"
 MOST_IN_BATCH = 8  # items, which a worker that dies has to do again
 
 Work = Callable[[Sequence[str]], list[str]]
@@ -82,11 +82,23 @@ def running(cluster: Cluster) -> Iterator[None]:
         ray.shutdown()
 
 
+def lost(arguments: argparse.Namespace) -> str:
+    """Returns what to say when Ray's runtime ends this process.
+
+    Args:
+      arguments: of a command with `--engine=ray`.
+    """
+    cure = RESUME if hasattr(arguments, "resume") else REPEAT
+    return f"the cluster's head is lost; start it again, and {cure}."
+
+
 def spread(
     items: Sequence[str],
     make: type,
     arguments: tuple[Any, ...],
     workers: int | None = None,
+    *,
+    cure: str = REPEAT,
 ) -> Iterator[str]:
     """Lets workers process items, in any order.
 
@@ -96,6 +108,7 @@ def spread(
         return as many JSON texts.
       arguments: of the class, the same for all workers.
       workers: how many; None: one per GPU, or per `GROUP` cores, of the cluster.
+      cure: what to do if the cluster is lost, a clause for the error.
 
     Yields:
       What the workers returned.
@@ -136,10 +149,7 @@ def spread(
         for row in data.iter_rows():
             yield row["result"]
     except (RayError, ConnectionError) as error:
-        raise EngineError(
-            f"the cluster is lost ({_reason(error)}); the same command with --resume "
-            "finishes the rest."
-        ) from error
+        raise EngineError(f"the cluster is lost ({_reason(error)}); {cure}.") from error
 
 
 class _Worker:

@@ -17,7 +17,7 @@ from refusion_jax.commands.cluster.buckets import (
     send,
     time_at,
 )
-from refusion_jax.commands.cluster.engine import running, spread
+from refusion_jax.commands.cluster.engine import RESUME, running, spread
 from refusion_jax.commands.cluster.options import Cluster
 from refusion_jax.commands.jobs import Job, is_finished
 from refusion_jax.commands.set_up import use_cache
@@ -129,16 +129,24 @@ class FusingWorker:
                 store=self._store,
                 jobs=self._recipe.threads,
             )
-            return [json.dumps(self._told(errand, outcomes)) for errand in work]
+            # Once around all, because threads note things between two outcomes too.
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always", PictureWarning)
+                return [
+                    json.dumps(self._told(errand, outcomes, heard)) for errand in work
+                ]
 
     def _told(
-        self, errand: Errand, outcomes: Iterator[Outcome[Errand, Stored]]
+        self,
+        errand: Errand,
+        outcomes: Iterator[Outcome[Errand, Stored]],
+        heard: list[warnings.WarningMessage],
     ) -> dict[str, Any]:
-        """Returns the outcome of the next errand, as JSON values."""
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", PictureWarning)
-            outcome = next(outcomes)
-        messages = [x.message for x in heard if isinstance(x.message, PictureWarning)]
+        """Returns the outcome of the next errand with what is heard, as JSON values."""
+        outcome = next(outcomes)
+        fresh = heard[:]
+        del heard[: len(fresh)]  # not all: a thread may just have added one
+        messages = [x.message for x in fresh if isinstance(x.message, PictureWarning)]
         told = {
             "number": errand.number,
             "notes": [[type(x).__name__, str(x)] for x in messages],
@@ -214,7 +222,9 @@ def fuse_by_ray(
     begun = _time_at(address(jobs[0].output))
     recipe = Recipe(stages, threads, is_cached, max_pixels, begun)
     with running(cluster):
-        for text in spread(items, FusingWorker, (recipe,), cluster.workers):
+        for text in spread(
+            items, FusingWorker, (recipe,), cluster.workers, cure=RESUME
+        ):
             result = json.loads(text)
             job = jobs[result["number"]]
             if is_bucket(place := address(job.output)):

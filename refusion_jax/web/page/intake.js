@@ -70,7 +70,9 @@ export function setUp() {
     }
   });
   let first = [];
-  const visible = (input) => [...input.files].filter((x) => !x.name.startsWith('.'));
+  // Without subfolders, as where folders are dropped.
+  const visible = (input) => [...input.files].filter((x) => !x.name.startsWith('.')
+    && x.webkitRelativePath.split('/').length < 3);
   $('choose-folders').addEventListener('click', () => {
     $('choose-folders').textContent = 'now the first folder';
     $('folder-a').click();
