@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from functools import partial
 
 import pytest
 import yaml
@@ -134,13 +133,14 @@ def start(tmp_path):
                 env={**environment, **variables},
                 cwd=tmp_path,
                 stderr=messages,
-                # Jobs in the background of a shell ignore it, and so would the script.
-                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         scripts.append(process)
         return process
 
+    # Jobs in the background of a shell ignore Ctrl-C, and so would the script.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield start
+    signal.signal(signal.SIGINT, before)
     (tmp_path / "stopped").touch()  # what programs that outlive their script wait for
     for script in scripts:
         script.kill()
