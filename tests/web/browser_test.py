@@ -73,7 +73,7 @@ def open_page(browser):
         context = browser.new_context(viewport=viewport, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "console",
@@ -200,9 +200,13 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
     page.locator("#run").click()
     page.locator("#result").wait_for()
     assert "these are 3" in page.locator("#no-maps").inner_text()
-    box = page.locator(".viewer-stage").bounding_box()  # of the shape of the picture
-    assert box["width"] / box["height"] == pytest.approx(
-        COLOUR.shape[1] / COLOUR.shape[0], rel=0.01
+    # The stage takes the shape of the picture when that has loaded.
+    page.wait_for_function(
+        """ratio => {
+            const box = document.querySelector('.viewer-stage').getBoundingClientRect();
+            return Math.abs(box.width / box.height / ratio - 1) < 0.01;
+        }""",
+        arg=COLOUR.shape[1] / COLOUR.shape[0],
     )
     page.locator("summary", has_text="command").click()
     page.locator(".viewer-keys summary").click()
