@@ -137,7 +137,6 @@ def measure(
         # What comes later in the order was perhaps measured before: keep it.
         write_record(path, Record(pictures, {**before, **measured}))
         print(f"  {name}: measured")
-    write_record(path, Record(pictures, {**before, **measured}))
 
 
 def methods_for(test_set: TestSet, official: Path | None) -> dict[str, Method]:

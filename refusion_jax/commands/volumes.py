@@ -9,6 +9,13 @@ from refusion_jax.commands.messages import complain, say
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.names import AXES, PALETTES
 
+# Options that only pictures have.
+_BATCH_DEFAULTS = {
+    **dict.fromkeys(("maps", "resume", "dry_run", "json", "recursive"), False),
+    **dict.fromkeys(("ext", "quality", "max_pixels")),
+    **{"overwrite": True, "engine": "local", "pair": "name"},
+}
+
 
 def add_volume_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that only volumes have.
@@ -60,22 +67,10 @@ def refuse_batch_options(arguments: argparse.Namespace, sources: str) -> None:
       ValueError: naming the options.
     """
     given = [
-        name
-        for name in (
-            "maps",
-            "resume",
-            "dry_run",
-            "json",
-            "recursive",
-            "ext",
-            "quality",
-            "max_pixels",
-        )
-        if getattr(arguments, name)
+        "no_overwrite" if name == "overwrite" else name
+        for name, default in _BATCH_DEFAULTS.items()
+        if getattr(arguments, name) != default
     ]
-    given += [] if arguments.pair == "name" else ["pair"]
-    given += [] if arguments.overwrite else ["no_overwrite"]
-    given += [] if arguments.engine == "local" else ["engine"]
     if given:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(
