@@ -53,6 +53,11 @@ def prepare_set(
         raise ValueError(
             f"expected a data set, got none; name one of {', '.join(CATALOGUE)}."
         )
+    if name == FOLDER and source_dir is not None:
+        raise ValueError(
+            f"expected two folders of pictures with the set {FOLDER}, got the single "
+            f"folder {source_dir}; name those of the first and the second sources."
+        )
     target = prepare(
         name,
         data_dir,

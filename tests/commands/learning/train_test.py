@@ -147,6 +147,14 @@ def test_the_line_after_preparing_trains_on_what_was_prepared(
     assert pairs.third(0) is None if not options else pairs.third(0).ndim == 2
 
 
+def test_own_pictures_are_two_folders_and_not_a_published_one(capsys):
+    assert main(["prepare", "folder", "--source-dir=mine"]) == 2
+    assert (
+        "expected two folders of pictures with the set folder, got the single folder "
+        "mine; name those of the first and the second sources."
+    ) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [train, prepare, ablate, export])
 def test_help_shows_examples(capsys, command):
     name = command.__name__.rpartition(".")[2]
