@@ -39,9 +39,9 @@ VALUES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def small_network():
-    """S with 5 of its 17 blocks: the whole one takes minutes to compile."""
+    """S with 4 of its 17 blocks: the whole one takes minutes to compile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segmentation, "BLOCKS", segmentation.BLOCKS[:5])
+        patch.setattr(segmentation, "BLOCKS", segmentation.BLOCKS[:4])
         networks._shapes.cache_clear()
         yield
     networks._shapes.cache_clear()
