@@ -17,7 +17,10 @@ from refusion_jax.weights.store import save_weights
 # Tests compile much and compute little: LLVM need not optimise, and the older emitter
 # of fused operations compiles them in half the time. Before jax starts, and for child
 # processes too.
-FLAGS = ["--xla_backend_optimization_level=0"]
+FLAGS = [
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_parallel_codegen_split_count=1",
+]
 if metadata.version("jaxlib").startswith("0.10."):  # 0.11.2 does not know it
     FLAGS += ["--xla_cpu_use_fusion_emitters=false"]
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))

@@ -12,7 +12,7 @@ from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.trainer import train
 from refusion_jax.weights.store import load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("light_method")
+pytestmark = pytest.mark.usefixtures("tiny_method")
 
 
 def config_with(**values):
@@ -21,7 +21,7 @@ def config_with(**values):
         **{"fusion_steps": 2, "steps_per_dispatch": 2, "learning_rate": 1e-2},
         **{"holdout_pairs": 1, "judged_pairs": 0},
     }
-    return with_fields(preset("paper", "light"), {**settings, **values})
+    return with_fields(preset("paper", "tiny"), {**settings, **values})
 
 
 @pytest.fixture
@@ -31,11 +31,12 @@ def pairs():
 
 
 @pytest.fixture
-def weights(tmp_path, tree_of):
+def weights(tmp_path, tiny_method):
     """Weights of F and P; R is missing."""
     path = tmp_path / "given.safetensors"
-    trees = {name: tree_of(name) for name in ("fusion", "proposal")}
-    save_weights(path, trees)
+    numbers = np.float32([0.3, -0.2, 0.1])
+    trees = {"fusion": {"numbers": numbers}, "proposal": {"numbers": -numbers}}
+    save_weights(path, trees, method=tiny_method)
     return path, trees
 
 
@@ -90,9 +91,7 @@ class Fault:
         pass
 
 
-def test_a_resumed_run_does_not_start_again_from_the_weights(
-    tmp_path, pairs, weights, tree_of
-):
+def test_a_resumed_run_does_not_start_again_from_the_weights(tmp_path, pairs, weights):
     path, _ = weights
     config = config_with(init=str(path))
     train(config, pairs, tmp_path / "whole", progress=False)
@@ -116,11 +115,12 @@ def test_a_resumed_run_does_not_start_again_from_the_weights(
 
 
 def test_weights_of_other_networks_are_refused_before_anything_is_made(
-    tmp_path, pairs, tree_of
+    tmp_path, pairs, tree_of, light_method
 ):
     path = tmp_path / "r.safetensors"
     save_weights(path, {"reconstruction": tree_of("reconstruction")})
-    config = config_with(init=str(path), reconstruction_blocks=1)
+    settings = {"init": str(path), "reconstruction_blocks": 1}
+    config = with_fields(preset("paper", light_method.name), settings)
     with pytest.raises(
         ValueError, match=r"expected the weights of reconstruction in .* for the settin"
     ):

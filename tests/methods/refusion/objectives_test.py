@@ -1,22 +1,19 @@
-"""L_f and L_r as functions of the parameters: where gradients go, and flat pictures."""
-
-from functools import partial
+"""L_f and L_r as functions of the parameters: where gradients go."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refusion_jax.array_types import Batch
-from refusion_jax.methods.refusion.gradients import inner_update, meta_gradient
+from refusion_jax.methods.refusion.gradients import inner_update
 from refusion_jax.methods.refusion.losses import (
     WeightMaps,
     fusion_loss,
     reconstruction_loss,
 )
-from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams, init_params
+from refusion_jax.methods.refusion.nets.networks import Nets, NetsParams
 from refusion_jax.methods.refusion.objectives import Objectives
-from refusion_jax.methods.refusion.state import Pairs, pairs_of
+from refusion_jax.methods.refusion.state import Pairs
 
 
 # Networks of a few numbers, each of which matters.
@@ -115,36 +112,3 @@ def test_settings_reach_their_losses(params):
         reconstruction_loss(*recon, *BATCH[2:4], alpha=0.7, reduction="sum"),
         rtol=1e-6,
     )
-
-
-@pytest.fixture(scope="module")
-def real_meta_gradient():
-    """On the real networks in float32, with parameters as training begins.
-
-    It is made of L_f's gradient in theta_F, L_r's in theta_R and theta_F', and L_f's
-    mixed second derivative: one of them not finite, and it is not finite either.
-    """
-
-    def gradient(params, a, b):
-        batch = pairs_of(Batch(a, b))
-        return meta_gradient(
-            params, batch, batch, objectives=Objectives(), learning_rate=1e-4
-        )
-
-    # Unoptimised: XLA would compile longer than these pictures take.
-    draw, run = (
-        jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-        for function in (init_params, gradient)
-    )
-    return partial(run, draw(jax.random.key(0)))
-
-
-@pytest.mark.parametrize("a", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("b", [0.0, 0.5, 1.0])
-def test_both_losses_have_finite_derivatives_on_flat_pictures(real_meta_gradient, a, b):
-    result = real_meta_gradient(
-        *(jnp.full((1, 8, 8, 1), value, jnp.float32) for value in (a, b))
-    )
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
-    if a != b:
-        assert any(leaf.any() for leaf in jax.tree.leaves(result.meta_grads))

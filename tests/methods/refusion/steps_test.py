@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,11 +33,9 @@ def random_batch(seed):
     return pairs_of(Batch(*images))
 
 
-@pytest.fixture(scope="module", params=["adam", "max_norm"])
-def after_outer(request, light_nets):
-    # Compiling the real networks once is enough: optimisers see trees, not networks.
-    nets = Nets() if request.param == "adam" else light_nets
-    optimizers = make_optimizers(proposal_optimizer=request.param, accumulate=1)
+def compiled_outer(optimizer, nets):
+    """A state, and the outer update from it: (inner, outer) -> (state, scalars)."""
+    optimizers = make_optimizers(proposal_optimizer=optimizer, accumulate=1)
     state = init_state(init_params(jax.random.key(0)), optimizers, jax.random.key(1))
     step = jax.jit(
         lambda state, inner, outer: outer_update(
@@ -47,7 +47,21 @@ def after_outer(request, light_nets):
             rates=RATES,
         )
     )
-    return state, *step(state, random_batch(2), random_batch(3))
+    return state, partial(step, state)
+
+
+@pytest.fixture(scope="module")
+def real_outer():
+    """With the real networks, which take long to compile."""
+    return compiled_outer("adam", Nets())
+
+
+@pytest.fixture(scope="module", params=["adam", "max_norm"])
+def after_outer(request, real_outer, light_nets):
+    # Compiling the real networks once is enough: optimisers see trees, not networks.
+    is_real = request.param == "adam"
+    state, step = real_outer if is_real else compiled_outer(request.param, light_nets)
+    return state, *step(random_batch(2), random_batch(3))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +117,25 @@ def test_outer_update_reports_every_number_that_training_is_judged_by(after_oute
         "gradient_weights_entropy",
     } | ({"meta_grads_agreement"} if keeps_a_mean else set())
     assert 0 < scalars["meta_grads_norm"] < 1e-3
+
+
+@pytest.mark.parametrize("a", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("b", [0.0, 0.5, 1.0])
+def test_all_derivatives_are_finite_on_flat_pictures(real_outer, a, b):
+    """In float32, with parameters as training begins.
+
+    The meta-gradient is made of L_f's gradient in theta_F, L_r's in theta_R and
+    theta_F', and L_f's mixed second derivative: one of them not finite, and it is not
+    finite either. Adam's mean holds a tenth of it.
+    """
+    flat = pairs_of(
+        Batch(*(jnp.full((2, SIZE, SIZE, 1), value, jnp.float32) for value in (a, b)))
+    )
+    after, scalars = real_outer[1](flat, flat)
+    mean = optax.tree_utils.tree_get(after.opt_states.proposal, "mu")
+    for leaf in jax.tree.leaves((mean, after.params.proposal, scalars)):
+        assert jnp.isfinite(leaf).all()
+    assert a == b or any(leaf.any() for leaf in jax.tree.leaves(mean))
 
 
 def test_fusion_update_leaves_p_bit_identical(after_fusion):
