@@ -21,11 +21,9 @@ from refusion_jax.methods.refusion.nets.primitives import computed_once
 from refusion_jax.methods.refusion.nets.tiles import AXIS, Tiling, mask_of
 
 Total = TypeVar("Total")
-Place = tuple[int, int]  # row and column of a tile, or numbers of rows and columns
-TileAndColumn = tuple[Array | int, int]
+Place = tuple[Array | int, Array | int]  # row and column within a tile
 # Maps a tile with its halo, and the tile's mask, to a tile without halo.
 Body = Callable[[Array, Array], Array]
-AT_ONCE = 32  # tiles whose edges are sent to another device in one message
 
 
 @partial(
@@ -169,125 +167,77 @@ def _write(
 def _renew_halos(features: InPlace, tiling: Tiling) -> InPlace:
     """Copies columns first and then whole rows, so that the corners are right too.
 
-    Halos outside the picture receive arbitrary values, because masks exclude them.
+    All tiles at once, but one side after the other in a loop, so that only one copy is
+    compiled and XLA never needs a second map of features. Halos outside the picture
+    receive arbitrary values, because masks exclude them.
     """
     last_row, last_column = tiling.tile.rows, tiling.tile.columns
-    # Own rows and columns count from 1, because 0 and last + 1 are the halo.
-    column_size, row_size = (last_row, 1), (1, tiling.tile.stride)
+    order = jnp.arange(features.state.shape[0])
+    received = _exchange_columns(features, tiling) if tiling.devices > 1 else None
 
-    def copy(
-        state: Array,
-        from_tile: Array,
-        from_corner: Place,
-        to_tile: Array,
-        to_corner: Place,
-        size: Place,
-    ) -> Array:
-        from_tile = jnp.clip(from_tile, 0, tiling.tile_count - 1)
-        piece = jax.lax.dynamic_slice(
-            state,
-            (from_tile, features.first, *from_corner),
-            (1, features.channels, *size),
-        )
-        return jax.lax.dynamic_update_slice(
-            state, piece, (to_tile, features.first, *to_corner)
-        )
+    # Own rows and columns count from 1, because 0 and last + 1 are the halo. Side 0
+    # copies from the tile before: its last column or row becomes this one's 0.
+    def renew_columns(side: Array, state: Array) -> Array:
+        corner = (1, jnp.where(side == 0, last_column, 1))
+        edges = _edges(state, features, corner, (last_row, 1))
+        tile = order + (2 * side - 1) * tiling.down
+        if received is not None:
+            edges = jnp.concatenate([edges, received[side]])
+            tile = _or_received(tile, tiling, len(order))
+        return _put(state, features, edges, tile, (1, side * (last_column + 1)))
 
-    def copy_columns(tile: Array, state: Array) -> Array:
-        left, right = tile - tiling.down, tile + tiling.down
-        state = copy(state, left, (1, last_column), tile, (1, 0), column_size)
-        return copy(state, right, (1, 1), tile, (1, last_column + 1), column_size)
+    def renew_rows(side: Array, state: Array) -> Array:
+        corner = (jnp.where(side == 0, last_row, 1), 0)
+        edges = _edges(state, features, corner, (1, tiling.tile.stride))
+        tile = order + (2 * side - 1)
+        return _put(state, features, edges, tile, (side * (last_row + 1), 0))
 
-    def copy_rows(tile: Array, state: Array) -> Array:
-        above, below = tile - 1, tile + 1
-        state = copy(state, above, (last_row, 0), tile, (0, 0), row_size)
-        return copy(state, below, (1, 0), tile, (last_row + 1, 0), row_size)
-
-    state = jax.lax.fori_loop(0, tiling.tile_count, copy_columns, features.state)
-    features = dataclasses.replace(features, state=state)
-    if tiling.devices > 1:
-        features = _exchange_columns(features, tiling)
-    state = jax.lax.fori_loop(0, tiling.tile_count, copy_rows, features.state)
+    state = jax.lax.fori_loop(0, 2, renew_columns, features.state)
+    state = jax.lax.fori_loop(0, 2, renew_rows, state)
     return dataclasses.replace(features, state=state)
 
 
-def _exchange_columns(features: InPlace, tiling: Tiling) -> InPlace:
-    """Renews the halos between one device's last band and the next one's first."""
-    first_band, last_band = 0, tiling.tile_count - tiling.down
-    last = tiling.tile.columns  # the own columns are 1 to last, 0 and last + 1 the halo
-    features = _send_column(
-        features, tiling, source=(last_band, last), target=(first_band, 0), ahead=1
-    )
-    return _send_column(
-        features, tiling, source=(first_band, 1), target=(last_band, last + 1), ahead=-1
-    )
+def _edges(
+    state: Array, features: InPlace, corner: Place, size: tuple[int, int]
+) -> Float[Array, "tiles channels rows columns"]:
+    """Returns one column or row of every tile."""
+    start = (0, features.first, *corner)
+    sizes = (state.shape[0], features.channels, *size)
+    return jax.lax.dynamic_slice(state, start, sizes)
 
 
-def _send_column(
-    features: InPlace,
-    tiling: Tiling,
-    *,
-    source: TileAndColumn,
-    target: TileAndColumn,
-    ahead: int,
-) -> InPlace:
-    """Copies one column of every tile in a band to the device `ahead` of each.
-
-    In groups of `AT_ONCE` tiles, because the number of tiles in a band is a value while
-    what devices exchange needs a static shape. A device to which nothing is sent
-    receives zeros; they come to lie outside the picture.
-
-    Args:
-      features: features to overwrite.
-      tiling: tiling of the picture, on several devices.
-      source: first tile of the band to read, and the column within its tiles.
-      target: the same for the band to write.
-      ahead: 1 or -1.
-
-    Returns:
-      The new features.
-    """
-    devices = range(tiling.devices)
-    pairs = [(i, i + ahead) for i in devices if i + ahead in devices]
-
-    def send_group(group: Array, state: Array) -> Array:
-        begin = group * AT_ONCE
-        count = jnp.minimum(AT_ONCE, tiling.down - begin)
-        own = dataclasses.replace(features, state=state)
-        edges = _gather_edges(own, (source[0] + begin, source[1]), count)
-        edges = jax.lax.ppermute(edges, AXIS, pairs)
-        return _scatter_edges(own, edges, (target[0] + begin, target[1]), count)
-
-    groups = (tiling.down + AT_ONCE - 1) // AT_ONCE
-    state = jax.lax.fori_loop(0, groups, send_group, features.state)
-    return dataclasses.replace(features, state=state)
-
-
-def _gather_edges(
-    features: InPlace, source: TileAndColumn, count: Array
-) -> Float[Array, "at_once channels rows 1"]:
-    """Reads one column of `count` tiles that follow each other; zeros fill up."""
-    first_tile, column = source
-    size = (1, features.channels, features.state.shape[2] - 2, 1)
-
-    def gather(index: Array, edges: Array) -> Array:
-        start = (first_tile + index, features.first, 1, column)
-        edge = jax.lax.dynamic_slice(features.state, start, size)
-        return jax.lax.dynamic_update_slice(edges, edge, (index, 0, 0, 0))
-
-    zeros = jnp.zeros((AT_ONCE, *size[1:]), features.state.dtype)
-    return jax.lax.fori_loop(0, count, gather, zeros)
-
-
-def _scatter_edges(
-    features: InPlace, edges: Array, target: TileAndColumn, count: Array
+def _put(
+    state: Array, features: InPlace, edges: Array, tile: Array, corner: Place
 ) -> Array:
-    """Writes the first `count` edges to one column of tiles; returns the state."""
-    first_tile, column = target
+    """Writes to every tile the edge of tile `tile`, or of the nearest one there is."""
+    # Once, because XLA would otherwise read the state while it is overwritten, and
+    # copy it therefore.
+    pieces = computed_once(jnp.take(edges, tile, axis=0, mode="clip"))
+    return jax.lax.dynamic_update_slice(state, pieces, (0, features.first, *corner))
 
-    def scatter(index: Array, state: Array) -> Array:
-        edge = jax.lax.dynamic_slice(edges, (index, 0, 0, 0), (1, *edges.shape[1:]))
-        start = (first_tile + index, features.first, 1, column)
-        return jax.lax.dynamic_update_slice(state, edge, start)
 
-    return jax.lax.fori_loop(0, count, scatter, features.state)
+def _exchange_columns(
+    features: InPlace, tiling: Tiling
+) -> Float[Array, "2 tiles channels rows 1"]:
+    """Returns the last columns of the device before, and the first of the one after.
+
+    Of all tiles, because what devices exchange needs a static shape. A device to which
+    nothing is sent receives zeros; they come to lie outside the picture.
+    """
+
+    def send(column: int, ahead: int) -> Array:
+        size = (tiling.tile.rows, 1)
+        edges = _edges(features.state, features, (1, column), size)
+        devices = range(tiling.devices)
+        pairs = [(i, i + ahead) for i in devices if i + ahead in devices]
+        return jax.lax.ppermute(edges, AXIS, pairs)
+
+    return jnp.stack([send(tiling.tile.columns, 1), send(1, -1)])
+
+
+def _or_received(tile: Array, tiling: Tiling, capacity: int) -> Array:
+    """Maps tiles of the neighbouring devices to where the received edges follow."""
+    before = capacity + tiling.tile_count + tile
+    after = capacity - tiling.tile_count + tile
+    beyond = tile >= tiling.tile_count
+    return jnp.where(tile < 0, before, jnp.where(beyond, after, tile))
