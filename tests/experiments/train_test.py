@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refusion_jax.runs import run
+from refusion_jax.runs.settings import chosen_config
 from refusion_jax.training.scalars import read_scalars
 from refusion_jax.weights.store import load_weights
 
@@ -21,12 +23,11 @@ FLAGS = (
     "--reconstruction_blocks=1",
     "--epochs=2",
     "--meta_steps=1",
-    "--fusion_steps=9",
     "--steps_per_dispatch=1",
-    "--save_every=2",
     "--holdout_pairs=1",
     "--judged_pairs=0",  # else each process compiles F for fusing, too
 )
+TINY = ("--method=tiny", "--fusion_steps=30", "--save_every=2")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,8 @@ def folder(tmp_path_factory):
 
 
 def start(folder, workdir, *flags):
-    command = [sys.executable, "experiments/train.py", f"--workdir={workdir}"]
+    program = "tests/tiny_train.py" if TINY[0] in flags else "experiments/train.py"
+    command = [sys.executable, program, f"--workdir={workdir}"]
     command += [f"--source_a={folder / 'a'}", f"--source_b={folder / 'b'}"]
     return subprocess.Popen(
         [*command, *FLAGS, *flags],
@@ -68,14 +70,6 @@ def wait_for_step(workdir, step, process):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
     raise AssertionError(f"no step {step} in five minutes")
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(folder):
-    workdir = folder / "uninterrupted"
-    code, errors = finish(start(folder, workdir))
-    assert code == 0, errors
-    return workdir
 
 
 def assert_same_weights(workdir, other):
@@ -103,20 +97,33 @@ def flip_a_bit(folder):
     victim.write_bytes(content)
 
 
+def test_a_run_of_the_real_networks_ends_with_weights_and_finite_losses(folder):
+    workdir = folder / "real"
+    code, errors = finish(start(folder, workdir, "--epochs=1", "--fusion_steps=1"))
+    assert code == 0, errors
+    lines = read_scalars(workdir / "scalars.jsonl")
+    assert [x["stage"] for x in lines] == ["validation", "meta", "fusion", "validation"]
+    assert all(np.isfinite(v) for x in lines for k, v in x.items() if k != "stage")
+    trees = load_weights(workdir / "weights.safetensors").trees
+    assert trees.keys() == {"fusion", "reconstruction", "proposal"}
+
+
 def test_whatever_interrupts_a_run_it_ends_with_the_bits_of_an_uninterrupted_one(
-    folder, uninterrupted
+    folder, tiny_method
 ):
     """Stopped by a signal, then killed, then its newest checkpoint is damaged."""
-    workdir = folder / "interrupted"
-    process = start(folder, workdir, "--save_every=1000")
+    whole, workdir = folder / "whole", folder / "interrupted"
+    code, errors = finish(start(folder, whole, *TINY))
+    assert code == 0, errors
+    process = start(folder, workdir, *TINY, "--save_every=1000")
     wait_for_step(workdir, 2, process)
     process.send_signal(signal.SIGTERM)
     code, errors = finish(process)
     assert code == 128 + signal.SIGTERM, errors
     assert "Stopped by SIGTERM, saved at step" in errors
     assert "Traceback" not in errors
-    process = start(folder, workdir)
-    wait_for_step(workdir, 14, process)
+    process = start(folder, workdir, *TINY)
+    wait_for_step(workdir, 40, process)
     process.kill()
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -124,12 +131,12 @@ def test_whatever_interrupts_a_run_it_ends_with_the_bits_of_an_uninterrupted_one
     checkpoints = workdir / "checkpoints"
     steps = sorted(int(x.name) for x in checkpoints.iterdir() if x.name.isdigit())
     flip_a_bit(checkpoints / str(steps[-1]) / "params_proposal")
-    code, errors = finish(start(folder, workdir))
+    code, errors = finish(start(folder, workdir, *TINY))
     assert code == 0, errors
     assert f"Checkpoint {steps[-1]} is damaged" in errors
     assert f"Resuming from step {steps[-2]}" in errors
-    assert_same_weights(workdir, uninterrupted)
-    assert without_speed(workdir) == without_speed(uninterrupted)
+    assert_same_weights(workdir, whole)
+    assert without_speed(workdir) == without_speed(whole)
 
 
 def spoil_unpaired(folder):
@@ -139,11 +146,6 @@ def spoil_unpaired(folder):
 
 def spoil_size(folder):
     Image.new("L", (30, 30)).save(folder / "b" / "1.png")
-    return "1.png"
-
-
-def spoil_bytes(folder):
-    (folder / "a" / "1.png").write_bytes(b"no picture")
     return "1.png"
 
 
@@ -159,30 +161,35 @@ def spoil_all(folder):
     return "got none; name the folder"
 
 
-@pytest.mark.parametrize(
-    "spoil", [spoil_unpaired, spoil_size, spoil_bytes, spoil_small, spoil_all]
-)
-def test_bad_input_is_one_sentence(folder, tmp_path, spoil):
-    for side in "ab":
-        (tmp_path / side).mkdir()
-        for path in (folder / side).iterdir():
-            (tmp_path / side / path.name).write_bytes(path.read_bytes())
+@pytest.mark.parametrize("spoil", [spoil_unpaired, spoil_size, spoil_small, spoil_all])
+def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path, spoil):
+    copy_pairs(folder, tmp_path)
     named = spoil(tmp_path)
-    code, errors = finish(start(tmp_path, tmp_path / "run"))
-    assert code == 1
-    assert named in errors
-    assert len(errors.strip().splitlines()) == 1, errors
+    values = {f"source_{side}": str(tmp_path / side) for side in "ab"}
+    config = chosen_config({**values, "crop_size": 16, "holdout_pairs": 1})
+    with pytest.raises((ValueError, OSError), match=named) as refusal:
+        run.start(config, tmp_path / "run")
+    assert "\n" not in str(refusal.value)
     assert not (tmp_path / "run").exists()
 
 
-def test_missing_folders_and_bad_values_are_one_sentence(folder, tmp_path):
+def copy_pairs(folder, to):
+    for side in "ab":
+        (to / side).mkdir()
+        for path in (folder / side).iterdir():
+            (to / side / path.name).write_bytes(path.read_bytes())
+
+
+def test_what_is_wrong_with_pictures_or_flags_is_one_sentence(folder, tmp_path):
+    copy_pairs(folder, tmp_path)
+    (tmp_path / "a" / "1.png").write_bytes(b"no picture")
     cases = {
+        "--seed=1": "1.png",
         "--source_a=": "expected a data set or two folders of pictures, got one folder",
-        "--batch_size=0": "expected batch_size of at least 1, got 0",
-        "--meta_gradient=maml": "expected meta_gradient among exact",
         "--object_share=2": "expected object_share of at most 1, got 2.0",
     }
     for flag, expected in cases.items():
-        code, errors = finish(start(folder, tmp_path / "run", flag))
+        code, errors = finish(start(tmp_path, tmp_path / "run", flag))
         assert code == 1 and expected in errors
         assert len(errors.strip().splitlines()) == 1, errors
+        assert not (tmp_path / "run").exists()

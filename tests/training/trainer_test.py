@@ -1,4 +1,4 @@
-"""The loop on a schedule of a few steps; train_test.py runs it with real networks."""
+"""The loop on a schedule of a few steps, with tiny networks."""
 
 import dataclasses
 import json
@@ -29,11 +29,12 @@ SETTINGS = {
     "steps_per_dispatch": 2,
     "learning_rate": 1e-2,
     "holdout_pairs": 1,
+    "judged_pairs": 0,
 }
 
 
 def config_with(**values):
-    return with_fields(preset("paper", "light"), {**SETTINGS, **values})
+    return with_fields(preset("paper", "tiny"), {**SETTINGS, **values})
 
 
 def dispatches_of(config):
@@ -59,11 +60,11 @@ def random_pairs(count=4, size=(24, 20)):
     ]
 
 
-pytestmark = pytest.mark.usefixtures("light_method")
+pytestmark = pytest.mark.usefixtures("tiny_method")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, light_method):
+def finished(tmp_path_factory, tiny_method):
     workdir = tmp_path_factory.mktemp("run")
     state = train(config_with(), random_pairs(), workdir, progress=False)
     return workdir, state
@@ -98,7 +99,7 @@ def test_run_leaves_every_promised_file(finished):
     saved = load_weights(workdir / "weights.safetensors")
     assert set(saved.trees) == {"fusion", "reconstruction", "proposal"}
     np.testing.assert_array_equal(
-        saved.trees["fusion"]["tail2"], state.params.fusion["tail2"]
+        saved.trees["fusion"]["numbers"], state.params.fusion["numbers"]
     )
 
 
@@ -124,7 +125,7 @@ def test_finished_run_is_not_trained_further(finished):
     again = train(config_with(), random_pairs(), workdir, progress=False)
     assert int(again.step) == 6
     np.testing.assert_array_equal(
-        again.params.fusion["tail2"], state.params.fusion["tail2"]
+        again.params.fusion["numbers"], state.params.fusion["numbers"]
     )
     assert (workdir / "scalars.jsonl").read_text() == before
 
