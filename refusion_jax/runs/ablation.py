@@ -10,6 +10,8 @@ import numpy as np
 from refusion_jax.data.demo_pairs import write_demo_pairs
 from refusion_jax.data.pairs import find_pairs, read_pairs
 from refusion_jax.devices.cores import split_cpu
+from refusion_jax.evaluation.table_formats import to_markdown
+from refusion_jax.evaluation.tables import Cell, Row, Table
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.fusing.inference import fuse
 from refusion_jax.pictures.codecs import read_picture, to_luminance, write_picture
@@ -40,7 +42,12 @@ COLUMNS = {
 
 
 def ablate(
-    variants: Sequence[str], workdir: Path, *, seeds: int, tell: Callable[[str], None]
+    variants: Sequence[str],
+    workdir: Path,
+    *,
+    seeds: int,
+    tell: Callable[[str], None],
+    show: Callable[[Table], str] = to_markdown,
 ) -> str:
     """Runs all variants and seeds, and writes ablation.json and table.md.
 
@@ -49,9 +56,10 @@ def ablate(
       workdir: folder of the runs; those that are complete stay as they are.
       seeds: runs per variant, at least 1.
       tell: is told which run begins.
+      show: formats the table for the reader; table.md is in Markdown.
 
     Returns:
-      The table, in Markdown.
+      The table for the reader.
 
     Raises:
       ImportError, ValueError: for a variant that cannot be read, or a missing package.
@@ -70,12 +78,12 @@ def ablate(
             tell(f"{text}, seed {seed}")
             seeded = with_fields(config, {"seed": seed})
             results[text].append(run_variant(seeded, workdir / "data", run))
-    text = table(results)
+    made = table(results)
     replace_file(
         workdir / "ablation.json", (json.dumps(results, indent=1) + "\n").encode()
     )
-    replace_file(workdir / "table.md", text.encode())
-    return text
+    replace_file(workdir / "table.md", to_markdown(made).encode())
+    return show(made)
 
 
 def run_variant(config: Config, data: Path, workdir: Path) -> dict[str, float]:
@@ -123,17 +131,13 @@ def luminance_psnr(picture: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean(np.square(difference))))
 
 
-def table(results: dict[str, list[dict[str, float]]]) -> str:
-    """Formats the means over the seeds, with the smallest and largest value.
+def table(results: dict[str, list[dict[str, float]]]) -> Table:
+    """Tabulates the means over the seeds, with the smallest and largest value.
 
     Args:
       results: one dictionary of numbers per seed, by variant.
-
-    Returns:
-      The table, in Markdown.
     """
-    lines = ["| variant | " + " | ".join(COLUMNS.values()) + " |"]
-    lines.append("|---" * (len(COLUMNS) + 1) + "|")
+    rows = []
     for text, runs in results.items():
         cells = []
         for column in COLUMNS:
@@ -143,6 +147,8 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
                 f"{x:.{digits}f}"
                 for x in (statistics.fmean(values), min(values), max(values))
             )
-            cells.append(mean if len(values) == 1 else f"{mean} ({low} to {high})")
-        lines.append(f"| `{text}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            spread = "" if len(values) == 1 else f" ({low} to {high})"
+            cells.append(Cell(mean + spread))
+        rows.append(Row(text, tuple(cells)))
+    directions = tuple(int("psnr" in column) for column in COLUMNS)
+    return Table(("variant", *COLUMNS.values()), directions, tuple(rows), ())

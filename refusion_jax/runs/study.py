@@ -14,6 +14,8 @@ from typing import Any
 from refusion_jax.evaluation.candidates import FromWeights
 from refusion_jax.evaluation.scores import from_json, to_json
 from refusion_jax.evaluation.scoring import check_pictures, columns, score
+from refusion_jax.evaluation.table_formats import to_markdown
+from refusion_jax.evaluation.tables import Table
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods.registry import DEFAULT
@@ -65,11 +67,12 @@ def study_of_folders(
     seeds: int,
     jobs: int = 1,
     tell: Callable[[str], None],
+    show: Callable[[Table], str] = to_markdown,
 ) -> str:
     """Conducts a study as a command line describes it.
 
     Args:
-      variants, workdir, seeds, jobs, tell: see `study`.
+      variants, workdir, seeds, jobs, tell, show: see `study`.
       source_a, source_b: folders of the training pairs.
       tests: `NAME=A,B` each.
       task: name of shipped weights: its card has settings and the range for such
@@ -77,7 +80,7 @@ def study_of_folders(
       common: `field=value,...` of all variants; these win over the task's.
 
     Returns:
-      The tables, in Markdown.
+      The tables for the reader.
 
     Raises:
       As `study` does.
@@ -94,6 +97,7 @@ def study_of_folders(
         keys=columns("paper", task),
         output_range=find_pretrained(task).output_range if task else None,
         tell=tell,
+        show=show,
     )
 
 
@@ -108,6 +112,7 @@ def study(
     output_range: str | None = None,
     jobs: int = 1,
     tell: Callable[[str], None],
+    show: Callable[[Table], str] = to_markdown,
 ) -> str:
     """Trains and scores all variants; writes record, tables and page.
 
@@ -122,9 +127,10 @@ def study(
       output_range: of the fused pictures, see `pictures.ranges`.
       jobs: how many runs at once, each with its share of the cores.
       tell: is told which run begins (with several jobs: has ended), and which failed.
+      show: formats a table for the reader; the files have their own formats.
 
     Returns:
-      The tables, in Markdown.
+      The tables for the reader.
 
     Raises:
       ImportError, ValueError: for a variant or pairs that cannot be read, before
@@ -162,7 +168,7 @@ def study(
             tell(outcome.record["failed"])
         outcomes[run.variant][run.seed] = outcome
         _write_record(workdir / RECORD, common, test_sets, outcomes)
-    return write_results(workdir, plan, outcomes, how)
+    return write_results(workdir, plan, outcomes, how, show=show)
 
 
 def _outcomes(

@@ -1,6 +1,6 @@
 """What a study leaves besides its runs: tables and a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +76,12 @@ Outcomes = Mapping[str, Mapping[int, Outcome]]
 
 
 def write_results(
-    workdir: Path, plan: Sequence[Planned], outcomes: Outcomes, how: Scoring
+    workdir: Path,
+    plan: Sequence[Planned],
+    outcomes: Outcomes,
+    how: Scoring,
+    *,
+    show: Callable[[Table], str] = to_markdown,
 ) -> str:
     """Writes table.md, table.tex and report.html.
 
@@ -85,9 +90,10 @@ def write_results(
       plan: all runs, those of the reference first among those of a seed.
       outcomes: of all runs.
       how: they were scored.
+      show: formats a table for the reader.
 
     Returns:
-      The tables, in Markdown.
+      The tables for the reader.
     """
     names = names_of([*outcomes])
     named = {names[text]: found for text, found in outcomes.items()}
@@ -98,7 +104,7 @@ def write_results(
         max(map(len, named.values())),
         _failures(named),
     )
-    text = "\n".join([*_headed(tables), *_in_markdown(notes)])
+    text = "\n".join([*_headed(tables, to_markdown), *_in_markdown(notes)])
     replace_file(workdir / TABLE, text.encode())
     latex = "\n".join(to_latex(x) for of_set in tables.values() for x in of_set)
     replace_file(workdir / LATEX, latex.encode())
@@ -110,7 +116,7 @@ def write_results(
         scored = _scored(named[reference], how, tables)
         fuse = partial(_fuse, output_range=how.output_range)
         write_study_page(workdir / PAGE, runs, scored, fuse, notes)
-    return text
+    return "\n".join([*_headed(tables, show), *_in_markdown(notes)])
 
 
 def _tables(named: Outcomes, test_set: str, reference: str) -> tuple[Table, ...]:
@@ -125,13 +131,15 @@ def _tables(named: Outcomes, test_set: str, reference: str) -> tuple[Table, ...]
     return tuple(x for x in variant_tables(runs, reference) if x.rows)
 
 
-def _headed(tables: Mapping[str, Sequence[Table]]) -> Iterator[str]:
-    """Yields the tables of all test sets in Markdown."""
+def _headed(
+    tables: Mapping[str, Sequence[Table]], show: Callable[[Table], str]
+) -> Iterator[str]:
+    """Yields the tables of all test sets, each set under its name."""
     for name, of_set in tables.items():
         yield f"## {name}\n"
         if not of_set:
             yield "The reference has no run that did not fail.\n"
-        yield from map(to_markdown, of_set)
+        yield from map(show, of_set)
 
 
 def _failures(named: Outcomes) -> list[str]:

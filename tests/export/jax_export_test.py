@@ -1,9 +1,7 @@
 """Exports as their users have them: a file, and a process without this package."""
 
-import functools
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +24,6 @@ pytest.importorskip(
 )
 
 ROOT = Path(__file__).parents[2]
-# XLA would optimise longer than these pictures take.
-IN_A_HURRY = {"xla_backend_optimization_level": 0}
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 RNG = np.random.default_rng(0)
 # None of them is the export's: three strips, one column, one row.
 SIZES = [(1, 35, 6), (3, 17, 1), (1, 1, 9)]
@@ -74,7 +69,6 @@ def run_binary(weights, out, *flags):
     return subprocess.run(
         [*command, f"--out={out}", *flags],
         cwd=ROOT,
-        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -103,7 +97,6 @@ def run_alone(artefact, folder, pairs):
     done = subprocess.run(
         [sys.executable, "-I", "-c", ALONE, *map(str, files)],
         cwd=folder,
-        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -112,7 +105,7 @@ def run_alone(artefact, folder, pairs):
     return np.load(folder / "results.npz")
 
 
-@functools.partial(jax.jit, compiler_options=IN_A_HURRY)
+@jax.jit
 def network(params, source_a, source_b):
     return networks.fuse(params, source_a, source_b)
 
@@ -140,7 +133,7 @@ def test_colour_inside_is_the_colour_of_the_package(inside, params, tmp_path):
 def test_accelerators_run_the_same_on_whole_pictures(params):
     """Their branch of the program does not run here, so what it is made from does."""
     pair = jnp.asarray(RNG.random((2, 2, 1, 4, 1)), jnp.float32)
-    fused = jax.jit(at_once, compiler_options=IN_A_HURRY)(params, *pair)
+    fused = jax.jit(at_once)(params, *pair)
     np.testing.assert_allclose(fused, network(params, *pair), rtol=0, atol=1e-5)
 
 
@@ -184,7 +177,7 @@ def test_it_loads_through_us_with_its_metadata(outside, params):
     loaded = load_exported(outside[0])
     assert loaded.metadata["colour"] == "outside"
     pair = RNG.random((2, 2, 4, 5, 1), np.float32)
-    fused = jax.jit(loaded.fuse, compiler_options=IN_A_HURRY)(*pair)
+    fused = jax.jit(loaded.fuse)(*pair)
     expected = network(params, *map(jnp.asarray, pair))
     np.testing.assert_allclose(fused, expected, rtol=0, atol=1e-5)
 

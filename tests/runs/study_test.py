@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refusion_jax.evaluation.table_formats import to_markdown
 from refusion_jax.runs import study as studying
 from refusion_jax.runs import study_results
 from refusion_jax.runs.study import scored_pairs, study
@@ -51,7 +52,7 @@ def conduct(folders, tiny_method, tmp_path, monkeypatch):
         **{"imitation_steps": 0, "warm_up_share": 0.0, "judged_pairs": 0},
     }
 
-    def run(seeds=2, sources=folders):
+    def run(seeds=2, sources=folders, show=to_markdown):
         told = []
         text = study(
             VARIANTS,
@@ -61,6 +62,7 @@ def conduct(folders, tiny_method, tmp_path, monkeypatch):
             test_sets=[ScoredPairs("small", *sources)],
             keys=("en", "sd"),
             tell=told.append,
+            show=show,
         )
         return text.replace("\\_", "_"), told, fused
 
@@ -88,8 +90,12 @@ def test_each_variant_and_seed_is_trained_and_scored_once(conduct, tmp_path):
     assert "<figcaption>L_f</figcaption>" in page and "Mean IoU" not in page
     latex = (tmp_path / "study" / "table.tex").read_text()
     assert latex.count(r"\end{tabular}") == 3 and r"accumulate=1" in latex
-    again, _, fused = conduct()
-    assert again == text and len(fused) == 2 * 2 * 6 + 2 * 2 * 2  # scores were known
+    kept = (tmp_path / "study" / "table.md").read_text()
+    again, _, fused = conduct(show=lambda table: f"{len(table.rows)} rows\n")
+    assert len(fused) == 2 * 2 * 6 + 2 * 2 * 2  # scores were known
+    assert (tmp_path / "study" / "table.md").read_text() == kept
+    assert text == kept.replace("\\_", "_")
+    assert again.splitlines()[:3] == ["## small", "", "2 rows"] and "|" not in again
 
 
 def test_a_test_set_of_other_folders_is_scored_anew(conduct, folders, tmp_path):

@@ -31,11 +31,8 @@ SETTINGS = {
     "learning_rate": 2e-3,
     "proposal_learning_rate": 1e-3,
 }
-# The warm-up runs longer than it compiles, P's updates do not.
-optimised, compiled = (
-    partial(jax.jit, compiler_options={"xla_backend_optimization_level": level})
-    for level in (1, 0)
-)
+# The warm-up runs longer than it compiles.
+optimised = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
 
 
 def smooth(noise, width):
@@ -103,7 +100,7 @@ def agreement():
         NetsParams(
             init_small_net(of_f, 2, 1),
             init_small_net(of_r, 1, 2),
-            compiled(partial(init_proposal, balanced=True))(of_p),
+            jax.jit(partial(init_proposal, balanced=True))(of_p),
         ),
         make_optimizers(proposal_optimizer="adam", accumulate=1),
         key,
@@ -111,7 +108,7 @@ def agreement():
     rng = np.random.default_rng(SEED)
     seen, truth = draw(np.random.default_rng(99), 8)
     known = np.isfinite(truth)
-    propose = compiled(NETS.propose)
+    propose = jax.jit(NETS.propose)
 
     def correlations():
         maps = propose(state.params.proposal, seen.source_a, seen.source_b)
@@ -129,7 +126,7 @@ def agreement():
         )
     )(state, stacked)
     before = correlations()
-    update = compiled(lambda s, b: learner.step("meta", s, b, learner.rates(0))[0])
+    update = jax.jit(lambda s, b: learner.step("meta", s, b, learner.rates(0))[0])
     for _ in range(UPDATES):
         batches = {name: draw(rng, PAIRS)[0] for name in ("inner", "outer")}
         state = update(state, batches)

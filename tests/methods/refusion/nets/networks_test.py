@@ -1,5 +1,3 @@
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,9 +32,7 @@ PARAMS = random_params()
 PICTURES = jnp.asarray(
     np.random.default_rng(1).random((2, 2, HEIGHT, WIDTH, 1)), jnp.float32
 )
-# Unoptimised: XLA would compile longer than these pictures take.
-compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-run_f, run_r, run_p = (compiled(function) for function in (fuse, reconstruct, propose))
+run_f, run_r, run_p = (jax.jit(function) for function in (fuse, reconstruct, propose))
 
 
 def close(one, other, tolerance=1e-5):
@@ -78,7 +74,7 @@ def test_ablations_drop_exactly_their_parts(interaction, gating, parameters):
 
 @pytest.fixture(scope="module")
 def fresh():
-    draw = compiled(init_params)
+    draw = jax.jit(init_params)
     return draw(jax.random.key(0)), draw(jax.random.key(1))
 
 
@@ -171,7 +167,7 @@ def test_the_roles_of_the_sources_are_not_interchangeable(outputs):
 )
 def test_f_does_not_depend_on_how_the_picture_is_cut(outputs, monkeypatch, grid):
     monkeypatch.setattr(encoder, "make_grid", lambda *_: grid)
-    close(compiled(lambda *x: fuse(*x))(PARAMS.fusion, *PICTURES), outputs[0])
+    close(jax.jit(lambda *x: fuse(*x))(PARAMS.fusion, *PICTURES), outputs[0])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.methods.refusion.nets.plain import fuse_plainly
 
 RNG = np.random.default_rng(0)
-IN_A_HURRY = {"xla_backend_optimization_level": 0}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +32,6 @@ def test_it_is_the_fusion_network_in_every_variant(size, without, decision):
     def plainly(source_a, source_b):
         return fuse_plainly(params, source_a, source_b)
 
-    ours = jax.jit(plainly, compiler_options=IN_A_HURRY)(*pair)
-    expected = jax.jit(networks.fuse, compiler_options=IN_A_HURRY)(params, *pair)
+    ours = jax.jit(plainly)(*pair)
+    expected = jax.jit(networks.fuse)(params, *pair)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
