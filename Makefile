@@ -2,6 +2,9 @@
 # versions of requirements.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode of all modules, of which most are never imported.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+  --constraint requirements.txt
 
 .PHONY: demo test coverage check fix docs
 
@@ -30,11 +33,9 @@ docs: .venv/installed-docs
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), \
 	  f"Expected Python 3.11 or newer, got {sys.version.split()[0]}; set PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint requirements.txt --editable '.[test]'
+	$(INSTALL) --editable '.[test]'
 	touch $@
 
 .venv/installed-docs: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint requirements.txt --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@
