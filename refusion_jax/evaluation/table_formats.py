@@ -63,10 +63,11 @@ def to_terminal(table: Table) -> str:
     from rich.text import Text
 
     drawn = Drawn(caption=" ".join(table.notes), caption_justify="left")
-    drawn.add_column(table.titles[0])
+    # Where the terminal is narrow, names are wrapped: cut off they would be alike.
+    drawn.add_column(table.titles[0], overflow="fold")
     arrows = {1: " \u2191", -1: " \u2193", 0: ""}
     for title, direction in zip(table.titles[1:], table.directions, strict=True):
-        drawn.add_column(title + arrows[direction], justify="right")
+        drawn.add_column(title + arrows[direction], justify="right", overflow="fold")
     styles = {"best": "bold green", "second": "underline", "": ""}
     for row in table.rows:
         style = "dim" if row.source else ""

@@ -184,3 +184,12 @@ def test_a_terminal_sees_names_values_and_notes(monkeypatch):
         x.strip() for x in lines[3].strip("\u2502").split("\u2502")
     ]
     assert lines[-1].strip() == "One pair."
+
+
+def test_a_narrow_terminal_sees_whole_names_in_several_lines(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    name = "preset=authors_script"
+    table = Table(("variant", "EN"), (1,), (Row(name, (Cell("6.7"),)),), ())
+    lines = to_terminal(table).splitlines()
+    parts = [x.split("\u2502")[1].strip() for x in lines if x.startswith("\u2502")]
+    assert "".join(parts) == name
