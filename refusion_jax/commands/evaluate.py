@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from refusion_jax.commands.cluster.options import add_engine_options, chosen_cluster
-from refusion_jax.commands.messages import complain, is_terminal, say
+from refusion_jax.commands.messages import complain, say, table_format
 from refusion_jax.commands.parsers import Commands, add_command, add_levels_option
 from refusion_jax.pictures.names import ALIGNMENTS
 
@@ -107,7 +107,6 @@ def run(arguments: argparse.Namespace) -> int:
     from refusion_jax.evaluation.published import published_rows
     from refusion_jax.evaluation.results import ReportOptions, write_evaluation
     from refusion_jax.evaluation.scoring import InputError, columns
-    from refusion_jax.evaluation.table_formats import to_markdown, to_terminal
     from refusion_jax.pictures.levels import check_rule
 
     keys = columns(arguments.columns, arguments.task)
@@ -158,8 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (RuntimeError, MemoryError) as error:
         complain(error)
         return 1
-    shown = to_terminal if is_terminal("stdout") else to_markdown
-    say("\n".join(map(shown, tables)).rstrip("\n"))
+    say("\n".join(map(table_format(), tables)).rstrip("\n"))
     say(f"The report is at {arguments.output / 'report.html'}")
     return 0
 

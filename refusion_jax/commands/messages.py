@@ -9,9 +9,12 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refusion_jax.evaluation.tables import Table
 
 _ARGUMENT = re.compile(r"(?<![\w-])(align|levels|motion|border|precision)=")
 
@@ -45,6 +48,16 @@ def is_terminal(name: str = "stderr") -> bool:
     """
     stream = getattr(sys, name)
     return stream is not None and stream.isatty()
+
+
+def table_format() -> "Callable[[Table], str]":
+    """Returns what formats tables for standard output: drawn for a terminal.
+
+    Elsewhere they are Markdown.
+    """
+    from refusion_jax.evaluation.table_formats import to_markdown, to_terminal
+
+    return to_terminal if is_terminal("stdout") else to_markdown
 
 
 def _print(text: str, name: str) -> None:

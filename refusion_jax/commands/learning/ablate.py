@@ -1,17 +1,12 @@
 """`refusion ablate`: trains variants side by side, and compares what they fuse."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from refusion_jax.commands.learning.working import working
-from refusion_jax.commands.messages import complain, is_terminal, say
+from refusion_jax.commands.messages import complain, say, table_format
 from refusion_jax.commands.parsers import Commands, add_command
 from refusion_jax.commands.set_up import use_cache
-
-if TYPE_CHECKING:
-    from refusion_jax.evaluation.tables import Table
 
 EXAMPLES = """\
 examples:
@@ -132,7 +127,7 @@ def _on_demo_pairs(arguments: argparse.Namespace) -> str:
         arguments.workdir,
         seeds=arguments.seeds,
         tell=complain,
-        show=_shown(),
+        show=table_format(),
     )
 
 
@@ -153,12 +148,5 @@ def _on_pairs(arguments: argparse.Namespace) -> str:
         seeds=arguments.seeds,
         jobs=arguments.jobs,
         tell=complain,
-        show=_shown(),
+        show=table_format(),
     )
-
-
-def _shown() -> "Callable[[Table], str]":
-    """Returns the format of tables that suits where they are printed."""
-    from refusion_jax.evaluation.table_formats import to_markdown, to_terminal
-
-    return to_terminal if is_terminal("stdout") else to_markdown
