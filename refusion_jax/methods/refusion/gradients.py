@@ -289,14 +289,15 @@ def _through_inner_steps(
             inner = _moved(adapted, weights, params, inner_batch, **fixed)
             return inner.adapted, inner.fusion_loss
 
-        if inner_steps > 1:
+        start = Adapted(params.fusion, params.reconstruction)
+        if inner_steps == 1:
+            adapted, first_loss = step(start, None)
+        else:
             # Between steps only the parameters are kept, not the steps' intermediates.
+            # A scan, because XLA then compiles one step, whatever their number.
             step = jax.checkpoint(step, prevent_cse=False)
-        # A scan, because XLA then compiles one step, whatever their number.
-        adapted, losses = jax.lax.scan(
-            step, Adapted(params.fusion, params.reconstruction), length=inner_steps
-        )
-        first_loss = jax.tree.map(lambda x: x[0], losses)
+            adapted, losses = jax.lax.scan(step, start, length=inner_steps)
+            first_loss = jax.tree.map(lambda x: x[0], losses)
         if stop_inner_gradient:
             adapted = jax.lax.stop_gradient(adapted)
         total, loss = outer_loss(adapted, outer_batch, objectives=objectives)

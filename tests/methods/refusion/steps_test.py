@@ -33,47 +33,61 @@ def random_batch(seed):
     return pairs_of(Batch(*images))
 
 
-def compiled_outer(optimizer, nets):
+def compiled(optimizers):
+    """Optimisers whose updates are one program for each tree."""
+    return Optimizers(
+        *(optax.GradientTransformation(x.init, jax.jit(x.update)) for x in optimizers)
+    )
+
+
+def outer_from_start(optimizer, nets):
     """A state, and the outer update from it: (inner, outer) -> (state, scalars)."""
     optimizers = make_optimizers(proposal_optimizer=optimizer, accumulate=1)
     state = init_state(init_params(jax.random.key(0)), optimizers, jax.random.key(1))
-    step = jax.jit(
-        lambda state, inner, outer: outer_update(
-            state,
-            inner,
-            outer,
-            objectives=Objectives(nets=nets),
-            optimizers=optimizers,
-            rates=RATES,
-        )
+    step = partial(
+        outer_update,
+        state,
+        objectives=Objectives(nets=nets),
+        optimizers=compiled(optimizers),
+        rates=RATES,
     )
-    return state, partial(step, state)
+    return state, step
 
 
 @pytest.fixture(scope="module")
-def real_outer():
-    """With the real networks, which take long to compile."""
-    return compiled_outer("adam", Nets())
+def real_nets():
+    """The real networks: each, and each of its derivatives, compiles apart and once.
+
+    One program for each update would compile for nearly twice as long.
+    """
+    return Nets(*map(jax.jit, Nets()))
+
+
+@pytest.fixture(scope="module")
+def real_outer(real_nets):
+    return outer_from_start("adam", real_nets)
 
 
 @pytest.fixture(scope="module", params=["adam", "max_norm"])
 def after_outer(request, real_outer, light_nets):
     # Compiling the real networks once is enough: optimisers see trees, not networks.
     is_real = request.param == "adam"
-    state, step = real_outer if is_real else compiled_outer(request.param, light_nets)
+    state, step = real_outer if is_real else outer_from_start(request.param, light_nets)
     return state, *step(random_batch(2), random_batch(3))
 
 
 @pytest.fixture(scope="module")
-def after_fusion():
+def after_fusion(real_nets):
     optimizers = make_optimizers(proposal_optimizer="adam", accumulate=1)
     state = init_state(init_params(jax.random.key(0)), optimizers, jax.random.key(1))
-    step = jax.jit(
-        lambda state, batch: fusion_update(
-            state, batch, objectives=Objectives(), optimizers=optimizers, rates=RATES
-        )
+    after, scalars = fusion_update(
+        state,
+        random_batch(4),
+        objectives=Objectives(nets=real_nets),
+        optimizers=compiled(optimizers),
+        rates=RATES,
     )
-    return state, *step(state, random_batch(4))
+    return state, after, scalars
 
 
 def identical(tree, other):
