@@ -23,6 +23,7 @@ from pathlib import Path
 from absl import flags
 from launch import launch
 
+from refusion_jax.commands.messages import table_format
 from refusion_jax.commands.set_up import use_cache
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.runs.ablation import DEFAULT_VARIANTS, ablate
@@ -67,7 +68,7 @@ def main() -> int:
     use_cache(is_wanted=True)  # runs of one shape have one program
     variants, workdir, seeds = _VARIANTS.value, Path(_WORKDIR.value), _SEEDS.value
     if _SOURCE_A.value is None:
-        text = ablate(variants, workdir, seeds=seeds, tell=tell)
+        text = ablate(variants, workdir, seeds=seeds, tell=tell, show=table_format())
     else:
         if _SOURCE_B.value is None:
             raise ValueError("expected two folders, got one; name --source_b.")
@@ -82,6 +83,7 @@ def main() -> int:
             seeds=seeds,
             jobs=_JOBS.value,
             tell=tell,
+            show=table_format(),
         )
     print(text, end="")
     return 0

@@ -51,9 +51,9 @@ def is_terminal(name: str = "stderr") -> bool:
 
 
 def table_format() -> "Callable[[Table], str]":
-    """Returns what formats tables for standard output: drawn for a terminal.
+    """Returns the format of tables on standard output: drawn on a terminal.
 
-    Elsewhere they are Markdown.
+    Elsewhere it is Markdown.
     """
     from refusion_jax.evaluation.table_formats import to_markdown, to_terminal
 

@@ -1,4 +1,4 @@
-"""Formats tables as Markdown, LaTeX and HTML; all text is escaped."""
+"""Formats tables as Markdown, LaTeX, HTML and for terminals; all text is escaped."""
 
 import html
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from refusion_jax.evaluation.tables import Row, Table
 
 PUBLISHED = "published, not measured"
+_NAME_WIDTH = 10  # of the first column on terminals, at least
 
 
 def to_markdown(table: Table) -> str:
@@ -45,38 +46,56 @@ def to_markdown(table: Table) -> str:
     notes = list(table.notes)
     if any(cell.mark for row in table.rows for cell in row.cells):
         notes.append("Best: bold; second best: italics.")
-    return body + "\n" + " ".join(map(_markdown, notes)) + "\n"
+    return body + (f"\n{' '.join(map(_markdown, notes))}\n" if notes else "")
 
 
 def to_terminal(table: Table) -> str:
     """Formats a table for a terminal: best in bold, second best underlined.
 
+    Where the terminal is narrow, names are broken anywhere, because cut off they would
+    be alike, and values only between words, because parts of numbers read as numbers.
+
     Args:
       table: a table of plain text.
 
     Returns:
-      Lines with the terminal's signs for colours.
+      Lines that end in a newline, with the terminal's signs for colours; as Markdown
+      where the terminal is too narrow for the values.
     """
     # Both come with flax; here, because they take a while to import.
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(caption=" ".join(table.notes), caption_justify="left")
-    # Where the terminal is narrow, names are wrapped: cut off they would be alike.
-    drawn.add_column(table.titles[0], overflow="fold")
     arrows = {1: " \u2191", -1: " \u2193", 0: ""}
-    for title, direction in zip(table.titles[1:], table.directions, strict=True):
-        drawn.add_column(title + arrows[direction], justify="right", overflow="fold")
+    heads = [
+        title + arrows[direction]
+        for title, direction in zip(table.titles[1:], table.directions, strict=True)
+    ]
+    columns = zip(
+        heads, *([x.text for x in row.cells] for row in table.rows), strict=True
+    )
+    words = [" ".join(column).split() for column in columns]
+    widths = [max(map(cell_len, column), default=1) for column in words]
+    console = Console()
+    frame = 3 * len(table.titles) + 1
+    if _NAME_WIDTH + sum(widths) + frame > console.width:
+        return to_markdown(table)
+    notes = Text(" ".join(table.notes)) if table.notes else None
+    drawn = Drawn(caption=notes, caption_justify="left")
+    drawn.add_column(Text(table.titles[0]), overflow="fold")
+    for head, width in zip(heads, widths, strict=True):
+        drawn.add_column(Text(head), justify="right", min_width=width)
     styles = {"best": "bold green", "second": "underline", "": ""}
     for row in table.rows:
         style = "dim" if row.source else ""
         cells = [Text(cell.text, styles[cell.mark]) for cell in row.cells]
-        drawn.add_row(Text(row.name), *cells, style=style)
-    console = Console()
+        note = f" ({PUBLISHED}: {row.source})" if row.source else ""
+        drawn.add_row(Text(row.name + note), *cells, style=style)
     with console.capture() as capture:
         console.print(drawn)
-    return capture.get().rstrip("\n")
+    return capture.get()
 
 
 def to_latex(table: Table) -> str:

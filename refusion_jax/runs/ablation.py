@@ -151,4 +151,6 @@ def table(results: dict[str, list[dict[str, float]]]) -> Table:
             cells.append(Cell(mean + spread))
         rows.append(Row(text, tuple(cells)))
     directions = tuple(int("psnr" in column) for column in COLUMNS)
-    return Table(("variant", *COLUMNS.values()), directions, tuple(rows), ())
+    several = any(len(runs) > 1 for runs in results.values())
+    notes = ("Means over the seeds (smallest to largest).",) if several else ()
+    return Table(("variant", *COLUMNS.values()), directions, tuple(rows), notes)

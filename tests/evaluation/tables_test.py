@@ -186,6 +186,38 @@ def test_a_terminal_sees_names_values_and_notes(monkeypatch):
     assert lines[-1].strip() == "One pair."
 
 
+def test_a_terminal_sees_names_as_they_are(nasty, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    bracketed = nasty._replace(titles=("[/x]", "[old]", "x"), notes=("[b]",))
+    for table in (nasty, bracketed):
+        shown = to_terminal(table)
+        assert shown.endswith("\n")
+        for text in (*table.titles, *table.notes, table.rows[0].name):
+            assert text in shown
+
+
+def test_a_terminal_is_told_what_is_published(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    row = Row("theirs", (Cell("9.9"),), "Table 9")
+    shown = to_terminal(Table(("Method", "EN"), (1,), (row,), ()))
+    assert "theirs (published, not measured: Table 9)" in shown
+
+
+@pytest.mark.parametrize("width", [20, 97, 98, 120])
+def test_no_value_is_torn_on_a_narrow_terminal(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    value = "-123.0026 (-1234.5678 to +1234.5678)"
+    row = Row("preset=authors_script", (Cell(value),) * 6)
+    table = Table(
+        ("Method", "EN", "SD", "SF", "AG", "SCD", "VIF"), (1,) * 6, (row,), ()
+    )
+    words = to_terminal(table).replace("|", " ").replace("\u2502", " ").split()
+    for word in value.split():
+        assert words.count(word) == 6
+    is_markdown = "| --- |" in to_terminal(table)
+    assert is_markdown == (width < 98)
+
+
 def test_a_narrow_terminal_sees_whole_names_in_several_lines(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     name = "preset=authors_script"
