@@ -2,7 +2,7 @@
 # versions of requirements.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-# Without bytecode of all modules, of which most are never imported.
+# Compiles no bytecode: most of the installed modules are never imported.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
   --constraint requirements.txt
 

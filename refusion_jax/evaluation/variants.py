@@ -51,7 +51,8 @@ def variant_tables(
     Returns:
       The means over pairs and seeds with mean ranks; the differences of the variants
       from the reference with intervals over pairs, each pair averaged over seeds; and
-      the same differences seed by seed, smallest to largest, where both have a seed.
+      the same differences seed by seed, smallest to largest, where both have a seed:
+      no row if there is one seed only, which has no spread.
     """
     means = {name: averaged(list(by_seed.values())) for name, by_seed in runs.items()}
     return (
@@ -66,11 +67,12 @@ def _by_seed(runs: Mapping[str, Mapping[int, Scores]], reference: str) -> Table:
     others = runs[reference]
     keys = next(iter(others.values())).keys
     records = [metrics.ALL_METRICS[key] for key in keys]
-    rows = []
+    rows, is_spread = [], False
     for name, by_seed in runs.items():
         seeds = sorted(by_seed.keys() & others.keys())
         if name == reference or not seeds:
             continue
+        is_spread |= len(seeds) > 1
         cells = []
         for key in keys:
             ends = sorted(by_seed[x].mean(key) - others[x].mean(key) for x in seeds)
@@ -83,7 +85,7 @@ def _by_seed(runs: Mapping[str, Mapping[int, Scores]], reference: str) -> Table:
             "Seeds",
         ),
         (*(1 if record.higher_is_better else -1 for record in records), 0),
-        tuple(rows),
+        tuple(rows) if is_spread else (),
         (
             "The smallest and the largest difference of the means among runs of the "
             "same seed. Where the signs differ, the seed decides, not the variant.",

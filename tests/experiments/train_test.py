@@ -27,7 +27,7 @@ FLAGS = (
     "--holdout_pairs=1",
     "--judged_pairs=0",  # else each process compiles F for fusing, too
 )
-TINY = ("--method=tiny", "--fusion_steps=30", "--save_every=2")
+TINY = ("--method=tiny", "--fusion_steps=100", "--save_every=10")
 
 
 @pytest.fixture(scope="module")

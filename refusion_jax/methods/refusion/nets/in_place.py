@@ -176,7 +176,7 @@ def _renew_halos(features: InPlace, tiling: Tiling) -> InPlace:
     received = _exchange_columns(features, tiling) if tiling.devices > 1 else None
 
     # Own rows and columns count from 1, because 0 and last + 1 are the halo. Side 0
-    # copies from the tile before: its last column or row becomes this one's 0.
+    # copies the last column or row of the tile before to 0; side 1 mirrors it.
     def renew_columns(side: Array, state: Array) -> Array:
         corner = (1, jnp.where(side == 0, last_column, 1))
         edges = _edges(state, features, corner, (last_row, 1))
@@ -210,8 +210,8 @@ def _put(
     state: Array, features: InPlace, edges: Array, tile: Array, corner: Place
 ) -> Array:
     """Writes to every tile the edge of tile `tile`, or of the nearest one there is."""
-    # Once, because XLA would otherwise read the state while it is overwritten, and
-    # copy it therefore.
+    # Once, because XLA would otherwise read the state while overwriting it, and so
+    # copy all of it.
     pieces = computed_once(jnp.take(edges, tile, axis=0, mode="clip"))
     return jax.lax.dynamic_update_slice(state, pieces, (0, features.first, *corner))
 
@@ -236,7 +236,7 @@ def _exchange_columns(
 
 
 def _or_received(tile: Array, tiling: Tiling, capacity: int) -> Array:
-    """Maps tiles of the neighbouring devices to where the received edges follow."""
+    """Replaces tiles of neighbouring devices by their places after the own edges."""
     before = capacity + tiling.tile_count + tile
     after = capacity - tiling.tile_count + tile
     beyond = tile >= tiling.tile_count
