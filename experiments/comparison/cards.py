@@ -43,9 +43,9 @@ def scores_paragraph(task: str, records: Mapping[str, Record]) -> str:
       records: by the names of their sets.
     """
     lines = [
-        f"{HEAD} on test sets that nothing was chosen on: mean rank over the columns "
-        "of the paper's table (1 is the best), and that of the best other method. "
-        "Every column, with intervals: `experiments/results/comparison/`.",
+        f"{HEAD} on test sets (no setting was chosen by them): mean rank over the "
+        "columns of the paper's table (1 is the best), and that of the best other "
+        "method. Every column, with intervals: `experiments/results/comparison/`.",
     ]
     for name, record in records.items():
         test_set = TEST_SETS[name]

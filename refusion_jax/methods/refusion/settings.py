@@ -112,7 +112,7 @@ class Settings:
     )
     inner_steps: int = setting(
         1,
-        "SGD steps of the inner update; more than one needs exact or reverse.",
+        "SGD steps of the inner update; more than one needs exact, reverse or stopped.",
         at_least=1,
     )
     direct_term: bool = setting(
