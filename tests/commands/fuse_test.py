@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refusion_jax import Fuser
 from refusion_jax.cli import main
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.fusing import inference
@@ -41,6 +42,26 @@ def test_two_files_give_the_picture_that_the_library_gives(run, params, capsys):
     expected = inference.fuse(A, B, weights=params)
     np.testing.assert_array_equal(read_picture("fused.png"), expected)
     assert capsys.readouterr() == ("fused.png 8x6\n", "")
+
+
+def test_the_rules_reach_the_fuser(run, monkeypatch, capsys):
+    given = []
+
+    class Noting(Fuser):
+        def __init__(self, _, **rules):
+            given.append(rules)
+            raise ValueError("expected no more, got all; stop.")
+
+    monkeypatch.setattr("refusion_jax.fusing.fuser.Fuser", Noting)
+    options = ("--align=register", "--motion=rigid", "--border=fill")
+    more = ("--levels=min-max", "--precision=bfloat16", "--range=none")
+    assert fuse("a/1.png", "b/1.png", "-o", "fused.png", *options, *more) == 2
+    assert given == [
+        {
+            **{"output_range": "none", "align": "register", "motion": "rigid"},
+            **{"border": "fill", "levels": "min-max", "precision": "bfloat16"},
+        }
+    ]
 
 
 def test_two_folders_are_paired_and_written_by_stem(run, params, capsys):

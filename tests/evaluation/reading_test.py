@@ -1,5 +1,7 @@
 """`evaluate` reads its sources as `fuse` does: the same scores as of plain twins."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,5 +68,11 @@ def test_the_command_has_the_options(tmp_path, capsys):
     sources = list(map(str, folders(tmp_path, LEVELS)))
     command = ["evaluate", *sources, "-o", str(tmp_path / "s"), "--columns=mi"]
     assert main([*command, "--levels=28000:33000"]) == 0
+    content = json.loads((tmp_path / "s" / "metrics.json").read_text())
+    expected = evaluate(*sources, keys=["mi"], levels="28000:33000").mean("mi")
+    assert content["mean"]["mi"] == pytest.approx(expected)
+    with pytest.warns(PictureWarning, match="uses the levels 28009 to 32998"):
+        plain = evaluate(*sources, keys=["mi"]).mean("mi")
+    assert plain != pytest.approx(expected)
     assert main([*command, "--levels=wide"]) == 2
     assert "expected a range rule" in capsys.readouterr().err

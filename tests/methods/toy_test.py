@@ -1,5 +1,6 @@
 """A method of 40 lines trains, checkpoints, resumes and fuses like the real ones."""
 
+import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,6 +142,8 @@ def test_it_resumes_to_the_same_bits(toy, tmp_path):
     (last,) = (part / "checkpoints").glob("8")
     last.rename(part / "checkpoints" / "8.orbax-checkpoint-tmp-0")  # killed on the way
     again = run(part)
+    starts = json.loads((part / "environment.json").read_text())
+    assert [start["step"] for start in starts] == [0, 4]
     assert int(again.step) == 8
     assert again.params.mix["share"] == whole.params.mix["share"]
 

@@ -310,15 +310,18 @@ def test_a_waiting_job_is_cancelled_and_leaves_nothing(visitor):
 
 
 def test_a_running_job_ends_at_its_next_phase(visitor):
-    gate = threading.Event()
+    began, gate = threading.Event(), threading.Event()
 
     def work(job):
+        began.set()
         gate.wait(5)
         job.enter("second")
         raise AssertionError
 
     jobs = visitor.jobs
     job = jobs.submit(jobs.make("wait"), work)
+    assert began.wait(20)
+    assert visitor.client.get(f"/api/jobs/{job.id}").json()["state"] == "running"
     visitor.client.delete(f"/api/jobs/{job.id}")
     gate.set()
     assert visitor.wait(job.id)["state"] == "cancelled"

@@ -29,7 +29,7 @@ def look(params: NetsParams, source_a: Image, source_b: Image) -> dict[str, np.n
       float32 pictures in [0, 1], (height, width), by name: fused, recon_a, recon_b,
       w_a, w_b, v_a, v_b.
     """
-    made = jax.device_get(_look(params, source_a, source_b))
+    made = jax.device_get(in_precision(_look, "float32")(params, source_a, source_b))
     return {name: image[0] for name, image in made.items()}
 
 

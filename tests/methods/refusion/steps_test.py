@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from refusion_jax.array_types import Batch
-from refusion_jax.methods.refusion.gradients import inner_update
+from refusion_jax.methods.refusion.gradients import inner_update, meta_gradient
 from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.methods.refusion.nets.networks import Nets, init_params
 from refusion_jax.methods.refusion.objectives import Objectives
@@ -271,8 +271,11 @@ def test_agreement_is_the_cosine_with_the_mean_of_earlier_meta_gradients():
         )
         seen.append(float(scalars["meta_grads_agreement"]))
     # One parameter: the meta-gradient points the same way as the mean, or the other.
-    assert seen[0] == 0
-    assert sorted(seen[1:]) == pytest.approx([-1, 1])
+    meta_grads = meta_gradient(
+        state.params, batch, batch, objectives=TOY, learning_rate=RATES.inner
+    ).meta_grads
+    sign = float(jnp.sign(meta_grads))
+    assert seen == pytest.approx([0, sign, -sign]) and sign != 0
 
 
 def test_with_a_joint_loss_r_reaches_f_and_p_stays():

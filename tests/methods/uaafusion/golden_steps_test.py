@@ -136,7 +136,7 @@ def test_leaves_equal_the_released_ones(step, released, kind):
 def test_statistics_after_all_passes_equal_the_released_ones(step, released):
     name, _, after, _ = step
     if not name.endswith("bn_train"):
-        return
+        pytest.skip("S normalises by running statistics, and leaves them as they are")
     order = released.report["scalars"]["train.official.bn_train.bn.order"]
     flat = flatten_dict(after.statistics, sep="/")
     for kind in ("running_mean", "running_var"):

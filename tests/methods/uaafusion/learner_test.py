@@ -1,5 +1,6 @@
 """A run of all phases through the trainer, interrupted and resumed; then fusing."""
 
+import json
 from functools import partial
 
 import jax
@@ -82,6 +83,8 @@ def test_a_resumed_run_gives_the_same_bits(whole, tmp_path):
     (part / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "1").rename(part / "checkpoints" / "1")
     again = run(part)
+    (start,) = json.loads((part / "environment.json").read_text())
+    assert start["step"] == 1
     for one, other in zip(
         *(jax.tree.leaves(x.params) for x in (state, again)), strict=True
     ):
@@ -99,6 +102,7 @@ def test_its_weights_fuse_with_guidance_and_without(whole):
     trees = load_any_weights(folder).trees
     alone = find("uaafusion").model({"fusion": trees["fusion"]}, "here", {})
     assert model.facts["classes"] == 3
+    assert load_model(folder, is_fast=True).facts == {**model.facts, "classes": 0}
     assert alone.facts == {**model.facts, "classes": 0}
     assert np.abs(alone.fuse(a, b, precision="float32") - fused).max() > 1e-4
     with pytest.raises(ValueError, match="include the segmentation network, got here"):

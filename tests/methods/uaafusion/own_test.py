@@ -85,7 +85,8 @@ def test_the_network_tells_its_number_of_classes():
         jax.random.key(0),
     )
     assert [*shapes.params._asdict()] == ["fusion"]
-    assert UAAFusionModel({"fusion": {"start": 0, "stages": 0}}, "", network=bright)
+    trees = {"fusion": {"start": 0, "stages": 0, "step_sizes": 0}}
+    assert UAAFusionModel(trees, "", network=bright).facts["classes"] == 3
 
 
 @pytest.mark.parametrize("network", [bright, None])

@@ -8,8 +8,12 @@ is linear in each argument, and its three partial derivatives are the convolutio
 transposed convolution and the kernel's gradient. Each is bilinear, and its transposes
 are the other two. Declared as primitives they need no other rule: those that JAX has
 make convolutions that XLA runs some twenty times slower inside loops on CPUs.
+
+A primitive is lowered outside `jax.default_matmul_precision`, so each carries the
+precision that was the default where the convolution was called.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.interpreters import ad
@@ -30,27 +34,33 @@ def window_convolution(
       x: the features, NHWC.
       kernel: HWIO.
     """
-    return _convolve_p.bind(x, kernel)
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return _convolve_p.bind(x, kernel, precision=precision)
 
 
-def _convolve(x: Array, w: Array) -> Array:
+def _convolve(x: Array, w: Array, *, precision: str | None) -> Array:
     if x.dtype == jnp.float64:  # for which XLA has plain loops only on CPUs
         windows = jnp.concatenate(_taps(x, x.shape[1] - 2, x.shape[2] - 2), axis=-1)
         return jnp.matmul(windows, w.reshape(-1, w.shape[-1]))
-    return lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=_LAYOUT)
+    return lax.conv_general_dilated(
+        x, w, (1, 1), "VALID", dimension_numbers=_LAYOUT, precision=precision
+    )
 
 
-def _transposed(g: Array, w: Array) -> Array:
+def _transposed(g: Array, w: Array, *, precision: str | None) -> Array:
     g = jnp.pad(g, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    return _convolve(g, w[::-1, ::-1].swapaxes(2, 3))
+    return _convolve(g, w[::-1, ::-1].swapaxes(2, 3), precision=precision)
 
 
-def _products(x: Array, g: Array) -> Array:
+def _products(x: Array, g: Array, *, precision: str | None) -> Array:
     height, width, out = g.shape[1:]
     columns, taps = g.reshape(-1, out), _taps(x, height, width)
     if x.dtype == jnp.float64:  # one product instead of nine: tests compile sooner
         taps = [jnp.concatenate(taps, axis=-1)]
-    products = [tap.reshape(len(columns), -1).T @ columns for tap in taps]
+    products = [
+        jnp.matmul(tap.reshape(len(columns), -1).T, columns, precision=precision)
+        for tap in taps
+    ]
     return jnp.stack(products).reshape(3, 3, x.shape[-1], out)
 
 
@@ -70,16 +80,16 @@ _products_p = declare("uaafusion_convolve_products", _products)
 # One rule per argument: the transpose with respect to it.
 ad.defbilinear(
     _convolve_p,
-    lambda ct, x, w: _transposed_p.bind(ct, w),
-    lambda ct, x, w: _products_p.bind(x, ct),
+    lambda ct, x, w, **static: _transposed_p.bind(ct, w, **static),
+    lambda ct, x, w, **static: _products_p.bind(x, ct, **static),
 )
 ad.defbilinear(
     _transposed_p,
-    lambda ct, g, w: _convolve_p.bind(ct, w),
-    lambda ct, g, w: _products_p.bind(ct, g),
+    lambda ct, g, w, **static: _convolve_p.bind(ct, w, **static),
+    lambda ct, g, w, **static: _products_p.bind(ct, g, **static),
 )
 ad.defbilinear(
     _products_p,
-    lambda ct, x, g: _transposed_p.bind(g, ct),
-    lambda ct, x, g: _convolve_p.bind(x, ct),
+    lambda ct, x, g, **static: _transposed_p.bind(g, ct, **static),
+    lambda ct, x, g, **static: _convolve_p.bind(x, ct, **static),
 )

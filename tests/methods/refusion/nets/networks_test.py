@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from methods.refusion.nets.by_hand import blocks, conv3x3, encode, one_of
 
 from refusion_jax.methods.refusion.nets import encoder
 from refusion_jax.methods.refusion.nets.fusion import CrossAttention, GatedRefinement
@@ -345,6 +346,44 @@ def test_the_two_networks_of_p_share_nothing(outputs):
     assert jnp.abs(w_by_second - outputs[2].intensity).max() > 1e-2
 
 
+def logits_of_p(params, a, b):
+    """The two logits of one of P's networks, [channel, height, width]."""
+    features = [
+        encode(x[None], one_of(params["encoders"], i)) for i, x in enumerate((a, b))
+    ]
+    x = conv3x3(blocks(np.concatenate(features), params["joint"]), params["tail1"])
+    return conv3x3(np.where(x >= 0, x, params["slope"] * x), params["tail2"])
+
+
+def test_p_weighs_pictures_and_edges_as_the_specification_says(outputs):
+    """Channel 0 is source a. The slopes differ from each other and from the start."""
+    networks = PARAMS.proposal["subnetworks"]
+    slopes = jnp.asarray([0.1, -0.4])
+    maps = run_p({"subnetworks": {**networks, "slope": slopes}}, *PICTURES)
+    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), networks)
+    exact["slope"] = np.asarray(slopes, np.float64)
+    edges = [sobel_gradient(x) for x in PICTURES]
+    for i, (images, ours) in enumerate(zip((PICTURES, edges), maps, strict=True)):
+        a, b = (np.asarray(x[0, ..., 0], np.float64) for x in images)
+        first, second = logits_of_p(one_of(exact, i), a, b)
+        expected = 1 / (1 + np.exp(second - first))
+        np.testing.assert_allclose(ours[0, ..., 0], expected, rtol=0, atol=1e-5)
+        assert expected.std() > 1e-2
+
+
+def test_r_rebuilds_as_the_specification_says(outputs):
+    branches = jax.tree.map(
+        lambda x: np.asarray(x, np.float64), PARAMS.reconstruction["branches"]
+    )
+    fused = np.asarray(outputs[0][0, ..., 0], np.float64)
+    for i, ours in enumerate(outputs[1]):
+        branch = one_of(branches, i)
+        features = encode(fused[None], branch["encoder"])
+        expected = 1 / (1 + np.exp(-conv3x3(features, branch["project_out"])[0]))
+        np.testing.assert_allclose(ours[0, ..., 0], expected, rtol=0, atol=1e-5)
+        assert expected.std() > 1e-3
+
+
 def test_a_single_pixel_has_no_edge_for_p_to_see():
     pixels = PICTURES[:, :, :1, :1]
     dark, bright = (
@@ -406,6 +445,19 @@ def test_a_balanced_p_has_one_more_parameter_and_no_gradient_for_it(balanced):
     )
     assert grads["spread"] == 0
     assert max(jnp.abs(x).max() for x in jax.tree.leaves(grads)) > 0
+
+
+def test_a_balanced_p_prefers_what_its_logits_prefer(balanced):
+    """On pictures, half the difference between one order and the other decides."""
+    params, forward, _ = balanced
+    exact = jax.tree.map(lambda x: np.asarray(x, np.float64), params["subnetworks"])
+    a, b = (np.asarray(x[0, ..., 0], np.float64) for x in PICTURES)
+    one, other = (logits_of_p(one_of(exact, 0), *x) for x in ((a, b), (b, a)))
+    d = ((one[0] - one[1]) - (other[0] - other[1])) / 2
+    d -= d.mean()
+    d *= params["spread"] / d.std()
+    expected = 1 / (1 + np.exp(-3 * np.tanh(d / 3)))
+    np.testing.assert_allclose(forward[0][0, ..., 0], expected, rtol=0, atol=1e-3)
 
 
 def test_a_balanced_p_has_nothing_to_say_about_equal_sources(balanced):

@@ -1,16 +1,13 @@
 """The transformer block against the specification, written out in float64 numpy."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from methods.refusion.nets.by_hand import block
 
 from refusion_jax.methods.refusion.nets.restormer import TransformerBlock, stack_blocks
 from refusion_jax.methods.refusion.nets.strips import Grid, join, split
-
-HEADS = 8
 
 
 def random_params(module, grid, channels, seed=0):
@@ -27,52 +24,6 @@ def random_params(module, grid, channels, seed=0):
 def random_features(grid, channels, seed=1):
     shape = (grid.batch, channels, grid.height, grid.width)
     return np.random.default_rng(seed).standard_normal(shape)
-
-
-# The reference: one picture, [channels, height, width].
-
-
-def layer_norm(x, params):
-    mean = x.mean(axis=0)
-    variance = ((x - mean) ** 2).mean(axis=0)
-    normalised = (x - mean) / np.sqrt(variance + 1e-5)
-    return normalised * params["scale"][:, None, None] + params["bias"][:, None, None]
-
-
-def conv1x1(x, kernel):
-    return np.einsum("oc,chw->ohw", kernel, x)
-
-
-def depthwise(x, kernel):
-    _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-    result = np.zeros_like(x)
-    for i in range(3):
-        for j in range(3):
-            window = padded[:, i : i + height, j : j + width]
-            result += kernel[:, i, j][:, None, None] * window
-    return result
-
-
-def attention(x, params):
-    qkv = depthwise(conv1x1(x, params["qkv"]), params["qkv_depthwise"])
-    q, k, v = (z.reshape(HEADS, -1, x[0].size) for z in np.split(qkv, 3))
-    q, k = (z / np.linalg.norm(z, axis=-1, keepdims=True) for z in (q, k))
-    logits = q @ k.swapaxes(1, 2) * params["temperature"][:, None, None]
-    weights = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    return conv1x1((weights @ v).reshape(x.shape), params["project_out"])
-
-
-def feed_forward(x, params):
-    hidden = depthwise(conv1x1(x, params["project_in"]), params["depthwise"])
-    gate, content = np.split(hidden, 2)
-    gelu = gate * 0.5 * (1 + np.vectorize(math.erf)(gate / math.sqrt(2)))
-    return conv1x1(gelu * content, params["project_out"])
-
-
-def block(x, params):
-    x = x + attention(layer_norm(x, params["norm1"]), params["attention"])
-    return x + feed_forward(layer_norm(x, params["norm2"]), params["feed_forward"])
 
 
 def run(params, x, grid, channels):
