@@ -71,7 +71,8 @@ class MetaGradient(NamedTuple):
       meta_grads: dL_r / dtheta_P.
       adapted: theta_F', theta_R', after the last inner step.
       fusion_loss: L_f on the inner batch, before the inner update.
-      reconstruction_loss: L_r on the outer batch, after it.
+      reconstruction_loss: L_r on the outer batch, after it; in mode first_order that of
+        theta_F and theta_R'.
       weights: the weight maps that P proposed for the inner batch.
     """
 

@@ -42,7 +42,9 @@ class Settings:
         False, "Whether alpha_1 grows linearly over the epochs up to its value."
     )
     ramp_share: float = setting(
-        1.0, "Share of the epochs after which the ramp ends.", is_positive=True
+        1.0,
+        "Share of the epochs after the warm-up in which the ramp ends.",
+        is_positive=True,
     )
     alpha_reconstruction: float = setting(1.0, "alpha_2 of Eq. 4.", at_least=0)
     reconstruction_noise: float = setting(
@@ -100,7 +102,7 @@ class Settings:
     imitation_steps: int = setting(
         0,
         "Updates of the warm-up in which P imitates the rule, with learned "
-        "loss_weights; 0 starts at random.",
+        "loss_weights; 0 starts at random, and so does a run too short for a warm-up.",
         at_least=0,
         unit="steps per epoch",
     )

@@ -28,7 +28,7 @@ class Settings:
         at_least=2,
     )
     attribution_points: int = setting(
-        5, "K_a, points of the Integrated Gradients.", at_least=1
+        5, "K_a, points of the Integrated Gradients; fusing takes 5.", at_least=1
     )
     joint_statistics: str = setting(
         "batch",
@@ -128,7 +128,7 @@ _SMALL = {
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "default": {},
-        # What the method says; the released recipe where it is silent.
+        # What the method says, and the released code where it is silent.
         "paper": {},
         # What the released code does, its defects included.
         "official": {"variant": "official"},

@@ -311,7 +311,7 @@ def _network(
 ) -> CollectingSegment:
     """Returns S, with dropout if it normalises by the batch and there is a key.
 
-    All passes of one batch share their dropout.
+    All passes of this network share their dropout.
     """
     own = key if by_batch else None
 

@@ -145,7 +145,10 @@ def init_stem(key: Array) -> Params:
 
 
 def init_block(key: Array, block: Block) -> Params:
-    """Draws a block as MobileNetV2 does: N(0, 2 / fan_out), norms of scale 1.
+    """Draws a block: N(0, 2 / fan_out), norms of scale 1.
+
+    A depthwise kernel feeds one channel, so its fan_out is 9; MobileNetV2's code counts
+    9 for each channel there. The normalisation behind it undoes the difference.
 
     Args:
       key: random key.
