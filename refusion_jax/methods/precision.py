@@ -10,6 +10,7 @@ bfloat16  Parameters and features have 8 significant bits and take half the memo
 The meta-gradient is too small for anything but float32 (1e-8 to 1e-5).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ def in_precision(function: Callable[..., Any], precision: str) -> Callable[..., 
     """
     check_precision(precision)
 
+    @functools.wraps(function)
     def computed(*args: Any) -> Any:
         with jax.default_matmul_precision(_PRODUCTS[precision]):
             if precision != "bfloat16":

@@ -147,15 +147,12 @@ class UAAFusionLearner:
         )
         return result
 
+    @partial(in_precision, precision="float32")
     def validate(self, params: NetsParams, batch: Batch) -> Scalars:
         """Returns L with S as in fusing, and how well S does on each picture.
 
         `miou_...` is the mean IoU over the classes of a batch, in [0, 1].
         """
-        scalars: Scalars = in_precision(self._validated, "float32")(params, batch)
-        return scalars
-
-    def _validated(self, params: NetsParams, batch: Batch) -> Scalars:
         rules = self._rules._replace(
             attributes_by_batch=False, learns_by_batch=False, has_dropout=False
         )
@@ -179,13 +176,12 @@ class UAAFusionLearner:
         guide = params.segmentation, params.statistics
         made = jax.device_get(run(params.fusion, guide, batch.source_a, batch.source_b))
         classes = classes_of(params.segmentation)
-        predicted = in_precision(_predicted, "float32")
         shown = {
             "fused": made["fused"],
             "w_i": made["w_i"],
             "w_v": made["w_v"],
             "labels": np.asarray(labels_of(batch, classes)) / (classes - 1),
-            "classes": np.asarray(predicted(guide, made["fused"])) / (classes - 1),
+            "classes": np.asarray(_predicted(guide, made["fused"])) / (classes - 1),
         }
         rows = shown, {f"attention {k}": made[f"attention_{k}"] for k in range(2, 6)}
         return [
@@ -194,6 +190,7 @@ class UAAFusionLearner:
         ]
 
 
+@partial(in_precision, precision="float32")
 @jax.jit
 def _predicted(guide: tuple[Params, Params], image: Image) -> Array:
     return best_class(segment(*guide, image))

@@ -168,12 +168,9 @@ class OwnLearner:
         )
         return result
 
+    @partial(in_precision, precision="float32")
     def validate(self, params: FusionParams, batch: Batch) -> Scalars:
         """Returns L, and the mean IoU of the network on f and on the sources' mean."""
-        scalars: Scalars = in_precision(self._validated, "float32")(params, batch)
-        return scalars
-
-    def _validated(self, params: FusionParams, batch: Batch) -> Scalars:
         loss = self._loss(params.fusion, batch)
         labels = labels_of(batch, self._classes)
         mean = 0.5 * (batch.source_a + batch.source_b)
