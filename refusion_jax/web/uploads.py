@@ -74,6 +74,12 @@ async def read_form(request: Request, folder: Path, limits: Limits) -> Form:
     except _TooLarge as error:
         raise Refusal(413, error.message) from None
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):  # the parser has no other sign
+            raise Refusal(
+                413,
+                f"expected at most {limits.pictures} pictures at once, got more; send "
+                "fewer.",
+            ) from None
         raise Refusal(
             400,
             f"expected a form of files, got a broken one ({error.message}); mend it.",

@@ -430,6 +430,13 @@ def test_a_pipe_and_standard_input_are_read_once(run, params, monkeypatch):
         np.testing.assert_array_equal(read_picture(name), expected)
 
 
+def test_standard_input_cannot_be_both_sources(run, capsys):
+    assert fuse("-", "-", "-o", "fused.png") == 2
+    told = capsys.readouterr().err
+    assert "expected standard input as one source, got '-' twice; name files." in told
+    assert not (run / "fused.png").exists()
+
+
 def test_a_name_that_the_terminal_cannot_show_does_not_end_the_batch(run, monkeypatch):
     for folder in ("a", "b"):
         (run / folder / "1.png").rename(run / folder / "\u591c.png")

@@ -1,5 +1,7 @@
+import queue
 import socket
 import sys
+import webbrowser
 
 import pytest
 import uvicorn
@@ -32,6 +34,14 @@ def test_an_address_for_others_has_a_token(started, capsys):
     address = capsys.readouterr().out.split()[-1]
     token = app.user_middleware[0].kwargs["token"]
     assert len(token) >= 16 and address.endswith(f"/?token={token}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_browser_is_sent_to_the_printed_address(started, capsys, monkeypatch, host):
+    opened = queue.Queue()
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+    assert main(["serve", "--port", "0", "--host", host, "--open"]) == 0
+    assert opened.get(timeout=60) == capsys.readouterr().out.split()[-1]
 
 
 def test_a_port_in_use_is_told(capsys):

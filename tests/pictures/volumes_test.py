@@ -171,10 +171,10 @@ def test_a_palette_colours_the_first_source(tmp_path, mean):
     assert np.abs(red - blue)[0, 0, 0] <= 2  # black has no colour
 
 
-def series(folder, values, window=None):
+def series(folder, values, window=None, uid="1.2.3.4"):
     """A DICOM series, slice by slice, last one first."""
     before = locale.setlocale(locale.LC_CTYPE)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     image = sitk.Cast(volume(values), sitk.sitkInt16)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -183,8 +183,8 @@ def series(folder, values, window=None):
         part = image[:, :, number]
         place = image.TransformIndexToPhysicalPoint((0, 0, number))
         tags = {
-            "0020|000e": "1.2.3.4",
-            "0008|0018": f"1.2.3.4.{number}",
+            "0020|000e": uid,
+            "0008|0018": f"{uid}.{number}",
             "0020|0013": str(number),
             "0020|0037": direction,
             "0020|0032": "\\".join(f"{x:g}" for x in place),
@@ -194,7 +194,7 @@ def series(folder, values, window=None):
             tags |= {"0028|1050": str(window[0]), "0028|1051": str(window[1])}
         for key, value in tags.items():
             part.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f"{9 - number}.dcm"))
+        writer.SetFileName(str(folder / f"{uid}_{9 - number}.dcm"))
         writer.Execute(part)
     # The writer leaves the process in the locale C, where text files are ASCII.
     locale.setlocale(locale.LC_CTYPE, before)
@@ -205,6 +205,13 @@ def test_a_dicom_series_that_is_too_large_is_refused(tmp_path, monkeypatch):
     folder = series(tmp_path / "scan", PHANTOM)
     monkeypatch.setattr(volumes, "_MOST_VOXELS", PHANTOM.size - 1)
     with pytest.raises(ValueError, match=r"moderate size, got .* voxels; crop it"):
+        read_volume(folder)
+
+
+def test_two_dicom_series_in_one_folder_are_refused(tmp_path):
+    folder = series(tmp_path / "scan", PHANTOM)
+    series(folder, PHANTOM, uid="1.2.3.5")
+    with pytest.raises(ValueError, match=r"expected one DICOM series in .*scan, got 2"):
         read_volume(folder)
 
 

@@ -3,6 +3,7 @@ import io
 import json
 import struct
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -156,6 +157,17 @@ def test_a_flood_that_is_not_announced_is_cut(server, announced):
     assert visitor.fuse()["state"] == "done"  # its place in the queue is free again
 
 
+def test_too_many_pictures_at_once_are_refused(server):
+    visitor = server(pictures=2)
+    answer = visitor.post("/api/pictures", [PAIR[0]] * 3)
+    assert answer.status_code == 413
+    assert answer.json()["error"] == (
+        "expected at most 2 pictures at once, got more; send fewer."
+    )
+    assert not files_of(visitor)
+    assert visitor.fuse()["state"] == "done"
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(visitor):
     headers = {"host": "127.0.0.1", "content-type": "multipart/form-data; boundary=x"}
     head = (
@@ -294,6 +306,18 @@ def test_many_bytes_make_room(server):
     first, second = visitor.fuse(), visitor.fuse()
     assert visitor.client.get(f"/api/jobs/{first['id']}").status_code == 404
     assert visitor.client.get(f"/api/jobs/{second['id']}").status_code == 200
+
+
+def test_what_is_long_unused_is_forgotten(server, monkeypatch):
+    visitor = server(kept_seconds=60)
+    unused, used = visitor.fuse(), visitor.fuse()
+    later = time.monotonic() + 59
+    monkeypatch.setattr(jobs_module.time, "monotonic", lambda: later)
+    assert visitor.file(used, "fused.png")  # its minute begins again
+    monkeypatch.setattr(jobs_module.time, "monotonic", lambda: later + 59)
+    visitor.fuse()
+    for job, status in ((unused, 404), (used, 200)):
+        assert visitor.client.get(f"/api/jobs/{job['id']}").status_code == status
 
 
 def test_jobs_know_their_bytes_so_that_queueing_walks_no_other_folder(
