@@ -4,10 +4,11 @@
 weights once and fuses many, `pretrained()` lists the weights that come with the
 package, `register(moving, fixed)` finds how one picture lies on another, `score(a, b,
 fused)` scores a fused picture and `evaluate(folder_a, folder_b, fused)` a folder of
-them, and `use_all_cores()`, called first, lets the cores of a CPU share each picture.
-Everything else lives in its room: `methods.refusion` (the networks F, R and P, the
-losses of Eqs. 1-6, the three updates), `training`, `fusing`, `weights`, `export`,
-`data`, `metrics`, `evaluation`, `pictures`. ARCHITECTURE.md is the map.
+them, `train(config, folder_a, folder_b, workdir)` returns a `Run`, and
+`use_all_cores()`, called first, lets the cores of a CPU share each picture. The rest is
+in subpackages: `methods.refusion` (the networks F, R and P, the losses of Eqs. 1-6, the
+three updates), `training`, `fusing`, `weights`, `export`, `data`, `metrics`,
+`evaluation`, `pictures`. ARCHITECTURE.md is the map.
 """
 
 from importlib import import_module

@@ -40,6 +40,6 @@ def require(module: str, *, extra: str, why: str) -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f"expected the package {module.partition('.')[0]} {why}, got an "
-            f"environment without it ({error}); install it by "
+            f"environment without it ({error}); install it with "
             f"pip install '{DISTRIBUTION}[{extra}]'."
         ) from error

@@ -29,7 +29,7 @@ def update_card(card: Path, task: str, records: Mapping[str, Record]) -> None:
     if len(places) != 1:
         raise ValueError(
             f"expected one paragraph that begins with {HEAD} in {card}, got "
-            f"{len(places)}; mend the card."
+            f"{len(places)}; correct the card."
         )
     paragraphs[places[0]] = scores_paragraph(task, records)
     replace_file(card, ("\n\n".join(paragraphs) + "\n").encode())

@@ -100,7 +100,7 @@ class Stages:
             if is_same_way(origin_of(job.output), self.record) is not False:
                 return None
             note(
-                f"{job.output} was made by other weights or options and is made again.",
+                f"{job.output} was made with other weights or options and is replaced.",
                 AgainWarning,
             )
         if len(job.sources) == 1:

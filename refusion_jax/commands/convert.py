@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target.exists() and not arguments.force:
         raise ValueError(
             f"expected a new file, got {target}, which holds other content; name "
-            "another file, or replace this one by --force."
+            "another file, or replace this one with --force."
         )
     origin = {"converted_from": source.name, "converted_from_sha256": sha256_of(source)}
     metadata = {**weights.metadata, **origin}

@@ -66,7 +66,7 @@ def add_parser(commands: Commands) -> None:
         examples=EXAMPLES,
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object, for reports of bugs"
+        "--json", action="store_true", help="print one JSON object, for bug reports"
     )
     add_cache_option(parser)
 
@@ -98,7 +98,7 @@ def _examine(arguments: argparse.Namespace, tell: Callable[[str, str], None]) ->
     for package in PACKAGES:
         tell(package, version_of(package) or "not installed")
     plugins = [f"{x} {version_of(x)}" for x in PLUGINS if version_of(x)]
-    tell("accelerator plugin", ", ".join(plugins) or "none, JAX runs on the CPU")
+    tell("accelerator plugin", ", ".join(plugins) or "none; JAX runs on the CPU")
     for extra, packages in EXTRAS.items():
         versions = [(package, version_of(package)) for package in packages]
         is_whole = all(version for _, version in versions)

@@ -48,8 +48,9 @@ def add_parser(commands: Commands) -> None:
         "--columns",
         default="paper",
         help="paper (default): the columns of the task's table in the paper, or of all "
-        "its tables without --task; all: every metric of these; mefb: those of the "
-        "benchmark MEFB; or metrics separated by commas (refusion metrics --list)",
+        "its tables without --task; all: every metric but those that only MEFB has; "
+        "mefb: those of the benchmark MEFB; or metrics separated by commas (refusion "
+        "metrics --list)",
     )
     parser.add_argument(
         "--task",
@@ -130,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_rule(arguments.levels)
     if all(x.is_file() for x in (arguments.a, arguments.b, arguments.fused)):
         raise ValueError(
-            "expected three folders, got three files; score one picture by refusion "
+            "expected three folders, got three files; score one picture with refusion "
             "metrics A B FUSED."
         )
     name = arguments.fused.resolve().name or "fused"

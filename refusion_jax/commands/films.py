@@ -47,7 +47,7 @@ def check_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> None
     check_folder_of(output)
     if output.resolve() in {source.resolve() for source in sources}:
         raise ValueError(
-            f"expected an output apart from the sources, got {output}; name "
+            f"expected an output other than the sources, got {output}; name "
             "another file."
         )
 
@@ -75,5 +75,7 @@ def fuse_films(
         return 0
     say(f"{output} {made.width}x{made.height}, {made.frame_count} frames")
     if made.is_cut:
-        complain(f"the videos differ in length; {made.frame_count} frames are common.")
+        complain(
+            f"the videos differ in length; only the first {made.frame_count} are fused."
+        )
     return 0

@@ -93,14 +93,14 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="OUT",
         help="picture or video to write, or folder to write <name>.png to (another "
-        "format by --ext); a name with a slash at its end is a folder that is made",
+        "format with --ext); a name with a slash at its end is a folder that is made",
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--task",
         metavar="NAME",
         help=f"weights that come with the package: {pretrained_listing()}; without "
-        "--task and --weights, the names and looks of the sources decide, and the "
+        "--task and --weights, the names and contents of the sources decide, and the "
         "command says which weights it takes and why",
     )
     weights.add_argument(
@@ -127,14 +127,15 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="run the fusion network alone: for methods whose fusion a segmentation "
-        "network guides, which changes the picture",
+        help="run the fusion network alone, without the segmentation network that "
+        "guides some methods; this changes the picture",
     )
     parser.add_argument(
         "--maps",
         action="store_true",
         help="also write maps of what the learned loss prefers at each pixel, to "
-        "<name>.maps/ beside the output; requires weights with P and two sources",
+        "<name>.maps/ beside the output; requires two sources, and weights with "
+        "the loss proposal module (P)",
     )
 
 
@@ -168,8 +169,8 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep outputs that exist and are complete, unless they tell that other "
-        "weights or options made them",
+        help="keep outputs that exist and are complete, unless their metadata say "
+        "that other weights or options made them",
     )
     parser.add_argument(
         "--no-overwrite",
@@ -234,8 +235,8 @@ def run(arguments: argparse.Namespace) -> int:
     if buckets := [x for x in (*named, arguments.output) if is_bucket(x)]:
         if cluster is None:
             raise ValueError(
-                f"expected --engine=ray with {buckets[0]}, got none; add it, or name "
-                "files of this machine."
+                f"expected --engine=ray with {buckets[0]}, got local; choose ray, or "
+                "name files of this machine."
             )
         check_bucket_options(arguments)
         with shadowed(named, arguments.output) as shadow:
@@ -362,11 +363,11 @@ def _weights(
     choice = choose(sources, samples, levels=arguments.levels)
     if choice is None:
         raise ValueError(
-            "expected sources whose names or looks tell what they are, got none that "
-            f"do; choose the weights by --task={pretrained_listing('|')}."
+            "expected sources whose names or contents show what they are, got none "
+            f"that do; choose the weights with --task={pretrained_listing('|')}."
         )
     chosen = choice.weights
-    tell(f"the weights {chosen.name} ({chosen.title}) are taken, {choice.reason}.")
+    tell(f"using the weights {chosen.name} ({chosen.title}), {choice.reason}.")
     return pretrained_file(chosen.name)
 
 

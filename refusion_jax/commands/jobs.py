@@ -107,7 +107,7 @@ def plan_jobs(
         check_writable(job.output)
         if job.output.resolve() in read:
             raise ValueError(
-                f"expected an output apart from the sources, got {job.output}; name "
+                f"expected an output other than the sources, got {job.output}; name "
                 "another."
             )
     return jobs
@@ -216,7 +216,7 @@ def check_exist(sources: Sequence[Path]) -> None:
     for path in sources:
         if is_address(path):
             raise FileNotFoundError(
-                "expected a file or a folder, got an address of the web; download it "
+                f"expected a file or a folder, got the web address {path}; download it "
                 "first."
             )
         if not path.exists():

@@ -51,8 +51,9 @@ def add_parser(commands: Commands) -> None:
         "--columns",
         default="all",
         metavar="KEYS",
-        help="all (default); paper: those of the paper's tables; mefb: those of the "
-        "benchmark MEFB, of which some take seconds; or metrics separated by commas",
+        help="all (default): every metric but those that only MEFB has; paper: those "
+        "of the paper's tables; mefb: those of the benchmark MEFB, of which some take "
+        "seconds; or metrics separated by commas",
     )
     add_levels_option(parser)
     parser.add_argument(
@@ -78,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         if pictures:
             raise ValueError(
-                f"expected no pictures with --list, got {len(pictures)}; leave one out."
+                f"expected no pictures with --list, got {len(pictures)}; leave out the "
+                "pictures or --list."
             )
         return _list(arguments.json)
     if len(pictures) != 3:

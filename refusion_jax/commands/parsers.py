@@ -75,5 +75,6 @@ def add_levels_option(parser: argparse.ArgumentParser) -> None:
         "--levels",
         default="full",
         metavar="RULE",
-        help="black and white of grey sources of more than 8 bits, as for fuse",
+        help="levels that become black and white in grey sources of more than 8 bits, "
+        "as for fuse",
     )

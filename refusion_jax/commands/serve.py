@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
         "serve",
         run,
         summary="fuse pictures on a page in the browser",
-        description="Open a page on this machine that fuses, compares, explains and "
+        description="Serve a page from this machine that fuses, compares, explains and "
         "scores the pictures that are dropped on it.",
         examples=EXAMPLES,
     )
@@ -54,7 +54,11 @@ def add_parser(commands: Commands) -> None:
         "page looks at the pictures",
     )
     parser.add_argument(
-        "--port", type=int, default=PORT, metavar="N", help=f"(default {PORT}; 0: any)"
+        "--port",
+        type=int,
+        default=PORT,
+        metavar="N",
+        help=f"port to listen on (default {PORT}; 0: any)",
     )
     parser.add_argument(
         "--host",

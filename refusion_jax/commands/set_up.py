@@ -60,4 +60,7 @@ def use_cache(*, is_wanted: bool) -> None:
         try:
             use_compilation_cache(folder)
         except OSError as error:
-            complain(f"no compilation cache in {folder} ({error.strerror}).")
+            complain(
+                f"no compilation cache in {folder} ({error.strerror}); continuing "
+                "without one."
+            )

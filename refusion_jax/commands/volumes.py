@@ -149,7 +149,7 @@ def check_volumes(arguments: argparse.Namespace, sources: Sequence[Path]) -> Non
     check_volume_output(Path(arguments.output))
     if Path(arguments.output).resolve() in {source.resolve() for source in sources}:
         raise ValueError(
-            f"expected an output apart from the sources, got {arguments.output}; name "
+            f"expected an output other than the sources, got {arguments.output}; name "
             "another file."
         )
     refuse_batch_options(arguments, "volumes")

@@ -115,6 +115,6 @@ def _labels(pair: Luminances) -> np.ndarray:
     if len(pair) < 3:
         raise ValueError(
             "expected labels with every pair, to lay crops over objects, got none; "
-            "name their folder by --labels=FOLDER, or set object_share to 0."
+            "name their folder with --labels=FOLDER, or set object_share to 0."
         )
     return pair[2]

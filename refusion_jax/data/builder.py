@@ -245,7 +245,7 @@ def prepare(
         if folders is None:
             raise FileNotFoundError(
                 f"expected the pictures of {facts.title}, got no folder to read; get "
-                f"them from {facts.url} and name their folder."
+                f"them from {facts.url} and name their folder with --source-dir."
             )
         for leftover in target.parent.glob("incomplete.*"):
             shutil.rmtree(leftover)

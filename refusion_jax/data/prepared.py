@@ -41,7 +41,7 @@ class PreparedPairs:
         self._ends: list[int] = []
         if not (directory / "dataset_info.json").exists():
             raise FileNotFoundError(
-                f"expected a prepared data set, got none at {directory}; make it by "
+                f"expected a prepared data set, got none at {directory}; make it with "
                 "refusion prepare."
             )
         tfds = require("tensorflow_datasets", extra="data", why="to read prepared sets")

@@ -75,7 +75,7 @@ def open_training_pairs(
     if is_labelled and not dataset and not labels:
         raise ValueError(
             "expected labels with source_a and source_b, got none; name their folder "
-            "by --labels=FOLDER."
+            "with --labels=FOLDER."
         )
     pairs: PairSource
     if dataset:

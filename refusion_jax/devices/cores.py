@@ -30,7 +30,7 @@ def largest_divisor(batch_size: int, limit: int) -> int:
 
 
 def core_count() -> int:
-    """Returns how many cores this process may use, or has where that is not told."""
+    """Returns how many cores this process may use; all, if that is unknown."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

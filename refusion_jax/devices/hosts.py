@@ -28,8 +28,8 @@ REPORTING = 3  # seconds in which an error is reported before this process ends
 # What JAX's runtime writes when it ends this process, and what we say.
 TRACE = "JAX distributed service detected fatal errors"
 LOST = (
-    "another host has ended or cannot be reached; start all of them again by the same "
-    "commands, which resume from the last checkpoint."
+    "another host has ended or cannot be reached; start all of them again with the "
+    "same commands, which resume from the last checkpoint."
 )
 
 
@@ -84,8 +84,8 @@ def join(
         )
     except ValueError as error:
         raise ValueError(
-            "expected a cluster that says where its hosts are, got none; name them by "
-            "--coordinator=NAME:PORT --hosts=N --host=I."
+            "expected a cluster that says where its hosts are, got none; name them "
+            "with --coordinator=NAME:PORT --hosts=N --host=I."
         ) from error
     except jax.errors.JaxRuntimeError as error:
         raise HostLostError(

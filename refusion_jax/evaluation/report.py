@@ -164,8 +164,9 @@ def _charts(methods: Mapping[str, Scores]) -> list[str]:
         )
     return [
         f'<p class="legend">{legend}</p>',
-        '<p class="note">A dot per pair; upright: the mean; lying: its 95% interval by '
-        "the bootstrap over pairs. Press a dot to find its pair below.</p>",
+        '<p class="note">One dot per pair. Vertical line: the mean; horizontal line: '
+        "its 95% interval by the bootstrap over pairs. Click a dot to find its pair "
+        "below.</p>",
         f'<div class="charts">{"".join(figures)}</div>',
     ]
 
@@ -194,7 +195,7 @@ def _table(methods: Mapping[str, Scores], order: Sequence[int]) -> list[str]:
             )
     return [
         '<p><label>Pairs named <input type="search"></label> '
-        '<span class="note">Empty: all. Press a head to sort.</span></p>',
+        '<span class="note">Empty: all. Click a heading to sort.</span></p>',
         f'<div class="wide table"><table class="sortable"><thead><tr>{heads}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>",
     ]
@@ -217,7 +218,7 @@ def _strips(evaluation: Evaluation, shown: Sequence[int]) -> list[str]:
     )
     parts = [
         f"<p>Shown: {len(shown)} of {count}, the worst by the mean of the ranks that "
-        "the metrics give them. Press a picture to compare it with the others of its "
+        "the metrics give them. Click a picture to compare it with the others in its "
         "row.</p>"
         f'<p class="note">Differences of luminance: &minus;{DIFFERENCE_RANGE}'
         f'<span class="scale" style="background:linear-gradient(90deg,{ramp})"></span>'

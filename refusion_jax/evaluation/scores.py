@@ -125,7 +125,7 @@ class Scores(NamedTuple):
         except ImportError as error:
             raise ImportError(
                 "expected the package pandas to make a DataFrame, got an environment "
-                "without it; install it by pip install pandas."
+                "without it; install it with pip install pandas."
             ) from error
         return pandas.DataFrame(
             self.values, index=list(self.stems), columns=list(self.keys)

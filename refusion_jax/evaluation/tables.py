@@ -161,9 +161,9 @@ def differences(
         (0,) * 5,
         tuple(rows),
         (
-            "Interval: percentile bootstrap over pairs; with fewer than some twenty "
+            "Interval: percentile bootstrap over pairs; with fewer than about twenty "
             "pairs it is too narrow. p: exact two-sided sign test, not corrected for "
-            "the number of rows: of 20 true equalities one falls below 0.05.",
+            "the number of rows: of 20 true equalities, one on average is below 0.05.",
         ),
     )
 

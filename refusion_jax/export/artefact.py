@@ -124,8 +124,8 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedFusion:
     metadata = read_metadata(path)
     if "calling_convention" not in metadata:
         raise ValueError(
-            f"expected a .jax export, got {path}, which JAX cannot run; its JSON says "
-            "what can."
+            f"expected a .jax export, got {path}, which JAX cannot run; load "
+            ".onnx files with load_onnx."
         )
     require_flatbuffers()
     origin = f"{path} of JAX {metadata['versions']['jax']}"

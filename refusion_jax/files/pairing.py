@@ -93,8 +93,8 @@ def matched(tables: Sequence[Table], rule: str = "name") -> Matched:
     example = ",".join(f"{head}{{}}{tail}" for head, tail in affixes)
     return Matched(
         as_they_are,
-        hint=f"if their names differ, name the constant parts, such as "
-        f"--pair='{example}', or pair them by --pair=order",
+        hint=f"if their names differ, rename them alike, or (refusion fuse only) use "
+        f"--pair='{example}' or --pair=order",
     )
 
 

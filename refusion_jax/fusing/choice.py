@@ -28,9 +28,9 @@ from refusion_jax.weights.pretrained import (
 # The looks that a card can name, and what they say of the sources.
 LOOKS = {
     "sharpness": "they show the same things equally bright",
-    "brightness": "they show the same things differently bright",
+    "brightness": "they show the same things at different brightness",
     "sensors": "they show different things, at most one of them in colour",
-    "black surround": "they stand on black",
+    "black surround": "they have a black background",
 }
 # Bounds that part the looks on 782 pairs of ten public sets, never
 # wrongly, while four stay unclear.
@@ -52,7 +52,7 @@ class Choice(NamedTuple):
       weights: the record of the weights.
       reason: a clause that begins with "because".
       is_reversed: whether the sources seem to come in the other order than the weights
-        have learned with.
+        were trained with.
     """
 
     weights: Pretrained
@@ -104,7 +104,9 @@ def choose(
     if len(by_look) == 1:
         look = LOOKS[by_look[0].hints.look]
         is_reversed = all(_is_reversed(group) for group in groups)
-        return Choice(by_look[0], f"because of the sources' looks: {look}", is_reversed)
+        return Choice(
+            by_look[0], f"because of the sources' contents: {look}", is_reversed
+        )
     return _by_names(matches[0]) if len(matches) == 1 else None
 
 
@@ -124,7 +126,7 @@ def doubt(name: str, sources: Sequence[Path], sample: Sequence[Path]) -> str | N
     match = _match(weights, [_words(source) for source in sources])
     if match is not None and match.is_reversed:
         return (
-            f"the weights {name} have learned with {first} first and {second} second, "
+            f"the weights {name} were trained with {first} first and {second} second, "
             f"but the names say {' and '.join(match.words)}; exchange the sources."
         )
     try:
@@ -137,13 +139,13 @@ def doubt(name: str, sources: Sequence[Path], sample: Sequence[Path]) -> str | N
     is_turned = [view.is_coloured for view in views[:2]] == [True, False]
     if weights.hints.look == look == "sensors" and is_turned:
         return (
-            f"the weights {name} have learned with {first} first and {second} second, "
+            f"the weights {name} were trained with {first} first and {second} second, "
             "but the first source is coloured and the second is grey; exchange them?"
         )
     known = {x.hints.look for x in pretrained()}
     if look in known and weights.hints.look in LOOKS and look != weights.hints.look:
         return (
-            f"the weights {name} have learned {weights.title}, but of these sources "
+            f"the weights {name} ({weights.title}) do not seem to suit these sources: "
             f"{LOOKS[look]}; other weights may suit them better."
         )
     return None
@@ -153,7 +155,7 @@ def _by_names(match: _Match) -> Choice:
     words = " and ".join(match.words)
     reason = f"because of the name{'s' * match.is_pair} {words}"
     if match.is_reversed:
-        reason += f" (they have learned with {match.weights.sources[0]} first)"
+        reason += f" (they were trained with {match.weights.sources[0]} first)"
     return Choice(match.weights, reason, match.is_reversed)
 
 

@@ -190,7 +190,7 @@ class Fuser:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """By what pictures are made, JSON values, see `fusing.provenance`."""
+        """How pictures are made, as JSON values, see `fusing.provenance`."""
         return provenance_of(self._weights, self._model, self._rules)
 
     def __call__(self, *sources: Source | Photograph) -> Fusion:
@@ -204,6 +204,7 @@ class Fuser:
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
+          RuntimeError: in a process forked from one in which JAX runs.
         """
         _refuse_forked()
         photographs = [as_photograph(source) for source in sources]
@@ -250,7 +251,7 @@ class Fuser:
         if len(counts) != 1 or 0 in counts:
             shapes = " and ".join(str(array.shape) for array in arrays) or "none"
             raise ValueError(
-                "expected batches of one number of pictures, (number, height, width) "
+                "expected batches of equally many pictures, (number, height, width) "
                 f"or (number, height, width, channels), got {shapes}; stack them alike."
             )
         fused = [self.fuse(*sources) for sources in zip(*arrays, strict=True)]
@@ -269,6 +270,7 @@ class Fuser:
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
+          RuntimeError: in a process forked from one in which JAX runs.
         """
         return self.fuse_photograph(source_a, source_b, *more).pixels
 
@@ -283,6 +285,7 @@ class Fuser:
 
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does.
+          RuntimeError: in a process forked from one in which JAX runs.
         """
         _refuse_forked()
         photographs = [as_photograph(source) for source in sources]
@@ -303,7 +306,9 @@ class Fuser:
         Raises:
           FileNotFoundError, ValueError: as `inference.fuse` does, or if the weights
             hold no loss proposal module; the authors' files do not.
+          RuntimeError: in a process forked from one in which JAX runs.
         """
+        _refuse_forked()
         self.require_maps()
         photographs = [as_photograph(source) for source in (source_a, source_b)]
         with self._one_at_a_time:

@@ -24,7 +24,7 @@ class Fusion:
       photograph: pixels, transparency, ICC profile and EXIF.
       registration: how each further source lay on the first, of align="register"; else
         empty.
-      provenance: by what it was made, JSON values, see `fusing.provenance`.
+      provenance: how it was made, as JSON values, see `fusing.provenance`.
     """
 
     def __init__(

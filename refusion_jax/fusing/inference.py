@@ -98,7 +98,8 @@ def fuse(
 
     Returns:
       (height, width) if all sources are grey, else (height, width, 3). uint8, 0..255;
-      uint16 if it is grey and any source is 16-bit grey.
+      uint16 if it is grey and any source has more than 8 bits, or if it is coloured
+      and any coloured source has.
 
     Raises:
       FileNotFoundError: if a file is missing.

@@ -14,7 +14,7 @@ class Rules:
     'full'
     >>> Rules(align="stretch")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: expected align among none, ..., got 'stretch'; change it.
+    ValueError: expected align to be one of none, ..., got 'stretch'; change it.
     """
 
     output_range: str = setting(

@@ -116,7 +116,7 @@ def _import_av() -> Any:
 def _stream(container: Any, path: Path) -> Any:
     if not container.streams.video:
         raise ValueError(
-            f"expected a video, got no pictures in {path}; name another file."
+            f"expected a video, got no video stream in {path}; name another file."
         )
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"  # decode in several threads
@@ -133,7 +133,7 @@ def _check_rates(rates: Sequence[Fraction | None], sources: Sequence[Path]) -> N
     for rate, path in zip(rates, sources, strict=True):
         if rate != rates[0]:
             raise ValueError(
-                f"expected videos of one frame rate, got {rates[0]} in {sources[0]} "
+                f"expected videos of equal frame rate, got {rates[0]} in {sources[0]} "
                 f"and {rate} in {path}; convert one of them first."
             )
 
@@ -270,9 +270,9 @@ def _add_stream(
     for aspect, path in zip(aspects, sources, strict=True):
         if aspect != aspects[0]:
             note(
-                f"pixels are {aspects[0]} as wide as high in {sources[0]}, but "
-                f"{aspect} in {path}, so the pictures do not lie on each other; scale "
-                "one first."
+                f"pixels are {aspects[0]} times as wide as high in {sources[0]}, but "
+                f"{aspect} times in {path}, so the frames do not line up; scale one "
+                "first."
             )
     # RGB is converted by the luminance-chroma matrix that a source declares; where none
     # does, players guess the matrix of the result as they guess that of the sources.

@@ -35,8 +35,8 @@ def check_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"expected precision among {', '.join(PRECISIONS)}, got {precision!r}; "
-            "choose one of these."
+            f"expected precision to be one of {', '.join(PRECISIONS)}, "
+            f"got {precision!r}; choose one of these."
         )
 
 

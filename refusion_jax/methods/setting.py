@@ -73,7 +73,7 @@ def check(settings: Any) -> None:
     >>> check(Settings(epochs=2))
     >>> check(Settings(epochs=0))
     Traceback (most recent call last):
-    ValueError: expected epochs of at least 1, got 0; change it.
+    ValueError: expected epochs to be at least 1, got 0; change it.
 
     Args:
       settings: an instance of a dataclass whose fields are made by `setting`.
@@ -85,11 +85,11 @@ def check(settings: Any) -> None:
         value, rule = getattr(settings, field.name), field.metadata
         if rule["choices"]:
             names = ", ".join(str(choice) for choice in rule["choices"])
-            require(value in rule["choices"], field.name, f"among {names}", value)
+            require(value in rule["choices"], field.name, f"one of {names}", value)
         if rule["at_least"] is not None:
             # One chain of comparisons, because NaN then fails as well.
             holds = rule["at_least"] <= value < math.inf
-            require(holds, field.name, f"of at least {rule['at_least']:g}", value)
+            require(holds, field.name, f"at least {rule['at_least']:g}", value)
         if rule["is_positive"]:
             require(0 < value < math.inf, field.name, "above 0 and finite", value)
         if rule["multiple_of"] > 1:
@@ -121,11 +121,11 @@ def require(holds: bool, name: str, expected: str, value: Any) -> None:
     Args:
       holds: whether the condition holds.
       name: the setting's name.
-      expected: the condition in words that follow the name, such as "of at least 1".
+      expected: the condition in words that follow "to be", such as "at least 1".
       value: the setting's value.
 
     Raises:
       ValueError: stating name, expectation and value.
     """
     if not holds:
-        raise ValueError(f"expected {name} {expected}, got {value!r}; change it.")
+        raise ValueError(f"expected {name} to be {expected}, got {value!r}; change it.")

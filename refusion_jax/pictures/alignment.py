@@ -92,7 +92,7 @@ def common_size(
     for i in range(1, len(shapes)):
         if align == "none" and shapes[i][:2] != shapes[0][:2]:
             raise ValueError(
-                f"expected a pair of one size, got {names[0]} of "
+                f"expected a pair of equal size, got {names[0]} of "
                 f"{widths[0]}x{heights[0]} and {names[i]} of {widths[i]}x{heights[i]} "
                 "pixels; crop or resize the pair first, or choose align=crop, "
                 "align=resize (to the first) or align=resize-largest."

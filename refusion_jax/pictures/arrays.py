@@ -70,12 +70,12 @@ def _array_of(source: Any) -> np.ndarray:
     if np.ma.isMaskedArray(source) and np.ma.is_masked(source):
         raise ValueError(
             f"expected an array without a mask, got {np.ma.count_masked(source)} "
-            "masked pixels; fill them first, for example by array.filled(0)."
+            "masked pixels; fill them first, for example with array.filled(0)."
         )
     if not any(hasattr(source, x) for x in ("__array__", "__array_interface__")):
         raise ValueError(
             f"expected a path, an array or an image, got {type(source).__name__}; "
-            "convert it by numpy.asarray first."
+            "convert it with numpy.asarray first."
         )
     try:
         return np.asarray(source)
@@ -84,7 +84,7 @@ def _array_of(source: Any) -> np.ndarray:
         raise ValueError(
             f"expected an array that NumPy can read, got {type(source).__name__} "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
-            "move it to the CPU and convert it by numpy.asarray first."
+            "move it to the CPU and convert it with numpy.asarray first."
         ) from error
 
 
@@ -98,9 +98,9 @@ def _pixels_of(array: np.ndarray) -> np.ndarray:
         return as_deep_as_it_is(array.astype(kind.newbyteorder("="), copy=False))
     if not np.issubdtype(kind, np.floating):
         cure = {
-            "b": "convert it by array.astype(float)",
-            "i": "convert it by array.astype(numpy.uint8) if it holds 0 to 255",
-            "u": "convert it by array.astype(numpy.uint16) if it holds 0 to 65535",
+            "b": "convert it with array.astype(float)",
+            "i": "convert it with array.astype(numpy.uint8) if it holds 0 to 255",
+            "u": "convert it with array.astype(numpy.uint16) if it holds 0 to 65535",
         }.get(kind.kind, "convert it first")
         raise ValueError(
             f"expected uint8, uint16 or floats in [0, 1], got {kind} of shape "
@@ -110,11 +110,11 @@ def _pixels_of(array: np.ndarray) -> np.ndarray:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(
             f"expected floats in [0, 1], got {(~np.isfinite(array)).sum()} values that "
-            "are NaN or infinite; fill them first, for example by numpy.nan_to_num."
+            "are NaN or infinite; fill them first, for example with numpy.nan_to_num."
         )
     if low < -_SLACK or high > 1 + _SLACK:
         is_8_bit = low >= 0 and 1 < high <= 255
-        cure = "divide it by 255" if is_8_bit else "scale it by its black and white"
+        cure = "divide it by 255" if is_8_bit else "rescale it to [0, 1]"
         raise ValueError(f"expected floats in [0, 1], got {low} to {high}; {cure}.")
     return np.clip(array, 0, 1).astype(np.float32)
 
@@ -127,7 +127,7 @@ def _check_shape(array: np.ndarray) -> None:
     cure = "pass one picture of at least one pixel"
     if array.ndim == 3 and shape[0] in (1, 3):
         cure = (
-            "move the channels last by numpy.moveaxis(array, 0, -1)"
+            "move the channels last with numpy.moveaxis(array, 0, -1)"
             if shape[0] == 3
             else "it begins with a batch or a channel of one: pass array[0]"
         )

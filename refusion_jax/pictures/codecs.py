@@ -53,7 +53,7 @@ _OTHERS = (
     (0, b"8BPS", "a Photoshop file"),
     (0, b"v/1\x01", "an OpenEXR file"),
     (0, b"version https://git-lfs", "a pointer of Git LFS, not the picture itself"),
-    (0, b"<", "a text of markup, not a picture"),
+    (0, b"<", "HTML or XML text, not a picture"),
 )
 
 Content = TypeVar("Content")
@@ -176,7 +176,7 @@ def _content_of(file: Readable) -> bytes:
     if not isinstance(content, bytes):
         raise ValueError(
             f"expected a file object of bytes, got one of {type(content).__name__}; "
-            "open it by open(path, 'rb')."
+            "open it with open(path, 'rb')."
         )
     return content
 

@@ -47,8 +47,8 @@ def shifted_labels(
     """
     if values not in VALUES:
         raise ValueError(
-            f"expected label_values among {', '.join(VALUES)}, got {values!r}; choose "
-            "one of these."
+            f"expected label_values to be one of {', '.join(VALUES)}, "
+            f"got {values!r}; choose one of these."
         )
     if values == "binary":
         found = set(np.unique(written).tolist())

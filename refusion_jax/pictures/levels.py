@@ -155,7 +155,7 @@ def to_fraction(levels: np.ndarray, rule: str = "full") -> np.ndarray:
     elif rule == "full":
         raise ValueError(
             f"expected a range rule for values of {levels.min():.6g} to "
-            f"{levels.max():.6g}, got 'full', which needs 8 or 16 bits without sign; "
+            f"{levels.max():.6g}, got 'full', which needs unsigned 8 or 16 bits; "
             "choose levels=min-max, percentile, auto or LOW:HIGH."
         )
     elif rule == "min-max":

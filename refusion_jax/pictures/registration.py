@@ -47,7 +47,7 @@ class Motion(NamedTuple):
         return float(place[0]), float(place[1])
 
     @property
-    def corners_moved(self) -> float:
+    def largest_corner_shift(self) -> float:
         """Returns how far the farthest corner moves, in pixels."""
         height, width = self.size
         return max(
@@ -113,8 +113,8 @@ def find_motion(
     """
     if motion not in MOTIONS[1:]:
         raise ValueError(
-            f"expected motion among {', '.join(MOTIONS[1:])}, got {motion!r}; choose "
-            "one of these."
+            f"expected motion to be one of {', '.join(MOTIONS[1:])}, "
+            f"got {motion!r}; choose one of these."
         )
     sitk = _simpleitk()
     height, width = fixed.shape
@@ -138,11 +138,11 @@ def find_motion(
         for point in ((1.0, 0.0), (0.0, 1.0))
     ]
     made = Motion(np.column_stack([*columns, origin]), (height, width))
-    if made.corners_moved > FARTHEST * max(height, width):
+    if made.largest_corner_shift > FARTHEST * max(height, width):
         raise _refusal(
             names,
-            f"the best fit found moves a corner by {made.corners_moved:.0f} pixels, "
-            "more than a tenth of the picture",
+            f"the best fit found moves a corner by {made.largest_corner_shift:.0f} "
+            "pixels, more than a tenth of the picture",
         )
     _check_fit(sitk, method, (fixed_image, moving_image), made, names)
     return made

@@ -108,8 +108,8 @@ def _own_folders(
         return None
     if name != FOLDER:
         raise ValueError(
-            f"expected the published folder of the set {name}, got single folders; "
-            f"they go with the set {FOLDER}."
+            f"expected --source-dir with the set {name}, got two folders of pictures; "
+            f"use --source-dir=DIR, or the set {FOLDER}."
         )
     if not (first and second):
         raise ValueError("expected two folders, got one; name the other.")

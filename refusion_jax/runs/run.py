@@ -223,7 +223,7 @@ def open_pairs(config: Config) -> tuple[PairSource, PairSource | None]:
     if label_values and not data.validation_labels:
         raise ValueError(
             "expected labels with the pairs for validation, got none; name their "
-            "folder by --validation_labels=FOLDER."
+            "folder with --validation_labels=FOLDER."
         )
     held_out = open_training_pairs(
         source_a=data.validation_a,

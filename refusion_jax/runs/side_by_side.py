@@ -70,8 +70,8 @@ class AllStopped(Interrupted):
         """Builds a message that says what happened and how to resume."""
         Exception.__init__(
             self,
-            f"Stopped by {signal.Signals(signal_number).name}, every run is saved; the "
-            "same command resumes.",
+            f"Stopped by {signal.Signals(signal_number).name}; every run is saved, and "
+            "the same command resumes.",
         )
         self.signal_number = signal_number
 

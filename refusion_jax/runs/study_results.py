@@ -23,7 +23,7 @@ TABLE, LATEX, PAGE = "table.md", "table.tex", "report.html"
 
 
 class ScoredPairs(NamedTuple):
-    """Pairs to score on, by no means those trained on.
+    """Pairs to score on, which must not be training pairs.
 
     Attributes:
       name: for the tables.
@@ -138,7 +138,7 @@ def _headed(
     for name, of_set in tables.items():
         yield f"## {name}\n"
         if not of_set:
-            yield "The reference has no run that did not fail.\n"
+            yield "Every run of the reference failed.\n"
         yield from map(show, of_set)
 
 

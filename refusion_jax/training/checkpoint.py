@@ -102,7 +102,7 @@ class Checkpointer:
                 raise
             raise OSError(
                 f"expected room for a checkpoint in {self._folder}, got a full disk; "
-                "free some, and the same command resumes from the last checkpoint."
+                "free some space; the same command resumes from the last checkpoint."
             ) from error
 
     def save(

@@ -36,13 +36,14 @@ class DataConfig:
     data_dir: str = setting("data", "Folder of prepared data sets.", may_change=True)
     source_a: str = setting(
         "",
-        "Folder of first sources: infrared, functional, near, under-exposed; several "
-        "with commas between are sets that count alike.",
+        "Folder of first sources: infrared, functional, near, under-exposed; several, "
+        "separated by commas, are sets of equal weight.",
         may_change=True,
     )
     source_b: str = setting(
         "",
-        "Folder of second sources: visible, MRI, far, over-exposed; as many.",
+        "Folder of second sources: visible, MRI, far, over-exposed; as many as in "
+        "source_a.",
         may_change=True,
     )
     labels: str = setting(
@@ -59,7 +60,7 @@ class DataConfig:
     )
     align: str = setting(
         "none",
-        "What becomes of pairs of two sizes, see pictures.alignment; none refuses "
+        "How to align pairs whose sizes differ, see pictures.alignment; none refuses "
         "them.",
         choices=ALIGNMENTS,
     )
@@ -81,14 +82,14 @@ class DataConfig:
     )
     reader_count: int = setting(
         0,
-        "How many read a streamed set; 0 uses threads.",
+        "Processes that read a streamed set; 0 uses threads.",
         at_least=0,
         unit="processes",
         may_change=True,
     )
     batch_size: int = setting(
         4,
-        "What F sees per step, swapped copies included.",
+        "Pairs that F sees per step, swapped copies included.",
         at_least=1,
         unit="pairs",
     )
@@ -124,8 +125,8 @@ class DataConfig:
     )
     judged_pairs: int = setting(
         8,
-        "Most held-out pairs whose fused pictures are scored after each epoch; the "
-        "best mean rank marks the best checkpoint. 0 scores none.",
+        "Largest number of held-out pairs whose fused pictures are scored after each "
+        "epoch; the best mean rank marks the best checkpoint. 0 scores none.",
         at_least=0,
         unit="pairs",
         may_change=True,
@@ -135,13 +136,11 @@ class DataConfig:
         """Checks every field."""
         check(self)
         check_rule(self.levels)
-        require(
-            self.object_share <= 1, "object_share", "of at most 1", self.object_share
-        )
+        require(self.object_share <= 1, "object_share", "at most 1", self.object_share)
         require(
             bool(self.validation_a) == bool(self.validation_b),
             "validation_b",
-            "with validation_a, and the other way round",
+            "given together with validation_a",
             self.validation_b,
         )
 
@@ -160,11 +159,14 @@ class RunConfig:
     epochs: int = setting(50, "L, the length of the run.", at_least=1, unit="epochs")
     seed: int = setting(0, "Seed of all randomness.", at_least=0)
     steps_per_dispatch: int = setting(
-        5, "What the device runs without the host.", at_least=1, unit="steps"
+        5,
+        "Steps that the device runs per call from the host.",
+        at_least=1,
+        unit="steps",
     )
     save_every: int = setting(
         500,
-        "Distance of checkpoints; the end of each epoch saves as well.",
+        "Interval between checkpoints; the end of each epoch saves one as well.",
         at_least=1,
         unit="steps",
         may_change=True,

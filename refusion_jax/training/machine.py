@@ -18,7 +18,7 @@ def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
     """Returns versions, the commit, processor, cores and memory, as JSON values.
 
     Args:
-      packages: the distributions whose versions are told; None where there is none.
+      packages: the distributions whose versions are listed; None where there is none.
     """
     return {
         "python": platform.python_version(),

@@ -91,7 +91,7 @@ def train(
     if config.method.needs_labels and len(pairs[0]) < 3:
         raise ValueError(
             f"expected labels with every pair for {config.method.title}, got none; "
-            "name their folder by --labels=FOLDER."
+            "name their folder with --labels=FOLDER."
         )
     loggers = checked(loggers)
     learner, mesh = make_learner(config)
@@ -236,7 +236,7 @@ class _Run:
         seconds, self._is_forecast = self._forecast.remaining(rest)
         if rest and (self._is_forecast or done.ends_epoch):
             more = (
-                "" if self._is_forecast else ", or more: some steps are still to come"
+                "" if self._is_forecast else ", or more: some stages are not timed yet"
             )
             _LOG.info("Step %d: %s to go%s.", done.end_step, in_words(seconds), more)
 

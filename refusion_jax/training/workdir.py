@@ -115,7 +115,7 @@ class Workdir:
                     continue
                 reason = (
                     "its schedule depends on the number of epochs, so more cannot "
-                    "follow; use another workdir, and begin from these weights by "
+                    "follow; use another workdir, and begin from these weights with "
                     f"init={self.folder}."
                 )
             raise ValueError(

@@ -65,7 +65,7 @@ class Guard:
         Args:
           app: what answers the requests that pass.
           names: of this machine, that a Host header may have. With a token, addresses
-            of four or six bytes pass too: they cannot be pointed elsewhere.
+            of IPv4 and IPv6 pass too: they cannot be pointed elsewhere.
           token: what a visitor has to know; empty if only this machine can connect.
         """
         self._app, self._names, self._token = app, set(names), token

@@ -189,8 +189,8 @@ class Jobs:
         if job is None or (kinds and job.kind not in kinds):
             raise Refusal(
                 404,
-                f"expected a job of this server, got {name[:40]!r}; it may be "
-                "forgotten: send the pictures again.",
+                f"expected a job of this server, got {name[:40]!r}; it may have "
+                "expired: send the pictures again.",
             )
         for each in (job, *job.needs):
             each.used = time.monotonic()
@@ -251,11 +251,11 @@ class Jobs:
                 lines = str(e).splitlines() or [type(e).__name__]
                 state, error = "failed", job.named(lines[0])
             except Exception as e:
-                LOG.exception("A job failed in a way that nobody foresaw.")
+                LOG.exception("A job failed unexpectedly.")
                 state = "failed"
                 error = (
-                    f"expected pictures that can be fused, got {type(e).__name__} "
-                    "inside the program; its terminal tells more."
+                    "expected pictures that can be fused, got an internal error "
+                    f"({type(e).__name__}); see the terminal of refusion serve."
                 )
         heard = [
             str(x.message) for x in caught if issubclass(x.category, PictureWarning)
@@ -299,7 +299,10 @@ class Jobs:
                     del sizes[job.id]
                     self._forget(job)
         if sum(sizes.values()) > self.limits.kept_bytes:
-            LOG.warning("More than %s wait.", bytes_in_words(self.limits.kept_bytes))
+            LOG.warning(
+                "Uploads and results exceed %s: unfinished jobs need them.",
+                bytes_in_words(self.limits.kept_bytes),
+            )
 
     def _forget(self, job: Job) -> None:
         self._jobs.pop(job.id, None)

@@ -33,7 +33,7 @@ class Limits:
       kept_bytes: of all uploads and results on disk; the oldest make room.
       pixels: of one picture, checked before it is decoded.
       pictures: files of one request.
-      waiting: jobs that wait for their turn, and uploads on their way.
+      waiting: jobs queued or running, and uploads on their way, all together.
       kept_jobs: uploads and results that are kept.
       kept_seconds: how long they are kept after their last use.
       upload_seconds: how long one upload may take.

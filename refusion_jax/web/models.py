@@ -146,7 +146,7 @@ class Models:
         return Fuser(model, **dataclasses.asdict(rules))
 
     def provenance(self, name: str, rules: Rules) -> dict[str, Any]:
-        """Returns by what pictures are made, as `refusion fuse` writes it.
+        """Returns how pictures are made, as `refusion fuse` writes it.
 
         Args:
           name: of an offer.

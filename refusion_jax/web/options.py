@@ -57,7 +57,7 @@ def read_options(form: Form, models: Models, most_pixels: int) -> Options:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= most_pixels:
         raise ValueError(
             f"expected at most {most_pixels} pixels of a picture, got {text[:20]!r}; "
-            "lower the limit, or raise that of refusion serve by --max-pixels."
+            "lower the limit, or raise that of refusion serve with --max-pixels."
         )
     return Options(offer, rules, int(text))
 

@@ -283,7 +283,7 @@ async def _json(request: Request, jobs: Jobs) -> dict[str, Any]:
         given = json.loads(body)
         if isinstance(given, dict):
             return given
-    raise Refusal(400, "expected a JSON object; mend the request.")
+    raise Refusal(400, "expected a JSON object; correct the request.")
 
 
 def _are_names(folders: list[Any]) -> bool:

@@ -72,5 +72,5 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = error.strerror or str(error)
         raise ValueError(
             f"expected an address to listen on, got {host} port {port} ({reason}); "
-            "choose another by --host or --port."
+            "choose another with --host or --port."
         ) from error

@@ -82,7 +82,8 @@ async def read_form(request: Request, folder: Path, limits: Limits) -> Form:
             ) from None
         raise Refusal(
             400,
-            f"expected a form of files, got a broken one ({error.message}); mend it.",
+            f"expected a form of files, got a broken one ({error.message}); correct "
+            "it.",
         ) from None
     except TimeoutError:
         raise Refusal(

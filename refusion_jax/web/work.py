@@ -104,7 +104,7 @@ def guess(uploads: Sequence[Upload]) -> Callable[[Job], dict[str, Any]]:
         files = [upload.path for upload in uploads]
         choice = choose(names, [files], levels="auto")
         if choice is None:
-            reason = "neither names nor looks tell what these are: choose"
+            reason = "Neither names nor contents show what these are"
             return {"weights": "", "reason": reason, "is_reversed": False}
         return {
             "weights": choice.weights.name,

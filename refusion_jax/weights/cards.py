@@ -125,24 +125,26 @@ refusion fuse A B -o fused.png --weights=FOLDER
 
 FOLDER is the one that holds this card.
 
-**Sources.** Not told. Name them here and above, in the order of the training.
+**Sources.** Unknown. Name them here and above, in the order of the training.
 
 **Terms.** The license is unknown: name it above. It depends on the pictures too.
 
 **Recipe.** {", ".join([steps, *run])}. The settings above are those that differ from
 the defaults; `refusion info FOLDER` prints all that the file holds.
 
-**Scores.** None are told; `refusion evaluate` makes them.
+**Scores.** Unknown; `refusion evaluate` computes them.
 """
     return facts, body
 
 
 def wrong(card: Path, expected: str, got: object) -> ValueError:
-    """Returns the error of a card that tells something else than it should.
+    """Returns the error of a card that does not hold what it should.
 
     Args:
       card: the file.
-      expected: what it should tell.
-      got: what it tells.
+      expected: what it should hold.
+      got: what it holds.
     """
-    return ValueError(f"expected {expected} in the card {card}, got {got!r}; mend it.")
+    return ValueError(
+        f"expected {expected} in the card {card}, got {got!r}; correct it."
+    )

@@ -57,7 +57,8 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except Exception as error:  # broken and hostile files fail in many ways
         raise ValueError(
             f"expected a .pth file of plain tensors, got {error or 'a broken one'} in "
-            f"{path}; use the authors' file, or save the state dict by a newer PyTorch."
+            f"{path}; use the authors' file, or save the state dict with a newer "
+            "PyTorch."
         ) from error
 
 

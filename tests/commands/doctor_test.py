@@ -68,7 +68,7 @@ def test_what_is_not_installed_is_said(capsys, monkeypatch):
     status, facts = doctor(capsys)
     assert status == 0
     assert facts["extra data"] == ("not installed: pip install 'refusion-jax[data]'")
-    assert facts["accelerator plugin"] == "none, JAX runs on the CPU"
+    assert facts["accelerator plugin"] == "none; JAX runs on the CPU"
 
 
 def test_extras_and_their_packages_are_those_that_can_be_installed():

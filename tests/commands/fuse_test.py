@@ -110,7 +110,7 @@ def test_one_bad_pair_is_reported_and_the_rest_is_written(run, capsys):
 def test_a_pair_of_two_sizes_fails_alone(run, capsys):
     Image.fromarray(A.T).save(run / "a" / "2.png")
     assert fuse("a", "b", "-o", "out") == 1
-    sizes = "2: expected a pair of one size, got a/2.png of 6x8 and b/2.png of 8x6"
+    sizes = "2: expected a pair of equal size, got a/2.png of 6x8 and b/2.png of 8x6"
     assert sizes in capsys.readouterr().err
     assert fuse("a/2.png", "b/2.png", "-o", "out") == 1
     assert capsys.readouterr().err.count("\n") == 1
@@ -139,9 +139,9 @@ def test_exhausted_memory_fails_one_pair_in_one_sentence(run, capsys, monkeypatc
         (("a/1.png", "b/1.png", "-o", "x.gif"), "got '.gif' in x.gif"),
         (
             ("a/1.png", "b/1.png", "-o", "a/1.png"),
-            "apart from the sources, got a/1.png",
+            "other than the sources, got a/1.png",
         ),
-        (("a", "b", "-o", "b/../a"), "apart from the sources"),
+        (("a", "b", "-o", "b/../a"), "other than the sources"),
         (("a", "empty", "-o", "out"), "in empty, got none"),
         (("a", "b", "-o", "weights.safetensors"), "exists"),
     ],
@@ -329,7 +329,7 @@ def test_without_weights_the_choice_is_told(run, shipped, params, capsys):
     out, err = capsys.readouterr()
     assert out == "out/1.png 8x6\nout/2.png 8x6\n"
     assert err.splitlines()[0] == (
-        "refusion: the weights heat (Heat and light) are taken, because of the names "
+        "refusion: using the weights heat (Heat and light), because of the names "
         "ir and vi."
     )
     expected = inference.fuse(A, B, weights=params)
@@ -338,7 +338,7 @@ def test_without_weights_the_choice_is_told(run, shipped, params, capsys):
     assert fuse_shipped("thermal IR/1.png", "vi/2.png", "-o", "x.png") == 0
     (run / "vi").rename(run / "b")
     assert fuse_shipped("thermal IR/1.png", "b/2.png", "-o", "x.png") == 0
-    assert "looks: they show different things" in capsys.readouterr().err
+    assert "contents: they show different things" in capsys.readouterr().err
 
 
 def test_a_stack_is_told_by_its_brightness(run, shipped, capsys):
@@ -347,9 +347,9 @@ def test_a_stack_is_told_by_its_brightness(run, shipped, capsys):
         Image.fromarray(factor * scene).save(run / f"{name}.png")
         Image.fromarray(scene + factor).save(run / f"{name}0.png")
     assert fuse_shipped("1.png", "2.png", "3.png", "-o", "x.png") == 0
-    assert "the weights bracket (Light) are taken" in capsys.readouterr().err
+    assert "using the weights bracket (Light)" in capsys.readouterr().err
     assert fuse_shipped("10.png", "20.png", "30.png", "-o", "x.png") == 0
-    assert "the weights depth (Depth) are taken" in capsys.readouterr().err
+    assert "using the weights depth (Depth)" in capsys.readouterr().err
 
 
 def test_what_is_not_clear_is_asked(run, shipped, capsys):
@@ -357,13 +357,13 @@ def test_what_is_not_clear_is_asked(run, shipped, capsys):
     assert fuse_shipped("a/1.png", "b/1.png", "-o", "x.png") == 2
     assert capsys.readouterr() == (
         "",
-        "refusion: expected sources whose names or looks tell what they are, got none "
-        "that do; choose the weights by --task=bracket|depth|heat|scan.\n",
+        "refusion: expected sources whose names or contents show what they are, got "
+        "none that do; choose the weights with --task=bracket|depth|heat|scan.\n",
     )
     for name in ("1.mp4", "2.mp4"):
         (run / name).write_bytes(b"a video")
     assert fuse_shipped("1.mp4", "2.mp4", "-o", "x.mp4") == 2
-    assert "choose the weights by --task=" in capsys.readouterr().err
+    assert "choose the weights with --task=" in capsys.readouterr().err
     assert not (run / "x.png").exists()
 
 
@@ -508,7 +508,9 @@ def test_resuming_makes_again_what_other_options_or_weights_made(run, tree_of, c
     out, err = capsys.readouterr()
     assert "kept" not in out
     # Two threads read ahead: either may be the first.
-    assert re.search(r"out/[12]\.png was made by other weights or options and is", err)
+    assert re.search(
+        r"out/[12]\.png was made with other weights or options and is", err
+    )
     assert "2 pictures are made again; only the first is named" in err
     assert (run / "out" / "1.png").read_bytes() != first
     # What tells nothing is kept, as before.
@@ -545,7 +547,7 @@ def test_options_are_named_as_the_command_has_them(run, capsys):
     assert fuse("a/1.png", "b/1.png", "-o", "x.png") == 1
     assert "choose --align=crop" in capsys.readouterr().err
     assert fuse("https://a.org/x.png", "b/1.png", "-o", "x.png") == 2
-    assert "an address of the web; download it first" in capsys.readouterr().err
+    assert "got the web address" in capsys.readouterr().err
 
 
 def test_quiet_prints_errors_only(run, capsys):
@@ -556,4 +558,4 @@ def test_quiet_prints_errors_only(run, capsys):
     assert fuse("a", "b", "-o", "out", "--quiet") == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("refusion: 1: expected a pair of one size")
+    assert err.startswith("refusion: 1: expected a pair of equal size")

@@ -45,7 +45,7 @@ def test_no_output_is_a_source_of_any_job(folders):
     a, b, _ = folders
     (b / "scene 9.png").rename(b / "y.png")
     (a / "scene 9.png").rename(a / "a.png")
-    message = r"apart from the sources, got .*b/scene 10"
+    message = r"other than the sources, got .*b/scene 10"
     with pytest.warns(PictureWarning), pytest.raises(ValueError, match=message):
         plan_jobs([a, b], b, pair="order")
 

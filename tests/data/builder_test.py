@@ -194,7 +194,7 @@ def broken(kind, folder):
     [
         ("truncated", r"b/2\.png \(.*truncated"),
         ("empty", r"the empty file .*b/2\.png"),
-        ("no picture", r"b/2\.png \(a text of markup, not a picture"),
+        ("no picture", r"b/2\.png \(HTML or XML text, not a picture"),
         ("unpaired", r"a/2\.png: no partner in .*b"),
         ("bomb", r"moderate size, got .*b/2\.png .*exceeds limit"),
     ],

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
             "expected a preset among default, paper, fine_tune, authors, "
             "authors_script, got 'best'",
         ),
-        ("batch_size=0", "expected batch_size of at least 1, got 0; change it."),
+        ("batch_size=0", "expected batch_size to be at least 1, got 0; change it."),
     ],
 )
 def test_a_bad_variant_is_one_sentence_before_anything_is_made(

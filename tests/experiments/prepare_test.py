@@ -89,7 +89,7 @@ def test_wrong_usage_is_one_sentence(tmp_path):
         (("--dataset=sice",), "expected the pictures of SICE, got no folder to read"),
         (
             ("--dataset=msrs", "--source_a=x"),
-            "expected the published folder of the set msrs, got single folders",
+            "expected --source-dir with the set msrs, got two folders of pictures",
         ),
     ):
         code, output, errors = run(*flags, f"--data_dir={tmp_path}")

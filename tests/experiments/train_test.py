@@ -196,7 +196,7 @@ def test_what_is_wrong_with_pictures_or_flags_is_one_sentence(folder, tmp_path):
     cases = {
         "--seed=1": "1.png",
         "--source_a=": "expected a data set or two folders of pictures, got one folder",
-        "--object_share=2": "expected object_share of at most 1, got 2.0",
+        "--object_share=2": "expected object_share to be at most 1, got 2.0",
     }
     for flag, expected in cases.items():
         code, errors = finish(start(tmp_path, tmp_path / "run", flag))

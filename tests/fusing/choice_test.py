@@ -53,7 +53,7 @@ def test_two_names_choose(shipped, paths, name, words):
 def test_sources_in_the_other_order_are_remarked(shipped):
     assert chosen(shipped, "vi.png", "ir.png") == (
         "heat",
-        "because of the names vi and ir (they have learned with infrared first)",
+        "because of the names vi and ir (they were trained with infrared first)",
     )
 
 
@@ -98,7 +98,7 @@ def test_looks_choose_where_names_tell_nothing(shipped, pictures, name):
     paths = [f"{i}.png" for i in range(len(pictures))]
     weights, reason = chosen(shipped, *paths, pictures=pictures)
     assert weights == name
-    assert reason.startswith("because of the sources' looks: they ")
+    assert reason.startswith("because of the sources' contents: they ")
 
 
 @pytest.mark.parametrize(

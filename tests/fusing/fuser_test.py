@@ -134,8 +134,8 @@ def test_warming_up_traces_the_size_that_is_fused_later(trees, monkeypatch):
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"output_range": "wide"}, "expected output_range among stretch, none"),
-        ({"align": "rotate"}, "expected align among none, crop"),
+        ({"output_range": "wide"}, "expected output_range to be one of stretch, none"),
+        ({"align": "rotate"}, "expected align to be one of none, crop"),
         ({"levels": "warm"}, "expected a range rule"),
     ],
 )

@@ -138,7 +138,7 @@ def test_the_network_sees_the_unrounded_luminance_of_a_and_of_b(params):
 
 
 def test_unknown_precisions_are_refused(params):
-    message = "expected precision among float32, tf32, bfloat16, got 'half'"
+    message = "expected precision to be one of float32, tf32, bfloat16, got 'half'"
     for call in (
         lambda: unchecked(fuse)(GREY_A, GREY_B, weights=params, precision="half"),
         lambda: unchecked(Fuser.__init__)(
@@ -185,7 +185,7 @@ def unchecked(function):
         (np.zeros((4, 4), np.int32), "expected uint8, uint16 .* got int32"),
         (np.zeros((4, 4), bool), "got bool"),
         (np.full((4, 4), 255.0), r"got 255\.0 to 255\.0; divide it by 255"),
-        (np.full((4, 4), -0.1), r"got -0\.1 to -0\.1; scale it"),
+        (np.full((4, 4), -0.1), r"got -0\.1 to -0\.1; rescale it"),
         (np.full((4, 4), np.nan), "got 16 values that are NaN or inf.*; fill them"),
     ],
     ids=repr,

@@ -140,7 +140,7 @@ def test_videos_that_do_not_belong_together_are_told(tmp_path, fuser):
     (tmp_path / "broken.mkv").write_bytes(b"no video")
     out = tmp_path / "out.mp4"
     for other, message in (
-        (fast, r"one frame rate, got 10 in .*a\.mkv and 25 in .*fast\.mkv"),
+        (fast, r"equal frame rate, got 10 in .*a\.mkv and 25 in .*fast\.mkv"),
         (narrow, r"a\.mkv of 48x32 and .*narrow\.mkv of 32x32"),
         (tmp_path / "broken.mkv", r"readable videos, got .*broken\.mkv"),
     ):
@@ -179,14 +179,14 @@ def test_the_names_of_videos_choose_shipped_weights(videos, shipped, capsys):
     assert main(["fuse", "thermal ir.mkv", "thermal vi.mkv", "-o", "out.mp4"]) == 0
     out, err = capsys.readouterr()
     assert out == "out.mp4 48x32, 3 frames\n"
-    assert err.startswith("refusion: the weights heat (Heat and light) are taken, ")
+    assert err.startswith("refusion: using the weights heat (Heat and light), ")
 
 
 def test_the_command_prints_one_line_a_video(videos, capsys):
     assert fuse("a.mkv", "b.mkv", "-o", "out.mp4") == 0
     assert capsys.readouterr() == ("out.mp4 48x32, 3 frames\n", "")
     assert fuse("a.mkv", "long.mkv", "-o", "out.mp4") == 0
-    assert "differ in length; 3 frames are common" in capsys.readouterr().err
+    assert "differ in length; only the first 3 are fused" in capsys.readouterr().err
     (videos / "b.mkv").write_bytes(b"no video")
     assert fuse("a.mkv", "b.mkv", "-o", "out2.mp4") == 1
     assert capsys.readouterr().err.count("\n") == 1
@@ -199,7 +199,7 @@ def test_the_command_prints_one_line_a_video(videos, capsys):
         (("a.mkv", "b.png", "-o", "x.mp4"), "videos only, got b.png among them"),
         (("a.mkv", "none.mkv", "-o", "x.mp4"), "got nothing at none.mkv"),
         (("a.mkv", "b.mkv", "-o", "x.png"), "a video name ending in one of .mp4"),
-        (("a.mkv", "b.mkv", "-o", "a.mkv"), "apart from the sources, got a.mkv"),
+        (("a.mkv", "b.mkv", "-o", "a.mkv"), "other than the sources, got a.mkv"),
         (
             ("a.mkv", "b.mkv", "-o", "x.mp4", "--range=stretch"),
             "would make them flicker",
@@ -276,7 +276,9 @@ def test_the_shape_of_pixels_is_kept_and_turned(tmp_path, fuser):
 def test_pixels_of_two_shapes_are_reported(tmp_path, fuser):
     a = turned(tmp_path / "a.mp4", (1, 0, 0, 1), scene(2), Fraction(4, 3))
     b = write(tmp_path / "b.mkv", scene(2))
-    with pytest.warns(PictureWarning, match=r"4/3 as wide as high in .*, but 1 in"):
+    with pytest.warns(
+        PictureWarning, match=r"4/3 times as wide as high in .*, but 1 times in"
+    ):
         fuse_videos(fuser, [a, b], tmp_path / "out.mp4")
 
 

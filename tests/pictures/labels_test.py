@@ -27,7 +27,11 @@ def test_labels_are_shifted_past_the_unlabelled_one(values, written, labels):
         ("shift", [0, 2], r"got 3 in x.png \(after shift\)"),
         ("shift", [0, 255], "labels below 255 to add 1 to, got 255 in x.png"),
         ("binary", [0, 7, 255], "binary mask of 0 and 255, got x.png with 0, 7, 255"),
-        ("colours", [0], "label_values among index, shift, binary, got 'colours'"),
+        (
+            "colours",
+            [0],
+            "label_values to be one of index, shift, binary, got 'colours'",
+        ),
     ],
 )
 def test_unknown_labels_are_refused(values, written, message):

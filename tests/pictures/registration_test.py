@@ -119,7 +119,7 @@ def test_a_motion_beyond_a_tenth_of_the_picture_is_refused():
     other = scene(about_the_middle(0, 1, (16, 0)))
     with pytest.raises(ValueError, match=r"a corner by 16 pixels, more than a tenth"):
         find_motion(scene(), other, motion="translation", by="brightness")
-    with pytest.raises(ValueError, match=r"among translation, .*, got 'auto'"):
+    with pytest.raises(ValueError, match=r"one of translation, .*, got 'auto'"):
         find_motion(scene(), other, motion="auto")
 
 

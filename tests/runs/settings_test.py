@@ -54,7 +54,7 @@ def test_an_older_run_has_the_defaults_of_settings_that_it_lacks(tmp_path):
         ("{", "expected settings as JSON, got .*config.json"),
         ("[1]", "expected setting to value in .*, got list"),
         ('{"config": {"speed": 1}}', "expected a setting among .*, got 'speed'"),
-        ('{"config": {"epochs": 0}}', "expected epochs of at least 1, got 0"),
+        ('{"config": {"epochs": 0}}', "expected epochs to be at least 1, got 0"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path, content, message):

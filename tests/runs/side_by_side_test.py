@@ -117,7 +117,7 @@ def test_a_signal_reaches_every_process_once_and_ends_them(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert told.strip() == (
-        "Stopped by SIGINT, every run is saved; the same command resumes."
+        "Stopped by SIGINT; every run is saved, and the same command resumes."
     )
     assert process.returncode == 128 + signal.SIGINT
     assert [path.read_text() for path in notes[:2]] == [f"{int(signal.SIGTERM)} "] * 2

@@ -114,76 +114,75 @@ def test_an_unknown_setting_lists_all():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 0}, "expected batch_size of at least 1, got 0"),
-        ({"epochs": 0}, "expected epochs of at least 1, got 0"),
-        ({"accumulate": 0}, "expected accumulate of at least 1, got 0"),
+        ({"batch_size": 0}, "expected batch_size to be at least 1, got 0"),
+        ({"epochs": 0}, "expected epochs to be at least 1, got 0"),
+        ({"accumulate": 0}, "expected accumulate to be at least 1, got 0"),
         (
             {"keep_checkpoints": 0},
-            "expected keep_checkpoints of at least 1, got 0",
+            "expected keep_checkpoints to be at least 1, got 0",
         ),
         (
             {"holdout_pairs": -1},
-            "expected holdout_pairs of at least 0, got -1",
+            "expected holdout_pairs to be at least 0, got -1",
         ),
-        ({"seed": -1}, "expected seed of at least 0, got -1"),
+        ({"seed": -1}, "expected seed to be at least 0, got -1"),
         (
             {"alpha_fusion": -0.5},
-            "expected alpha_fusion of at least 0, got -0.5",
+            "expected alpha_fusion to be at least 0, got -0.5",
         ),
         (
             {"alpha_reconstruction": float("nan")},
-            "expected alpha_reconstruction of at least 0, got nan",
+            "expected alpha_reconstruction to be at least 0, got nan",
         ),
         (
             {"learning_rate": 0.0},
-            "expected learning_rate above 0 and finite, got 0.0",
+            "expected learning_rate to be above 0 and finite, got 0.0",
         ),
         (
             {"inner_learning_rate": float("inf")},
-            "expected inner_learning_rate above 0 and finite, got inf",
+            "expected inner_learning_rate to be above 0 and finite, got inf",
         ),
-        ({"crop_size": 7}, "expected crop_size of at least 8, got 7"),
-        ({"weight_power": 3}, "expected weight_power among 1, 2, got 3"),
+        ({"crop_size": 7}, "expected crop_size to be at least 8, got 7"),
+        ({"weight_power": 3}, "expected weight_power to be one of 1, 2, got 3"),
         (
             {"reduction": "mean"},
-            "expected reduction among max, sum, got 'mean'",
+            "expected reduction to be one of max, sum, got 'mean'",
         ),
         (
             {"meta_gradient": "maml"},
-            "expected meta_gradient among exact, first_order, finite_difference, "
-            "reverse, stopped, got 'maml'",
+            "expected meta_gradient to be one of exact, first_order, "
+            "finite_difference, reverse, stopped, got 'maml'",
         ),
         (
             {"proposal_optimizer": "sgd"},
-            "expected proposal_optimizer among adam, max_norm, got 'sgd'",
+            "expected proposal_optimizer to be one of adam, max_norm, got 'sgd'",
         ),
         (
             {"reconstruction_width": 12},
-            "expected reconstruction_width divisible by 8, got 12",
+            "expected reconstruction_width to be divisible by 8, got 12",
         ),
         (
             {"swap": True, "batch_size": 3},
-            "expected batch_size even with swap, got 3",
+            "expected batch_size to be even with swap, got 3",
         ),
         (
             {"inner_steps": 2, "meta_gradient": "first_order"},
-            "expected meta_gradient exact, reverse or stopped with inner_steps above "
-            "1, got 'first_order'",
+            "expected meta_gradient to be exact, reverse or stopped with inner_steps "
+            "above 1, got 'first_order'",
         ),
         (
             {"loss_weights": "equal"},
-            "expected meta_steps 0 with equal loss_weights, which leave P nothing to "
-            "learn, "
-            "got 600",
+            "expected meta_steps to be 0 with loss_weights=equal, which leaves P "
+            "nothing to learn, got 600",
         ),
         (
             {"third_stage": False, "meta_steps": 0},
-            "expected third_stage true without learned loss_weights and meta_steps, "
-            "got False",
+            "expected third_stage to be true unless loss_weights is learned and "
+            "meta_steps is above 0, got False",
         ),
         (
             {"meta_steps": 0, "fusion_steps": 0},
-            "expected fusion_steps above 0 with meta_steps of 0, got 0",
+            "expected fusion_steps to be above 0 with meta_steps of 0, got 0",
         ),
     ],
     ids=lambda x: ",".join(x) if isinstance(x, dict) else "",

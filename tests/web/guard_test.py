@@ -360,6 +360,8 @@ def test_what_nobody_foresaw_is_a_sentence_too(visitor, caplog):
     jobs = visitor.jobs
     job = jobs.submit(jobs.make("odd"), lambda job: {}["absent"])
     told = visitor.wait(job.id)
-    assert told["error"].startswith("expected pictures that can be fused, got KeyError")
+    assert told["error"].startswith(
+        "expected pictures that can be fused, got an internal error (KeyError)"
+    )
     assert "absent" not in told["error"] and "Traceback" in caplog.text
     assert io.StringIO(caplog.text).readline()

@@ -72,7 +72,7 @@ def test_pictures_are_made_and_told_as_by_the_copied_command(own, monkeypatch):
     for name, picture in zip("ab", scene(), strict=True):
         Image.fromarray(picture).save(f"{name}.png")
     words = ["fuse", "a.png", "b.png", "-o", "fused.png", options.offer.argument]
-    assert main([*words, "--no-cache"]) == 0
+    assert main(words) == 0
     told = json.loads(origin_of("fused.png"))
     assert told.pop("sources") == ["a.png", "b.png"]
     assert models.provenance(YOURS, options.rules) == told

@@ -275,7 +275,7 @@ def test_folders_that_cannot_be_paired_are_told(visitor, first, second, sentence
     ("fields", "sentence"),
     [
         ({"weights": "none"}, "expected weights among mean,"),
-        ({"align": "stretch"}, "expected align among none"),
+        ({"align": "stretch"}, "expected align to be one of none"),
         ({"levels": "9:1"}, "expected a range rule"),
         ({"max_pixels": "0"}, "expected at most 89478485 pixels"),
     ],

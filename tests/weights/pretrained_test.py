@@ -126,7 +126,7 @@ def test_a_missing_card_is_named(shipped):
         ("second:", "third:", "expected hints among first, second, any, look in "),
         ("look: sensors", "look: [a]", "expected hints of quoted words in "),
         ("---\nlicense", "license", "expected YAML between two lines of --- in "),
-        ("title: ", "title: [", "expected YAML in the card .*; mend it.$"),
+        ("title: ", "title: [", "expected YAML in the card .*; correct it.$"),
     ],
     ids=repr,
 )

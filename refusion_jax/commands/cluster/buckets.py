@@ -186,5 +186,5 @@ def _speaking_of(address: str) -> Iterator[None]:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise OSError(
             f"expected to read or write {address}, got {reason}; check the address and "
-            "your rights there."
+            "your permissions there."
         ) from error

@@ -71,10 +71,12 @@ def running(cluster: Cluster) -> Iterator[None]:
             **own,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
+        where, cure = "on this machine", "use --engine=local"
+        if cluster.address:
+            where = f"at {cluster.address}"
+            cure = "start one with ray start --head, or leave --address out"
         raise EngineError(
-            f"expected a cluster of Ray at {cluster.address}, got none "
-            f"({_reason(error)}); "
-            "start one by ray start --head, or leave --address out."
+            f"expected a Ray cluster {where}, got none ({_reason(error)}); {cure}."
         ) from error
     try:
         yield

@@ -28,8 +28,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="what spreads the pictures of folders: this process (local, the default), "
-        "or Ray, over processes and machines (extra cluster)",
+        help="what processes the pictures of folders: this process (local, the "
+        "default), or Ray, over processes and machines (extra cluster)",
     )
     parser.add_argument(
         "--address",
@@ -60,8 +60,8 @@ def chosen_cluster(arguments: argparse.Namespace) -> Cluster | None:
         for name, value in (("--address", address), ("--workers", workers)):
             if value is not None:
                 raise ValueError(
-                    f"expected --engine=ray with {name}, got none; add it, or leave "
-                    f"{name} out."
+                    f"expected --engine=ray with {name}, got local; choose ray, or "
+                    f"leave {name} out."
                 )
         return None
     if workers is not None and workers < 1:
@@ -86,6 +86,6 @@ def check_bucket_options(arguments: argparse.Namespace) -> None:
         )
     if arguments.task is None and arguments.weights is None:
         raise ValueError(
-            "expected --task or --weights with a bucket, whose pictures are not looked "
-            "at before, got neither; name one."
+            "expected --task or --weights with a bucket, whose pictures are not "
+            "examined beforehand, got neither; name one."
         )

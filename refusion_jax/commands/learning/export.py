@@ -61,7 +61,9 @@ def add_parser(commands: Commands) -> None:
         f"{RANGES[0]})",
     )
     parser.add_argument(
-        "--task", metavar="TEXT", help="a note on what the weights are for"
+        "--task",
+        metavar="TEXT",
+        help="free text to store in the JSON; unlike elsewhere, it chooses nothing",
     )
 
 

@@ -63,7 +63,7 @@ def add_parser(commands: Commands) -> None:
         "--align",
         default="none",
         choices=ALIGNMENTS,
-        help="what becomes of two sizes in a pair; none: an error (default)",
+        help="how to align a pair whose sizes differ; none: report an error (default)",
     )
     parser.add_argument(
         "--levels",

@@ -37,8 +37,8 @@ def add_parser(commands: Commands) -> None:
         run,
         summary="train on your own pictures",
         description="Train on two folders of pictures that are paired by file name, or "
-        "on a prepared data set. Two folders and -o are enough: say by --task what the "
-        "sources are, and the settings suit them.",
+        "on a prepared data set. Two folders and -o are enough: say with --task what "
+        "the sources are, and the settings suit them.",
         examples=EXAMPLES,
         fill=_add_arguments,
     ).set_defaults(is_training=True)
@@ -53,14 +53,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "source_a",
         metavar="A",
         nargs="?",
-        help="folder of infrared, functional, near or under-exposed pictures; several "
-        "with commas between are sets that count alike",
+        help="folder of infrared, functional, near or under-exposed pictures; several, "
+        "separated by commas, are sets of equal weight",
     )
     parser.add_argument(
         "source_b",
         metavar="B",
         nargs="?",
-        help="folder of visible, MRI, far or over-exposed pictures; as many",
+        help="folder of visible, MRI, far or over-exposed pictures; as many as in A",
     )
     parser.add_argument(
         "-o",
@@ -81,7 +81,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="settings before all others: default, paper, authors, fine_tune, ... "
+        help="settings to start from, overridden by other options: default, paper, "
+        "authors, fine_tune, ... "
         "(default: default, or fine_tune with --init)",
     )
     parser.add_argument(
@@ -94,7 +95,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log",
         default="",
         metavar="NAMES",
-        help="also send scalars and pictures to loggers, with commas between: "
+        help="also send scalars and pictures to loggers, separated by commas: "
         f"{', '.join(LOGGERS)}",
     )
     parser.add_argument(

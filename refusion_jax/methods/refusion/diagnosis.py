@@ -105,7 +105,8 @@ def verdict(scalars: Mapping[str, float]) -> str:
                 return (
                     f"P has collapsed: {letter} prefers source {source} at {share:.0%} "
                     "of all pixels, where softmax has no gradient left; start again "
-                    "with smaller steps of P, or with --loss_weights=rule."
+                    "with a smaller --proposal_learning_rate, or with "
+                    "--loss_weights=rule --imitation_steps=0."
                 )
     if scalars.get("intensity_weights_spread", 1.0) < INDIFFERENT_SPREAD:
         return (

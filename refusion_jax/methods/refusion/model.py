@@ -41,8 +41,8 @@ class ReFusionModel:
             `margin`, 0 without the note.
 
         Raises:
-          ValueError: if "fusion" is missing or is not a tree of F, or the margin is no
-            whole number.
+          ValueError: if "fusion" is missing or is not a tree of F, or the margin is not
+            a whole number.
         """
         margin = notes.get(MARGIN_NOTE, "0")
         if not (margin.isascii() and margin.isdigit()):

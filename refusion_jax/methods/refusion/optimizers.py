@@ -47,8 +47,9 @@ def make_optimizers(*, proposal_optimizer: str, accumulate: int) -> Optimizers:
     """
     if proposal_optimizer not in PROPOSAL_OPTIMIZERS:
         raise ValueError(
-            f"expected proposal_optimizer among {', '.join(PROPOSAL_OPTIMIZERS)}, got "
-            f"{proposal_optimizer!r}; choose one of these."
+            "expected proposal_optimizer to be one of "
+            f"{', '.join(PROPOSAL_OPTIMIZERS)}, "
+            f"got {proposal_optimizer!r}; choose one of these."
         )
     proposal = PROPOSAL_OPTIMIZERS[proposal_optimizer]()
     if accumulate > 1:

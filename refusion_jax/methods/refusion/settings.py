@@ -43,7 +43,7 @@ class Settings:
     )
     ramp_share: float = setting(
         1.0,
-        "Share of the epochs after the warm-up in which the ramp ends.",
+        "Share of the epochs after the warm-up over which alpha_1 rises to its value.",
         is_positive=True,
     )
     alpha_reconstruction: float = setting(1.0, "alpha_2 of Eq. 4.", at_least=0)
@@ -72,16 +72,17 @@ class Settings:
     )
     rule: str = setting(
         "brighter",
-        "With loss_weights of rule, and what imitation_steps imitate: see "
-        "methods.refusion.hand_made.",
+        "Hand-made rule that stands in for P (loss_weights=rule), or that P imitates "
+        "in imitation_steps: brighter (the brighter source, the stronger edge), "
+        "sharper (the source with more detail) or even (nearly the mean).",
         choices=tuple(RULES),
     )
 
     margin: int = setting(
         0,
-        "Pixels by which a picture's outermost ones are repeated around it where it is "
-        "fused, and cut off again: the zero padding of F's convolutions leaves a rim "
-        "otherwise. Not in training; 0 as in the paper.",
+        "Width of the border that is added to a picture before it is fused, by "
+        "repeating its outermost pixels, and cut off afterwards: without it, the zero "
+        "padding of F's convolutions leaves a rim. Not in training; 0 as in the paper.",
         at_least=0,
         unit="pixels",
         may_change=True,
@@ -94,15 +95,16 @@ class Settings:
     )
     warm_up_share: float = setting(
         0.0,
-        "Share of the epochs at the beginning in which F learns under equal weights "
-        "without gradients (alpha_1 = 0), R as ever, and P rests.",
+        "Share of the epochs, at the beginning, in which F learns with equal weights "
+        "and without the gradient term (alpha_1 = 0), R learns as usual, and P learns "
+        "only by imitation_steps.",
         at_least=0,
     )
 
     imitation_steps: int = setting(
         0,
-        "Updates of the warm-up in which P imitates the rule, with learned "
-        "loss_weights; 0 starts at random, and so does a run too short for a warm-up.",
+        "Updates of P per epoch of the warm-up in which it imitates the rule; needs "
+        "learned loss_weights. With 0, or without a warm-up, P starts at random.",
         at_least=0,
         unit="steps per epoch",
     )
@@ -173,7 +175,7 @@ class Settings:
     )
     decay_every: int = setting(
         0,
-        "Distance of the decays of all step sizes; 0 never decays.",
+        "Interval between decays of all step sizes; 0: they never decay.",
         at_least=0,
         unit="epochs",
     )
@@ -207,21 +209,21 @@ class Settings:
         require(
             self.loss_weights != "equal" or self.meta_steps == 0,
             "meta_steps",
-            "0 with equal loss_weights, which leave P nothing to learn",
+            "0 with loss_weights=equal, which leaves P nothing to learn",
             self.meta_steps,
         )
         require(
             self.third_stage
             or (self.loss_weights == "learned" and self.meta_steps > 0),
             "third_stage",
-            "true without learned loss_weights and meta_steps",
+            "true unless loss_weights is learned and meta_steps is above 0",
             self.third_stage,
         )
         require(
             self.imitation_steps == 0
             or (self.loss_weights == "learned" and self.warm_up_share > 0),
             "imitation_steps",
-            "0 without learned loss_weights and a warm_up_share",
+            "0 unless loss_weights is learned and warm_up_share is above 0",
             self.imitation_steps,
         )
         require(self.warm_up_share < 1, "warm_up_share", "below 1", self.warm_up_share)

@@ -93,7 +93,7 @@ def cross_entropy(
         is_labelled = is_labelled * jnp.take(counts**-0.5, labels)
     elif class_weights != "equal":
         raise ValueError(
-            f"expected class_weights among {', '.join(CLASS_WEIGHTS)}, got "
+            f"expected class_weights to be one of {', '.join(CLASS_WEIGHTS)}, got "
             f"{class_weights!r}; choose one of these."
         )
     total = is_labelled.sum()

@@ -28,7 +28,7 @@ class Settings:
         at_least=2,
     )
     attribution_points: int = setting(
-        5, "K_a, points of the Integrated Gradients; fusing takes 5.", at_least=1
+        5, "K_a, points of the Integrated Gradients; fusing always uses 5.", at_least=1
     )
     joint_statistics: str = setting(
         "batch",

@@ -125,7 +125,7 @@ def labels_of(batch: Batch, classes: int) -> Labels:
     """
     if batch.third is None:
         raise ValueError(
-            "expected labels with every pair, got none; name their folder by "
+            "expected labels with every pair, got none; name their folder with "
             "--labels=FOLDER."
         )
     labels = batch.third.astype(jnp.int32)

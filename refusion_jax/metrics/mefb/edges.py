@@ -15,7 +15,7 @@ def ei(fused: Levels) -> Scalar:
       fused: 0..255.
 
     Returns:
-      Grey levels, in [0, 1442.5]; 0 for a constant picture. float32 is enough.
+      Grey levels, in [0, 1140.4]; 0 for a constant picture. float32 is enough.
 
     Examples:
       >>> import jax.numpy as jnp

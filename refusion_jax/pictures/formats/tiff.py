@@ -267,7 +267,7 @@ def _check_extent(page: Any, length: int) -> None:
         )
     octets = pixels * int(page.samplesperpixel) * int(page.bitspersample) // 8
     if octets > _MOST_EXPANSION * length or int(page.imagedepth) > 1:
-        raise ValueError("its size does not fit to its content")
+        raise ValueError("its size does not match its content")
 
 
 def _from_page(page: Any, tags: dict[int, Any], name: str) -> Raster:

@@ -53,7 +53,7 @@ export async function run(path, fields, { tell = () => {}, started = () => {} } 
     return seconds < 3 ? '' : `, ${seconds} s`;
   };
   for (let wait = 60; !FINISHED.includes(job.state); wait = Math.min(600, wait * 1.3)) {
-    tell((job.state === 'queued' && job.before ? `waiting for ${job.before} before it`
+    tell((job.state === 'queued' && job.before ? `waiting, ${job.before} ahead of it`
       : job.phase) + since());
     await new Promise((resolve) => { setTimeout(resolve, wait); });
     job = await get(`/api/jobs/${job.id}`);

@@ -65,7 +65,7 @@ async function guessOnce(row) {
   await options.ready;
   if (options.weights()) return;
   const told = (await run('/api/guess', row.files.map((x) => ['sources', x]))).result;
-  if (!told.weights) throw new Error('Choose what these are first: it is not clear.');
+  if (!told.weights) throw new Error('Cannot tell what these pictures are: choose above first.');
   document.querySelector(`[name="weights"][value="${CSS.escape(told.weights)}"]`).click();
   if (told.is_reversed) for (const each of rows) each.files.reverse();
   $('guess').textContent = `Guess: ${told.weights}, ${told.reason}`

@@ -5,7 +5,6 @@ import { $, make } from './dom.js';
 import * as levels from './levels.js';
 import * as sources from './sources.js';
 
-const FIRST = 'choose, or let the page guess';
 let offers = [];
 let isChosen = false;
 let asked = 0;
@@ -73,12 +72,13 @@ export async function guess() {
   try {
     told = (await run('/api/guess', sources.fields())).result;
   } catch {
-    told = { weights: '', reason: FIRST };
+    told = { weights: '', reason: '' };
   }
   if (mine !== asked || isChosen) return;
   const offer = offers.find((x) => x.name === told.weights);
   if (!offer) {
-    $('guess').textContent = told.reason ? `Guess: ${told.reason}.` : `Please ${FIRST}.`;
+    const reason = told.reason ? `${told.reason}. ` : '';
+    $('guess').textContent = `${reason}Please choose what these pictures are.`;
     return;
   }
   document.querySelector(`[name="weights"][value="${CSS.escape(offer.name)}"]`).checked = true;

@@ -3,7 +3,7 @@
 import { fileOf, run } from './api.js';
 import { $, busy, copy, download, list, make, say } from './dom.js';
 
-const MAP_TITLES = { w: 'intensity of', v: 'gradient of' };
+const MAP_TITLES = { w: 'intensity weight of', v: 'gradient weight of' };
 let viewer;
 let fusion;
 let explained;

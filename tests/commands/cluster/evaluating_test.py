@@ -74,7 +74,7 @@ def test_a_pair_that_cannot_be_scored_is_told(folders, in_process, monkeypatch, 
 
 def test_options_of_ray_need_the_engine(folders, capsys):
     assert evaluate(folders, "there", "--address=auto") == 2
-    assert "expected --engine=ray with --address, got none" in capsys.readouterr().err
+    assert "expected --engine=ray with --address, got local" in capsys.readouterr().err
 
 
 def test_the_cause_of_an_error_of_ray_is_its_last_line():

@@ -151,11 +151,11 @@ def test_buckets_failures_and_what_is_kept(folders, local):
     [
         (
             ("s3://b/a", "b", "-o", "out"),
-            "expected --engine=ray with s3://b/a, got none",
+            "expected --engine=ray with s3://b/a, got local",
         ),
         (
             ("a", "b", "-o", "out", "--workers=2"),
-            "expected --engine=ray with --workers, got none",
+            "expected --engine=ray with --workers, got local",
         ),
         (
             ("a", "b", "-o", "out", "--engine=ray", "--workers=0"),

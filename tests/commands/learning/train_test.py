@@ -76,12 +76,12 @@ def test_validation_folders_and_loggers_reach_the_trainer(folders, trained):
     ("arguments", "message"),
     [
         (["a"], "expected two folders of pictures or --dataset, got one folder"),
-        (["a", "b", "--epochs=0"], "expected epochs of at least 1, got 0"),
+        (["a", "b", "--epochs=0"], "expected epochs to be at least 1, got 0"),
         (["a", "b", "--task=art"], "expected shipped weights among ivif, meif"),
         (["a", "b", "--preset=best"], "expected a preset among default"),
         (["a", "b", "--config=none"], "expected the settings of a run, got no file"),
         (["a", "b", "--log=aim"], "expected a logger among tensorboard"),
-        (["a", "b", "--validation-a=a"], "expected validation_b with validation_a"),
+        (["a", "b", "--validation-a=a"], "expected validation_b to be given together"),
         (["a", "c"], "c"),
     ],
 )

@@ -266,5 +266,7 @@ def test_between_a_picture_and_itself_the_mean_makes_no_error(light_nets):
     [{"imitation_steps": 1}, {"imitation_steps": 1, "loss_weights": "rule"}],
 )
 def test_imitation_needs_a_warm_up_and_a_p_that_learns(wrong):
-    with pytest.raises(ValueError, match="expected imitation_steps 0 without learned"):
+    with pytest.raises(
+        ValueError, match="imitation_steps to be 0 unless loss_weights is"
+    ):
         Settings(**wrong)

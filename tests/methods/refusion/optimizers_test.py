@@ -69,5 +69,5 @@ def test_only_p_accumulates():
 
 
 def test_an_unknown_optimiser_lists_the_choices():
-    with pytest.raises(ValueError, match=r"among adam, max_norm, got 'sgd'"):
+    with pytest.raises(ValueError, match=r"one of adam, max_norm, got 'sgd'"):
         make_optimizers(proposal_optimizer="sgd", accumulate=1)

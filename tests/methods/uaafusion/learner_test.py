@@ -183,7 +183,9 @@ def test_variants_are_told_apart_by_their_trees():
 
 
 def test_settings_say_what_is_wrong():
-    with pytest.raises(ValueError, match="expected variant among paper, official"):
+    with pytest.raises(
+        ValueError, match="expected variant to be one of paper, official"
+    ):
         Settings(variant="released")
     with pytest.raises(ValueError, match="pretraining_steps above 0 with pretraining"):
         Settings(pretraining_steps=0)
