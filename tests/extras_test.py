@@ -80,7 +80,7 @@ def test_a_missing_package_is_told_with_its_extra(monkeypatch):
         require("wanted.part", extra="wants", why="to be whole")
     assert re.fullmatch(
         r"expected the package wanted to be whole, got an environment without it "
-        r"\(.*\); install it by pip install 'refusion-jax\[wants\]'\.",
+        r"\(.*\); install it with pip install 'refusion-jax\[wants\]'\.",
         str(error.value),
     )
 

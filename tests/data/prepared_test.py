@@ -67,7 +67,7 @@ def test_an_opened_set_can_be_sent_to_another_process(prepared):
 
 def test_what_is_not_there_is_named(prepared, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"got none at .*msrs; make it by refusion prepare"
+        FileNotFoundError, match=r"got none at .*msrs; make it with refusion prepare"
     ):
         open_prepared(tmp_path, "msrs")
     with pytest.raises(

@@ -96,7 +96,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             open_training_pairs(**flags)
-    with pytest.raises(FileNotFoundError, match=r"make it by refusion prepare\."):
+    with pytest.raises(FileNotFoundError, match=r"make it with refusion prepare\."):
         open_training_pairs(dataset="msrs", data_dir=str(tmp_path))
 
 

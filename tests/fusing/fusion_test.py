@@ -128,7 +128,7 @@ def test_batches_are_fused_picture_by_picture(fuser):
     colour = np.stack([batch_a] * 3, axis=-1)
     colour[1, ..., 0] = 0  # one of three is coloured
     assert fuser.fuse_batch(colour, batch_b).shape == (3, 6, 8, 3)
-    with pytest.raises(ValueError, match=r"one number of pictures.*\(3, 6, 8\) and"):
+    with pytest.raises(ValueError, match=r"equally many pictures.*\(3, 6, 8\) and"):
         fuser.fuse_batch(batch_a, batch_b[:2])
-    with pytest.raises(ValueError, match="one number of pictures"):
+    with pytest.raises(ValueError, match="equally many pictures"):
         fuser.fuse_batch(GREY_A, GREY_B)

@@ -152,7 +152,7 @@ def test_its_settings_are_part_of_the_config(toy):
     config = preset("slow", "toy")
     assert (config.method, config.settings.rate) == (toy, 0.1)
     assert {"steps", "rate", "epochs", "method"} <= set(to_flat(config))
-    with pytest.raises(ValueError, match="expected rate above 0 and finite, got -1"):
+    with pytest.raises(ValueError, match="rate to be above 0 and finite, got -1"):
         with_fields(config, {"rate": -1.0})
     with pytest.raises(ValueError, match=r"expected a setting among .*, got 'swap'"):
         with_fields(config, {"swap": True})

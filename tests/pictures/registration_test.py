@@ -163,7 +163,7 @@ def test_without_the_extra_its_name_is_told(hand_model, monkeypatch):
     from refusion_jax.pictures import registration
 
     def missing(*_, **__):
-        raise ImportError("install it by pip install 'x[register]'.")
+        raise ImportError("install it with pip install 'x[register]'.")
 
     monkeypatch.setattr(registration, "require", missing)
     with pytest.raises(ImportError, match=r"x\[register\]"):

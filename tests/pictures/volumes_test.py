@@ -290,7 +290,7 @@ def test_the_command_fuses_volumes_and_names_the_extra(
         assert err.count("\n") == 1 and not (tmp_path / "h.nii.gz").exists()
 
     def missing(*_, **__):
-        raise ImportError("expected it; install it by pip install 'x[medical]'.")
+        raise ImportError("expected it; install it with pip install 'x[medical]'.")
 
     monkeypatch.setattr(volumes, "require", missing)
     assert main([*command, "g.nii.gz"]) == 2

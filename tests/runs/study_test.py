@@ -137,7 +137,7 @@ def test_without_a_run_of_the_reference_there_is_no_page(
 
     monkeypatch.setattr(studying, "start", start)
     text, _, _ = conduct()
-    assert "The reference has no run" in text and "failed: 4" in text
+    assert "Every run of the reference failed" in text and "failed: 4" in text
     assert not (tmp_path / "study" / "report.html").exists()
 
 

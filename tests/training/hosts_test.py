@@ -22,8 +22,8 @@ from refusion_jax.training.trainer import train
 
 TESTS = Path(__file__).parents[1]
 LOST = (
-    "told: another host has ended or cannot be reached; start all of them again by the "
-    "same commands, which resume from the last checkpoint."
+    "told: another host has ended or cannot be reached; start all of them again with "
+    "the same commands, which resume from the last checkpoint."
 )
 # 20 before a release; each costs two starts of two processes.
 KILLS = int(os.environ.get("REFUSION_HOST_KILLS", "1"))

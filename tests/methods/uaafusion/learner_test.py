@@ -187,11 +187,17 @@ def test_settings_say_what_is_wrong():
         ValueError, match="expected variant to be one of paper, official"
     ):
         Settings(variant="released")
-    with pytest.raises(ValueError, match="pretraining_steps above 0 with pretraining"):
+    with pytest.raises(
+        ValueError, match="pretraining_steps to be above 0 with pretraining"
+    ):
         Settings(pretraining_steps=0)
-    with pytest.raises(ValueError, match="unguided_steps above 0 with unguided_ep"):
+    with pytest.raises(
+        ValueError, match="unguided_steps to be above 0 with unguided_ep"
+    ):
         Settings(unguided_epochs=1, unguided_steps=0)
-    with pytest.raises(ValueError, match="joint_steps above 0 without pretraining_ep"):
+    with pytest.raises(
+        ValueError, match="joint_steps to be above 0 without pretraining_ep"
+    ):
         Settings(pretraining_epochs=0, joint_steps=0)
 
 

@@ -302,10 +302,12 @@ def test_the_plain_install_refuses_what_pillow_reads_wrongly(
     tifffile.imwrite(path, pixels, metadata=None, photometric=kind, **options)
 
     def missing(*_, **__):
-        raise ImportError("expected it; install it by pip install 'x[tiff]'.")
+        raise ImportError("expected it; install it with pip install 'x[tiff]'.")
 
     monkeypatch.setattr(tiff, "require", missing)
-    with pytest.raises(ValueError, match=r"x\.tif; install it by pip install 'x\[tiff"):
+    with pytest.raises(
+        ValueError, match=r"x\.tif; install it with pip install 'x\[tiff"
+    ):
         read_photograph(path)
 
 
