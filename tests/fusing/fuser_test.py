@@ -219,8 +219,9 @@ def test_a_forked_process_says_so_instead_of_hanging(mean, monkeypatch):
     monkeypatch.setattr(fuser_module, "_FORKED", set())
     monkeypatch.setattr(fuser_module.os, "getppid", os.getpid)
     fuser_module._after_fork()
-    with pytest.raises(RuntimeError, match=r"forked .*\.get_context\('spawn'\)"):
-        fuser.fuse(GREY_A, GREY_B)
+    for work in (fuser, fuser.fuse, fuser.loss_maps):
+        with pytest.raises(RuntimeError, match=r"forked .*\.get_context\('spawn'\)"):
+            work(GREY_A, GREY_B)
 
 
 def test_saved_weights_are_read_back_to_the_bit(trees, tmp_path):
