@@ -159,7 +159,7 @@ class Checkpointer:
                 restored = self.restore(step, like)
             # Any exception, because a damaged file can fail in any storage layer.
             except Exception as error:
-                damaged[step] = str(error).strip().split("\n")[0]
+                damaged[step] = _in_words(error)
                 _LOG.warning("Checkpoint %d is damaged: %s.", step, damaged[step])
                 continue
             self._move_aside(damaged)
@@ -265,3 +265,9 @@ def _checksum(tree: Any) -> str:
         digest.update(label.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _in_words(error: Exception) -> str:
+    """Returns the first line of an error, behind its kind unless it is a sentence."""
+    line = str(error).strip().split("\n")[0]
+    return line if isinstance(error, ValueError) else f"{type(error).__name__}: {line}"

@@ -257,6 +257,13 @@ def test_a_truncated_file_is_named_and_the_one_before_is_used(
     assert steps_in(saved) == [1, 2]
 
 
+def test_a_missing_key_of_the_metadata_is_told_as_such(saved, caplog):
+    path = saved / "3" / "params_fusion" / "_METADATA"
+    path.write_text(path.read_text().replace("skip_deserialize", "skip_deserialise"))
+    assert_same_bits(restore(saved).state, make_state(2))
+    assert "Checkpoint 3 is damaged: KeyError: 'skip_deserialize'." in caplog.text
+
+
 def test_a_missing_item_is_damage_too(saved):
     shutil.rmtree(saved / "3" / "optimizer_fusion")
     assert_same_bits(restore(saved).state, make_state(2))
