@@ -43,5 +43,13 @@ def launch(work: Callable[[], int], *expected: type[Exception]) -> None:
             print(f"{Path(argv[0]).stem}: {error}", file=sys.stderr)
             signal_number: int | None = getattr(error, "signal_number", None)
             return 1 if signal_number is None else 128 + signal_number
+        except (AssertionError, RuntimeError):  # JAX's errors, or a bug
+            from refusion_jax.devices.starting import start_failure
+
+            failure = start_failure()
+            if failure is None:
+                raise
+            print(f"{Path(argv[0]).stem}: {failure}", file=sys.stderr)
+            return 1
 
     app.run(main)

@@ -68,6 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, ImportError) as error:
         complain(error)
         return 2
+    except (AssertionError, RuntimeError):  # JAX's errors, or a bug
+        from refusion_jax.devices.starting import start_failure
+
+        failure = start_failure()
+        if failure is None:
+            raise
+        complain(failure)
+        return 2
     except KeyboardInterrupt as stop:
         complain(str(stop) or "interrupted")
         return 130

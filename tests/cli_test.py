@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 import refusion_jax
@@ -94,3 +95,46 @@ def test_the_compiler_is_quiet_before_anything_can_import_jax(monkeypatch):
     monkeypatch.setattr(cli, "_parser", parser)
     assert cli.main([]) == 0
     assert heard == ["3"]
+
+
+# Said in one process, since JAX cannot start in it: each command tries again.
+COMMANDS = """
+import sys
+from pathlib import Path
+from PIL import Image
+from refusion_jax import Fuser
+from refusion_jax.cli import main
+
+for folder in ("a", "b"):
+    Path(folder).mkdir()
+    Image.linear_gradient("L").save(f"{folder}/1.png")
+for words in (
+    "fuse a b -o fused --task=ivif",
+    "serve --port=0 --task=ivif",
+    "train a b -o run",
+    "doctor",
+):
+    words = words.split()
+    print(words[0], main([*words, "--no-cache"]), flush=True)
+try:
+    Fuser("ivif")
+except RuntimeError as error:
+    print("Fuser:", error, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("platform", ["abacus", "cuda"])
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, platform):
+    """JAX has an assertion without words where CUDA is demanded of such a machine."""
+    if jax.default_backend() == "gpu" and platform == "cuda":
+        pytest.skip("this machine has a CUDA device")
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    ran = subprocess.run(
+        [sys.executable, "-c", COMMANDS], cwd=tmp_path, capture_output=True, text=True
+    )
+    sentence = f"expected JAX to start on {platform!r}, which JAX_PLATFORMS names, got"
+    told = [x for x in ran.stderr.splitlines() if sentence in x]
+    assert "Traceback" not in ran.stderr and len(told) == 4, ran.stderr
+    assert f"fusion: failed ({sentence}" in ran.stdout
+    assert all(x in ran.stdout for x in ("fuse 2\n", "serve 2\n", "train 2\n"))
+    assert ran.stdout.endswith("doctor 1\n")

@@ -112,7 +112,13 @@ def _examine(arguments: argparse.Namespace, tell: Callable[[str, str], None]) ->
     try:
         import jax
 
+        from refusion_jax.devices.starting import start_failure
+
         set_up_jax(arguments)
+        failure = start_failure()
+        if failure is not None:
+            tell("fusion", f"failed ({failure})")
+            return 1
         tell("devices", _devices(jax.devices()))
         tell("compilation cache", _cache())
         tell("fusion", f"ok, {_fuse():.1f} s with compilation")

@@ -99,9 +99,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"expected --max-pixels of 1 or more, got {arguments.max_pixels}; raise it."
         )
     set_up_jax(arguments)
+    from refusion_jax.devices.starting import start_failure
     from refusion_jax.web.models import Models
     from refusion_jax.web.serving import serve
 
+    failure = start_failure()  # here, not at the first visitor's picture
+    if failure is not None:
+        raise ValueError(failure)
     serve(
         Models(arguments.weights, task=arguments.task),
         dataclasses.replace(Limits(), pixels=arguments.max_pixels),

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from refusion_jax.devices.compilation_cache import use_compilation_cache
+from refusion_jax.devices.starting import start_failure
 from refusion_jax.files.conveyor import Outcome, convey
 from refusion_jax.fusing.fusion import Fusion
 from refusion_jax.fusing.inference import fuse_photographs, on_each_other
@@ -98,12 +99,16 @@ class Fuser:
 
         Raises:
           FileNotFoundError, ValueError: if the weights or a rule cannot be used.
+          RuntimeError: if JAX cannot start on the devices that JAX_PLATFORMS names.
         """
         self._weights, self._cache = weights, cache
         chosen = output_range or suitable_range(weights)
         self._rules = Rules(chosen, align, motion, border, levels, precision)
         if cache is not None:
             use_compilation_cache(cache)
+        failure = None if isinstance(weights, FusionModel) else start_failure()
+        if failure is not None:
+            raise RuntimeError(failure)
         self._model = as_model(weights)
         _RUNNING.add(os.getpid())
         self._one_at_a_time = threading.Lock()

@@ -68,6 +68,14 @@ def test_unexpected_error_keeps_its_traceback(run):
     assert "Traceback" in done.stderr
 
 
+def test_a_device_that_is_not_there_is_one_sentence(run, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "abacus")
+    done = run("import jax; jax.devices()")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fold: expected JAX to start on 'abacus', which ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_argument_that_is_no_flag_is_refused(run):
     done = run("pass", "stray")
     assert done.returncode == 1
