@@ -43,7 +43,9 @@ TASKS = tuple(dict.fromkeys(test_set.task for test_set in TEST_SETS.values()))
 
 _DATA = flags.DEFINE_string("data", None, "Folder of the sets.", required=True)
 _OFFICIAL = flags.DEFINE_string(
-    "official", None, "Folder of the authors' weights; default: without them."
+    "official",
+    None,
+    "Folder of the authors' weights; without it, their rows stay as measured before.",
 )
 _OUT = flags.DEFINE_string(
     "out", "experiments/results/comparison", "Folder to write to."
@@ -130,9 +132,7 @@ def measure(
             continue
         pairs = pairs or check_pictures(source_a, source_b, {}, ground_truth=truth)
         keys = () if method.truth_only else columns("paper", test_set.task)
-        scores = score(
-            pairs, method.make(), keys, ground_truth=truth, name=name, progress=True
-        )
+        scores = score(pairs, method.make(), keys, name=name, progress=True)
         measured[name] = Measured(method.origin, scores)
         # What comes later in the order was perhaps measured before: keep it.
         write_record(path, Record(pictures, {**before, **measured}))

@@ -69,13 +69,22 @@ def main() -> int:
         classes=_CLASSES.value,
         crop_size=settings["crop_size"],
     )
+    folds = range(_FOLDS.value)
+    if not all(text.isdecimal() for text in _ONLY.value):
+        raise ValueError(
+            f"expected numbers of folds, got --only={','.join(_ONLY.value)}; name some "
+            f"from 0 to {folds[-1]}."
+        )
+    chosen = {
+        fold: withheld(len(pairs), len(folds), fold)
+        for fold in map(int, _ONLY.value or folds)
+    }
     workdir = Path(_WORKDIR.value)
     record = workdir / "folds.json"
     # With --only, the folds of other calls stay.
     known = json.loads(record.read_text()) if record.exists() else []
     by_fold = {fold["fold"]: fold for fold in known}
-    for fold in map(int, _ONLY.value or range(_FOLDS.value)):
-        held_out = withheld(len(pairs), _FOLDS.value, fold)
+    for fold, held_out in chosen.items():
         folder = workdir / f"fold_{fold}"
         trees = train_fold(pairs, held_out, settings, folder)
         log = folder / "scalars.jsonl"

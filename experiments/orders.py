@@ -31,7 +31,7 @@ from refusion_jax.array_types import Batch
 from refusion_jax.commands.set_up import use_cache
 from refusion_jax.data.crops import epoch_order
 from refusion_jax.data.device_batches import PairSet, draw_batch, pack
-from refusion_jax.data.sources import in_order
+from refusion_jax.data.sources import in_order, repeats_of
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.files.atomic import replace_file
 from refusion_jax.methods.protocol import TrainState
@@ -180,11 +180,16 @@ def epoch_of_step(config: Config, learner: Any, step: int) -> int:
 
 
 def draw_pairs(
-    config: Config, pair_set: PairSet, state: TrainState, epoch: int, number: int
+    config: Config,
+    pair_set: PairSet,
+    repeats: Sequence[int],
+    state: TrainState,
+    epoch: int,
+    number: int,
 ) -> tuple[Pairs, Pairs]:
     """Draws meta-train and meta-test pairs from the epoch's two halves."""
     settings, data = config.settings, config.data
-    order = epoch_order(state.key, epoch, len(pair_set.heights))
+    order = epoch_order(state.key, epoch, repeats)
     key = jax.random.fold_in(jax.random.fold_in(state.key, STREAM), state.step)
     drawn: list[Pairs] = []
     for part, half in enumerate((order.first_half, order.second_half)):
@@ -231,7 +236,7 @@ def study_run(folder: Path, known: dict[str, Any], keep: Callable[[], None]) -> 
     settings = config.settings
     learner, _ = make_learner(config)
     training, _ = split_pairs(config, learner.stages, open_pairs(config)[0])
-    pair_set = pack([*in_order(training)])
+    pair_set, repeats = pack([*in_order(training)]), repeats_of(training)
     like = _empty_state(learner, config.run.seed)
     objectives = Objectives(
         nets=Nets(),
@@ -249,7 +254,7 @@ def study_run(folder: Path, known: dict[str, Any], keep: Callable[[], None]) -> 
             epoch = epoch_of_step(config, learner, step)
             rates = learner.rates(epoch)
             batches = [
-                draw_pairs(config, pair_set, state, epoch, number)
+                draw_pairs(config, pair_set, repeats, state, epoch, number)
                 for number in range(_BATCHES.value)
             ]
             eta, alpha = float(rates.inner), float(rates.alpha_fusion)

@@ -22,6 +22,7 @@ from proposals_report import (
     along_runs,
     measure,
     middle,
+    name_of,
     of_rule,
     of_weights,
     row,
@@ -72,12 +73,18 @@ def main() -> int:
                 f"expected TASK=WEIGHTS with a task among {', '.join(SETS)}, got "
                 f"{text!r}; write it like ivif=runs/mine."
             )
-        places.setdefault(task, []).append(place)
+        of_task = places.setdefault(task, [])
+        if name_of(place) in map(name_of, of_task):
+            raise ValueError(
+                f"expected weights of different names for {task}, got two called "
+                f"{name_of(place)}; rename a file or a folder."
+            )
+        of_task.append(place)
     head = [f"{x}: {column}" for x in ("w_a", "v_a") for column in COLUMNS.values()]
     lines = ["| set | weights | " + " | ".join(head) + " |"]
     lines.append("|---|---|" + "---:|" * len(head))
     for task, of_task in places.items():
-        proposals = {Path(place).stem: of_weights(place) for place in of_task}
+        proposals = {name_of(place): of_weights(place) for place in of_task}
         proposals |= {f"rule `{name}`": of_rule(name) for name in RULES}
         for set_name, *folders in SETS[task]:
             found = find_pairs(*(Path(_DATA.value) / folder for folder in folders))

@@ -93,6 +93,19 @@ def row(set_name: str, name: str, seen: Mapping[str, float]) -> str:
     return "| " + " | ".join([set_name, name, *cells]) + " |"
 
 
+def name_of(place: str) -> str:
+    """Returns what weights are called in the tables.
+
+    >>> name_of("runs/lr0.5"), name_of("weights/ivif.safetensors")
+    ('lr0.5', 'ivif')
+
+    Args:
+      place: a file, a run or a name.
+    """
+    path = Path(place)
+    return path.stem if path.suffix in (".safetensors", ".pth") else path.name
+
+
 def along_runs(places: Mapping[str, Sequence[str]]) -> list[str]:
     """Formats what runs have measured at their start and after each epoch.
 
@@ -121,6 +134,6 @@ def along_runs(places: Mapping[str, Sequence[str]]) -> list[str]:
             found = [f"{x[key]:.2f}" for x in validations if key in x]
             if found:
                 cells = [*found, *[""] * (len(epochs) - len(found))]
-                head = [task, Path(place).stem, name]
+                head = [task, name_of(place), name]
                 lines.append("| " + " | ".join([*head, *cells]) + " |")
     return lines

@@ -115,7 +115,7 @@ def test_random_streams_keep_their_numbers():
     draws = {draw.name: draw.stream for draw in (INNER, OUTER, ALL)}
     assert draws == {"inner": 1, "outer": 2, "batch": 3}
     assert (ORDER_STREAM, VALIDATION) == (0, 4)
-    order = epoch_order(jax.random.key(7), 3, 5)
+    order = epoch_order(jax.random.key(7), 3, [1] * 5)
     assert [x.tolist() for x in order] == ORDER
     crops = draw_crops(
         jnp.array([40, 50, 60, 70, 80]),

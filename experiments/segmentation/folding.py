@@ -24,8 +24,12 @@ def withheld(count: int, folds: int, fold: int) -> list[int]:
       fold: from 0.
 
     Raises:
-      ValueError: for another number of folds.
+      ValueError: for another number of folds, or a fold that is none of them.
     """
+    if not 0 <= fold < folds:
+        raise ValueError(
+            f"expected a fold from 0 to {folds - 1}, got {fold}; correct --only."
+        )
     if not 2 <= folds <= count:
         raise ValueError(
             f"expected 2 to {count} folds for {count} pairs, got {folds}; lower "

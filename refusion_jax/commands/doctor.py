@@ -44,7 +44,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "trackio": ("trackio",),
     "demo": ("scikit-image", "scipy", "matplotlib"),
-    "data": ("tensorflow-datasets", "array-record", "grain"),
+    "data": ("tensorflow-datasets", "array-record", "grain", "filelock"),
 }
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "jax-rocm7-plugin")
 SIDE = 16  # pixels of the tiny picture

@@ -35,8 +35,10 @@ from refusion_jax.pictures.codecs import decode_picture, to_luminance
 from refusion_jax.pictures.levels import check_rule
 
 if TYPE_CHECKING:
+    import filelock
     import tensorflow_datasets as tfds
 else:
+    filelock = require("filelock", extra="data", why="to prepare data sets")
     tfds = require("tensorflow_datasets", extra="data", why="to prepare data sets")
 
 VERSION = "1.0.0"
@@ -204,6 +206,8 @@ def prepare(
 ) -> Path:
     """Prepares a data set, unless exactly that set is prepared already.
 
+    Several processes may call this together: one prepares, the others wait.
+
     An interruption leaves no partial set: shards are written into a folder of another
     name, which is renamed at the end; the next run removes what a killed one left.
 
@@ -234,7 +238,13 @@ def prepare(
     if name == "folder":
         data_dir = data_dir / f"folder-{_name_of(folders)}"
     target = data_dir / "fusion_pairs" / name / VERSION
+    if target.exists() and not overwrite:
+        _require_same(target, folders, reading, any_scene=any_scene)
+        return target
+    data_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
+        # Of runs that start together, one prepares the set and the others wait for it.
+        stack.enter_context(filelock.FileLock(data_dir / f"{name}.lock"))
         if name == "demo" and (overwrite or not target.exists()):
             made = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             write_demo_pairs(made)

@@ -4,6 +4,7 @@ The same call gives the same crops, before and after a restart, whether their pi
 on the device (`device_batches`) or read from disk (`streamed_batches`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,8 +41,10 @@ class Cutting:
 class EpochOrder(NamedTuple):
     """The order of the pairs in one epoch, as indices.
 
+    A pair that counts several times is as often in its half, and in `all`.
+
     Attributes:
-      first_half, second_half: disjoint.
+      first_half, second_half: without a common pair.
       all: every pair, shuffled independently of the halves.
     """
 
@@ -69,10 +72,10 @@ class Crops(NamedTuple):
     transpose: Bool[Array, " crops"]
 
 
-def epoch_order(key: Array, epoch: int | Array, count: int) -> EpochOrder:
+def epoch_order(key: Array, epoch: int | Array, repeats: Sequence[int]) -> EpochOrder:
     """Shuffles the pairs for one epoch.
 
-    >>> order = epoch_order(jax.random.key(7), epoch=3, count=5)
+    >>> order = epoch_order(jax.random.key(7), epoch=3, repeats=[1] * 5)
     >>> order.first_half.tolist(), order.second_half.tolist()
     ([1, 2], [4, 0, 3])
     >>> order.all.tolist()
@@ -81,18 +84,41 @@ def epoch_order(key: Array, epoch: int | Array, count: int) -> EpochOrder:
     Args:
       key: the run's key.
       epoch: from 0.
-      count: number of pairs, at least 2.
+      repeats: how often each pair counts, see `sources.repeats_of`; at least two pairs.
 
     Returns:
-      Two disjoint halves of the pairs, and all of them in another order.
+      Two halves of the pairs, and all of them in another order. Pairs that count alike
+      are halved by themselves, so that each set has its weight in either half.
     """
     key = _stream(key, epoch, ORDER)
     meta_key, fusion_key = jax.random.split(key)
-    order = jax.random.permutation(meta_key, count)
+    first_half, second_half = _halves(meta_key, np.asarray(repeats))
     return EpochOrder(
-        first_half=order[: count // 2],
-        second_half=order[count // 2 :],
-        all=jax.random.permutation(fusion_key, count),
+        first_half,
+        second_half,
+        all=jax.random.permutation(
+            fusion_key, np.repeat(np.arange(len(repeats), dtype=np.int32), repeats)
+        ),
+    )
+
+
+def _halves(key: Array, repeats: np.ndarray) -> tuple[Array, Array]:
+    if (repeats == 1).all():
+        order = jax.random.permutation(key, len(repeats))
+        return order[: len(repeats) // 2], order[len(repeats) // 2 :]
+    halves: tuple[list[Array], list[Array]] = ([], [])
+    seen = 0  # pairs so far: the odd ones of several sets go to either half in turn
+    for times in np.unique(repeats):
+        alike = np.flatnonzero(repeats == times).astype(np.int32)
+        order = jax.random.permutation(jax.random.fold_in(key, times), alike)
+        middle = (seen + len(alike)) // 2 - seen // 2
+        seen += len(alike)
+        for half, part in zip(halves, (order[:middle], order[middle:]), strict=True):
+            half.append(jnp.repeat(part, int(times)))
+    first_key, second_key = jax.random.split(key)
+    return (
+        jax.random.permutation(first_key, jnp.concatenate(halves[0])),
+        jax.random.permutation(second_key, jnp.concatenate(halves[1])),
     )
 
 

@@ -26,6 +26,7 @@ class Pair(NamedTuple):
       path_a, path_b: the files of source a and source b.
       levels, align: how they are read where they are scored, see `pictures.levels` and
         `pictures.alignment`.
+      truth: the file of the true picture that a fused one is compared with; or None.
     """
 
     stem: str
@@ -33,6 +34,7 @@ class Pair(NamedTuple):
     path_b: Path
     levels: str = "full"
     align: str = "none"
+    truth: Path | None = None
 
 
 class Group(NamedTuple):

@@ -169,6 +169,11 @@ class PatchedPairs:
         repeats = repeats_of(self._pairs)
         return [repeats[patch.pair] for patch in self._patches]
 
+    @property
+    def origins(self) -> list[int]:
+        """Index of the pair that each patch is cut from."""
+        return [patch.pair for patch in self._patches]
+
     def __len__(self) -> int:
         """Returns the number of patches."""
         return len(self._patches)

@@ -41,6 +41,12 @@ class ChosenPairs:
         sizes = sizes_of(self._pairs)
         return [sizes[i] for i in self._indices]
 
+    @property
+    def repeats(self) -> list[int]:
+        """How often each pair counts."""
+        repeats = repeats_of(self._pairs)
+        return [repeats[i] for i in self._indices]
+
     def __len__(self) -> int:
         """Returns the number of chosen pairs."""
         return len(self._indices)
@@ -140,24 +146,6 @@ def pictures_of(pair: Luminances) -> tuple[np.ndarray, np.ndarray]:
     return pair[0], pair[1]
 
 
-def repeated(pairs: PairSource, indices: Sequence[int]) -> list[int]:
-    """Repeats indices of pairs as often as the pairs count.
-
-    Args:
-      pairs: any source; one with an attribute `repeats` says how often each counts,
-        in others each counts once.
-      indices: of some of the pairs.
-
-    Returns:
-      The indices, in order.
-
-    >>> repeated(JoinedPairs([[("a", "b")] * 4, [("c", "d")] * 2]), [0, 4])
-    [0, 4, 4]
-    """
-    repeats = repeats_of(pairs)
-    return [int(i) for i in indices for _ in range(repeats[i])]
-
-
 def repeats_of(pairs: PairSource) -> Sequence[int]:
     """Returns how often each pair counts: once, unless the source says otherwise.
 
@@ -166,6 +154,16 @@ def repeats_of(pairs: PairSource) -> Sequence[int]:
     """
     repeats: Sequence[int] | None = getattr(pairs, "repeats", None)
     return [1] * len(pairs) if repeats is None else repeats
+
+
+def origins_of(pairs: PairSource) -> Sequence[int]:
+    """Returns the index of the whole pair that each pair is cut from, often its own.
+
+    Args:
+      pairs: any source; one with an attribute `origins` says it.
+    """
+    origins: Sequence[int] | None = getattr(pairs, "origins", None)
+    return range(len(pairs)) if origins is None else origins
 
 
 def sizes_of(pairs: PairSource) -> list[tuple[int, int]]:

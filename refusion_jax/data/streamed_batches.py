@@ -33,7 +33,7 @@ from refusion_jax.data.crops import (
     epoch_order,
 )
 from refusion_jax.data.device_batches import as_batch
-from refusion_jax.data.sources import PairSource, sizes_of
+from refusion_jax.data.sources import PairSource, repeats_of, sizes_of
 from refusion_jax.devices.hosts import joined, on_this_host
 from refusion_jax.extras import require
 from refusion_jax.methods.protocol import Draw, Stage
@@ -153,7 +153,8 @@ def stream_crops(
         raise ValueError(
             f"expected {crops_in_step} crops to be shared equally by {process_count} "
             f"processes counted from 0, got process {process_index}; choose a "
-            "batch_size that is a multiple of the number of processes."
+            "batch_size that is a multiple of the number of processes, or of twice "
+            "that number with swap, which draws half as many crops."
         )
     share = crops_in_step // process_count
     mine = np.arange(len(crops.pair)).reshape(-1, process_count, share)[
@@ -306,7 +307,7 @@ class StreamedBatches:
           marks: as for `plan`.
           worker_count: as for `iterate`.
         """
-        self._count, self._mesh = len(pairs), mesh
+        self._repeats, self._mesh = repeats_of(pairs), mesh
         self._reader = StageReader(
             pairs, cutting, marks=marks, worker_count=worker_count
         )
@@ -316,7 +317,7 @@ class StreamedBatches:
     ) -> dict[str, Pixels]:
         """Returns the crops of a dispatch's steps, by the names of the draws."""
         key = on_this_host(key)
-        order = epoch_order(key, jnp.asarray(epoch, jnp.int32), self._count)
+        order = epoch_order(key, jnp.asarray(epoch, jnp.int32), self._repeats)
         own = {
             draw.name: self._reader.read(
                 key,

@@ -93,12 +93,11 @@ def write_evaluation(
     out = Path(out)
     # Before an hour of scoring rather than after it, in case it cannot be created.
     out.mkdir(parents=True, exist_ok=True)
-    truth = options.ground_truth
     pairs = check_pictures(
         source_a,
         source_b,
         methods,
-        ground_truth=truth,
+        ground_truth=options.ground_truth,
         levels=options.levels,
         align=options.align,
         progress=True,
@@ -108,7 +107,6 @@ def write_evaluation(
             pairs,
             method,
             keys,
-            ground_truth=truth,
             name=name,
             progress=True,
             spread=options.spread,

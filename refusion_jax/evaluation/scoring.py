@@ -109,7 +109,7 @@ def evaluate(
         align=align,
         progress=progress,
     )
-    return score(pairs, method, keys, ground_truth=ground_truth, progress=progress)
+    return score(pairs, method, keys, progress=progress)
 
 
 def columns(choice: str, task: str | None) -> tuple[str, ...]:
@@ -213,9 +213,10 @@ def check_pictures(
         problems += _problems(stem, folders, levels, align)
     if problems:
         raise InputError(problems)
-    pictures_a, pictures_b = list(folders.values())[:2]
+    pictures_a, pictures_b, *others = folders.values()
+    truths = {} if ground_truth is None else others[-1]
     return [
-        Pair(stem, pictures_a[stem], pictures_b[stem], levels, align)
+        Pair(stem, pictures_a[stem], pictures_b[stem], levels, align, truths.get(stem))
         for stem in sorted(pictures_a)
     ]
 
@@ -258,17 +259,18 @@ class PairScorer:
     Attributes:
       method: makes the fused picture of a pair.
       keys: of `metrics.METRICS` and `metrics.MEFB_METRICS`.
-      truths: true pictures by stem, for `metrics.TRUTH_METRICS` besides; or None.
+      has_truths: whether the pairs have true pictures, for `metrics.TRUTH_METRICS`
+        besides.
     """
 
     method: Candidate
     keys: tuple[str, ...]
-    truths: Mapping[str, Path] | None
+    has_truths: bool
 
     @property
     def all_keys(self) -> tuple[str, ...]:
         """The metrics, in the order of the values."""
-        return (*self.keys, *(metrics.TRUTH_METRICS if self.truths else ()))
+        return (*self.keys, *(metrics.TRUTH_METRICS if self.has_truths else ()))
 
     def __call__(self, pair: Pair) -> list[float]:
         """Returns the values of a pair.
@@ -280,8 +282,9 @@ class PairScorer:
         scored = {}
         if self.keys:
             scored = metrics.compute(*read_luminances(pair), fused, keys=self.keys)
-        if self.truths is not None:
-            truth = to_luminance(read_picture(self.truths[pair.stem]))
+        if self.has_truths:
+            assert pair.truth is not None
+            truth = to_luminance(read_picture(pair.truth))
             scored |= metrics.compute_truth(truth, fused)
         return [float(scored[key]) for key in self.all_keys]
 
@@ -295,7 +298,6 @@ def score(
     method: Candidate,
     keys: Sequence[str],
     *,
-    ground_truth: str | os.PathLike[str] | None = None,
     name: str = "fused",
     progress: bool = False,
     spread: Spread | None = None,
@@ -303,11 +305,10 @@ def score(
     """Scores one method.
 
     Args:
-      pairs: pairs as `check_pictures` returns them.
+      pairs: pairs as `check_pictures` returns them; those with a true picture are
+        scored by `metrics.TRUTH_METRICS` besides.
       method: the candidate that makes the fused picture of a pair.
       keys: keys of `metrics.METRICS` and `metrics.MEFB_METRICS`.
-      ground_truth: folder of the true pictures, for the scores of
-        `metrics.TRUTH_METRICS` besides; None: without.
       name: label of the bar.
       progress: whether to show a bar on standard error if that is a terminal.
       spread: what spreads the pairs over processes; None: this process does all.
@@ -315,8 +316,8 @@ def score(
     Returns:
       The scores.
     """
-    truths = None if ground_truth is None else pictures_by_stem(ground_truth)
-    scorer = PairScorer(method, tuple(keys), truths)
+    has_truths = any(pair.truth is not None for pair in pairs)
+    scorer = PairScorer(method, tuple(keys), has_truths)
     spread = spread or _in_order
     values = np.empty((len(pairs), len(scorer.all_keys)), np.float64)
     for number, row in tqdm(

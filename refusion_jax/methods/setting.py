@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 Precision = Literal["float32", "tf32", "bfloat16"]  # see `methods.precision`
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
 def setting(
@@ -83,6 +84,11 @@ def check(settings: Any) -> None:
     """
     for field in dataclasses.fields(settings):
         value, rule = getattr(settings, field.name), field.metadata
+        kind, words = type(field.default), KINDS[type(field.default)]
+        # A whole number will do for a float; Python takes truth for one, we do not.
+        is_one = isinstance(value, (int, float) if kind is float else kind)
+        is_one &= isinstance(value, bool) == (kind is bool)
+        require(is_one, field.name, words, value)
         if rule["choices"]:
             names = ", ".join(str(choice) for choice in rule["choices"])
             require(value in rule["choices"], field.name, f"one of {names}", value)

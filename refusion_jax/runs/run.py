@@ -201,12 +201,11 @@ def open_pairs(config: Config) -> tuple[PairSource, PairSource | None]:
       As `data.training_pairs.open_training_pairs` does.
     """
     data = config.data
-    label_values = data.label_values if config.method.needs_labels else ""
+    needs_labels = config.method.needs_labels
     common: dict[str, Any] = {
         "align": data.align,
         "levels": data.levels,
         "crop_size": data.crop_size,
-        "label_values": label_values,
         "classes": getattr(config.settings, "classes", None),
     }
     pairs = open_training_pairs(
@@ -216,11 +215,12 @@ def open_pairs(config: Config) -> tuple[PairSource, PairSource | None]:
         source_b=data.source_b,
         patches=data.patches,
         labels=data.labels,
+        label_values=data.label_values if needs_labels or data.object_share else "",
         **common,
     )
     if not data.validation_a:
         return pairs, None
-    if label_values and not data.validation_labels:
+    if needs_labels and not data.validation_labels:
         raise ValueError(
             "expected labels with the pairs for validation, got none; name their "
             "folder with --validation_labels=FOLDER."
@@ -229,6 +229,7 @@ def open_pairs(config: Config) -> tuple[PairSource, PairSource | None]:
         source_a=data.validation_a,
         source_b=data.validation_b,
         labels=data.validation_labels,
+        label_values=data.label_values if needs_labels else "",
         **common,
     )
     return pairs, held_out

@@ -86,7 +86,9 @@ def study_of_folders(
       As `study` does.
     """
     settings = find_pretrained(task).settings if task else {}
-    given = typed(read_fields(common), preset("default"), common)
+    fields = read_fields(common)
+    base = preset("default", fields.get("method", DEFAULT))
+    given = typed(fields, base, common)
     return study(
         variants,
         workdir,

@@ -129,7 +129,6 @@ class DataConfig:
         "epoch; the best mean rank marks the best checkpoint. 0 scores none.",
         at_least=0,
         unit="pairs",
-        may_change=True,
     )
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from refusion_jax.data.batches import open_batches
 from refusion_jax.data.crops import VALIDATION, Cutting, epoch_order
 from refusion_jax.data.device_batches import PairSet, draw_batch, pack
-from refusion_jax.data.sources import PairSource, in_order
+from refusion_jax.data.sources import PairSource, in_order, repeats_of
 from refusion_jax.devices.cores import training_options
 from refusion_jax.devices.data_parallel import (
     put_everywhere,
@@ -100,7 +100,7 @@ class Program:
         """
         self._learner, self._config = learner, config
         self._mesh = mesh
-        self._training_count = len(training)
+        self._repeats = repeats_of(training)
         data = config.data
         count = config.method.pairs_in_batch(config.settings, data.batch_size)
         self._batches = open_batches(
@@ -187,7 +187,7 @@ class Program:
         rates: Any,
     ) -> tuple[TrainState, Scalars]:
         key = state.key
-        order = epoch_order(key, epoch, self._training_count)
+        order = epoch_order(key, epoch, self._repeats)
 
         def step(state: TrainState, index: Array) -> tuple[TrainState, Scalars]:
             batches = {

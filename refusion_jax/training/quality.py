@@ -54,7 +54,8 @@ class Judge:
         Returns:
           For `fused` and each of `RIVALS`: NAME_rank, the mean rank over the columns (1
           is best, 5 the last), and NAME_COLUMN, the mean over the pairs; columns that
-          no picture is large enough for are left out. Empty without pairs.
+          no picture is large enough for are left out. SCD, undefined for a source
+          alone, has no part in the ranks. Empty without pairs.
         """
         if not self._pairs:
             return {}

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from refusion_jax.array_types import Batch, Params
 from refusion_jax.data.device_batches import as_batch
-from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource, repeated
+from refusion_jax.data.sources import ChosenPairs, Luminances, PairSource, origins_of
 from refusion_jax.devices.compiling import long_compilations
 from refusion_jax.devices.hosts import (
     highest,
@@ -35,7 +35,7 @@ from refusion_jax.training.quality import Judge
 from refusion_jax.training.scalars import ScalarLog
 from refusion_jax.training.schedule import Dispatch, schedule, step_count
 from refusion_jax.training.signals import Interrupted, SignalWatch
-from refusion_jax.training.workdir import CHECKPOINTS, Workdir
+from refusion_jax.training.workdir import Workdir, has_checkpoints
 
 _LOG = logging.getLogger(__name__)
 RANK = "fused_rank"  # marks the best checkpoint where pictures are judged
@@ -95,12 +95,11 @@ def train(
         )
     loggers = checked(loggers)
     learner, mesh = make_learner(config)
-    training, apart = pairs, held_out
-    if held_out is None:
-        training, held_out = split_pairs(config, learner.stages, pairs)
+    apart = held_out
+    training, held_out = split_pairs(config, learner.stages, pairs, held_out)
     initial: Mapping[str, Params] = {}
     # Before the folder is claimed, and no longer once there is something to resume.
-    if config.run.init and not any((workdir / CHECKPOINTS).glob("[0-9]*")):
+    if config.run.init and not has_checkpoints(workdir):
         initial = initial_trees(learner, config.method, config.run.init)
     place = Workdir(workdir, config, pairs, validation=apart)
     program = Program(learner, config, mesh, training, held_out)
@@ -290,7 +289,10 @@ class _Run:
 
 
 def split_pairs(
-    config: Config, stages: Sequence[Stage], pairs: PairSource
+    config: Config,
+    stages: Sequence[Stage],
+    pairs: PairSource,
+    held_out: PairSource | None = None,
 ) -> tuple[PairSource, PairSource]:
     """Splits pairs into training and held-out ones by the config's seed.
 
@@ -298,6 +300,7 @@ def split_pairs(
       config: `holdout_pairs` and `seed` are read.
       stages: the learner's stages.
       pairs: all pairs.
+      held_out: pairs for validation that are not among them: nothing is split.
 
     Returns:
       Training pairs and held-out pairs; the same pairs twice if `holdout_pairs` is 0.
@@ -305,20 +308,27 @@ def split_pairs(
     Raises:
       ValueError: if too few pairs remain for training.
     """
-    held_out_count = config.data.holdout_pairs
+    count = config.data.holdout_pairs if held_out is None else 0
+    origins = np.asarray(origins_of(pairs))
+    wholes = np.unique(origins)
+    order = np.random.default_rng(config.run.seed).permutation(len(wholes))
+    is_apart = np.isin(origins, wholes[order[:count]])
     parts = {draw.part for stage in stages if stage.steps for draw in stage.draws}
     # Two, because halves are disjoint and each needs a pair.
-    needed = held_out_count + (2 if parts - {"all"} else 1)
-    if len(pairs) < needed:
+    least = 2 if parts - {"all"} else 1
+    if (~is_apart).sum() < least:
+        apart = f" ({count} of them held out for validation)" if count else ""
+        cure = "add pairs or lower holdout_pairs" if count else "add pairs"
         raise ValueError(
-            f"expected at least {needed} pairs ({held_out_count} of them held out for "
-            f"validation), got {len(pairs)}; add pairs or lower holdout_pairs."
+            f"expected at least {count + least} pairs{apart}, got {len(wholes)}; "
+            f"{cure}."
         )
-    order = np.random.default_rng(config.run.seed).permutation(len(pairs))
-    training = ChosenPairs(pairs, repeated(pairs, sorted(order[held_out_count:])))
-    if not held_out_count:
+    training = ChosenPairs(pairs, np.flatnonzero(~is_apart).tolist())
+    if held_out is not None:
+        return training, held_out
+    if not count:
         return training, training
-    return training, ChosenPairs(pairs, sorted(order[:held_out_count]))
+    return training, ChosenPairs(pairs, np.flatnonzero(is_apart).tolist())
 
 
 def _require_finite(scalars: Mapping[str, np.ndarray], dispatch: Dispatch) -> None:

@@ -62,7 +62,7 @@ class Workdir:
         """
         self.folder = folder
         path = folder / CONFIG_FILE
-        before = json.loads(path.read_text()) if path.exists() else None
+        before = _record_of(path) if path.exists() else None
         self.record: dict[str, Any] = {
             "config": to_flat(config),
             "data": fingerprint(pairs),
@@ -73,8 +73,8 @@ class Workdir:
             self._check_same(before, config)
         if config.run.init:
             # A resumed run no longer needs them; what they were is still known.
-            known = (before or {}).get("init_sha256")
-            self.record["init_sha256"] = known or sha256_of(
+            begun = before if before and has_checkpoints(folder) else {}
+            self.record["init_sha256"] = begun.get("init_sha256") or sha256_of(
                 existing_file(weights_file(config.run.init))
             )
         self._check_alike()
@@ -169,3 +169,30 @@ class Workdir:
         panel = make_panel(rows)
         write_picture(folder / f"{name}.png", panel)
         return panel
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Returns whether a run can be resumed, however far its saves in work have come.
+
+    Args:
+      folder: of the run.
+    """
+    # The name of a half-written checkpoint begins with its step, too.
+    return any(path.name.isdecimal() for path in (folder / CHECKPOINTS).glob("*"))
+
+
+def _record_of(path: Path) -> dict[str, Any]:
+    """Reads the config.json of a run."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"expected the record of a run, got {path}, which is no JSON ({error}); "
+            "use another workdir."
+        ) from error
+    if not isinstance(record, dict) or not {"config", "data"} <= record.keys():
+        raise ValueError(
+            f"expected the record of a run, got {path} without its pairs; move this "
+            "file out of the folder, or use another workdir."
+        )
+    return record

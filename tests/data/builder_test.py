@@ -1,7 +1,10 @@
 import csv
 import re
 import sys
+import threading
+import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -411,3 +414,24 @@ def test_tensorflow_is_not_needed(tmp_path, folders):
     target, _ = prepare_own(tmp_path, folders)
     PreparedPairs(target, "train")[0]
     assert "tensorflow" not in sys.modules
+
+
+def test_of_two_that_prepare_together_one_does_and_the_other_waits(
+    tmp_path, folders, monkeypatch
+):
+    fill(folders, "1.png")
+    generate, begun, made = builder._generate, threading.Event(), []
+
+    def slowly(own):
+        made.append(threading.get_ident())
+        begun.set()
+        time.sleep(0.2)
+        generate(own)
+
+    monkeypatch.setattr(builder, "_generate", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(prepare_own, tmp_path, folders)
+        assert begun.wait(60)
+        second = threads.submit(prepare_own, tmp_path, folders)
+        assert first.result() == second.result()
+    assert len(made) == 1

@@ -8,6 +8,7 @@ import pytest
 from refusion_jax.data import device_batches
 from refusion_jax.data.crops import VALIDATION, epoch_order
 from refusion_jax.data.device_batches import draw_batch, pack
+from refusion_jax.data.sources import JoinedPairs
 
 CROP = 4
 FUSION = 3
@@ -141,7 +142,7 @@ def test_steps_go_through_the_order_and_begin_again():
 
 @pytest.mark.parametrize("count", [2, 7, 8])
 def test_an_epoch_has_every_pair_once_and_disjoint_meta_sets(count):
-    order = epoch_order(KEY, 0, count)
+    order = epoch_order(KEY, 0, [1] * count)
     assert sorted(np.concatenate([order.first_half, order.second_half])) == [
         *range(count)
     ]
@@ -149,20 +150,44 @@ def test_an_epoch_has_every_pair_once_and_disjoint_meta_sets(count):
     assert sorted(np.asarray(order.all)) == [*range(count)]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "first_half"),
+    [((9, 2), (4, 1)), ((8, 3), (4, 1)), ((5, 5, 1), (5, 0)), ((2, 1), (1, 0))],
+)
+def test_a_pair_that_counts_often_is_in_one_half_only(sizes, first_half):
+    """The smaller sets count as often as the largest, in each half as well."""
+    joined = JoinedPairs([[("a", "b")] * size for size in sizes])
+    order = epoch_order(KEY, 3, joined.repeats)
+    first, second, everything = (np.bincount(x, minlength=len(joined)) for x in order)
+    assert not ((first > 0) & (second > 0)).any()
+    np.testing.assert_array_equal(first + second, joined.repeats)
+    np.testing.assert_array_equal(everything, joined.repeats)
+    rare = np.array(joined.repeats) > 1
+    assert ((first[~rare] > 0).sum(), (first[rare] > 0).sum()) == first_half
+
+
+def test_the_odd_pairs_of_two_sets_go_to_either_half():
+    order = epoch_order(KEY, 0, [1, 2])
+    assert order.first_half.tolist() in ([0], [1, 1])
+    assert {*order.first_half.tolist(), *order.second_half.tolist()} == {0, 1}
+
+
 def test_each_epoch_and_each_key_has_an_order_of_its_own():
     orders = [
-        tuple(np.asarray(getattr(epoch_order(key, epoch, 50), name)))
+        tuple(np.asarray(getattr(epoch_order(key, epoch, [1] * 50), name)))
         for key in (KEY, jax.random.key(1))
         for epoch in (0, 1)
         for name in ("all", "first_half")
     ]
     assert len(set(orders)) == len(orders)
-    again = epoch_order(KEY, 0, 50)
+    again = epoch_order(KEY, 0, [1] * 50)
     assert tuple(np.asarray(again.all)) == orders[0]
 
 
 def test_pairs_exchange_between_the_halves_over_the_epochs():
-    seen = [set(np.asarray(epoch_order(KEY, e, 10).first_half)) for e in range(20)]
+    seen = [
+        set(np.asarray(epoch_order(KEY, e, [1] * 10).first_half)) for e in range(20)
+    ]
     assert set.union(*seen) == set(range(10))
 
 

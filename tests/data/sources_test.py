@@ -7,7 +7,6 @@ from refusion_jax.data.sources import (
     JoinedPairs,
     fingerprint,
     in_order,
-    repeated,
     sizes_of,
 )
 
@@ -75,5 +74,5 @@ def test_joined_sets_count_alike_and_each_pair_once():
     joined = JoinedPairs([large, small])
     assert [*in_order(joined)] == [*large, *small]
     assert joined.repeats == [1] * 9 + [4] * 2
-    assert repeated(joined, [8, 9]) == [8, 9, 9, 9, 9]
-    assert repeated(large, [8, 0]) == [8, 0]
+    assert ChosenPairs(joined, [8, 9]).repeats == [1, 4]
+    assert ChosenPairs(large, [8, 0]).repeats == [1, 1]

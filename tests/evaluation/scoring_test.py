@@ -30,6 +30,7 @@ from refusion_jax.fusing import inference
 from refusion_jax.methods.refusion import forward
 from refusion_jax.methods.refusion.nets import networks
 from refusion_jax.pictures.codecs import read_picture
+from refusion_jax.pictures.notes import PictureWarning
 from refusion_jax.weights.store import save_weights
 
 KEYS = ("en", "sd")
@@ -218,6 +219,18 @@ def test_scores_against_the_truth_are_those_of_its_luminance(folders):
     np.testing.assert_array_equal(
         scores.only(("sd",)).values, evaluate("a", "b", "f", keys=("sd",)).values
     )
+
+
+def test_true_pictures_may_have_a_name_of_their_own(folders):
+    """As `ir_001` and `gt_001` do: scored as those of equal names."""
+    for stem in STEMS:
+        truth = RNG.integers(0, 256, (6, 8), np.uint8)
+        save(folders / "truth" / f"{stem}.png", truth)
+        save(folders / "other" / f"{stem.upper()}.png", truth)
+    same = evaluate("a", "b", "f", keys=("sd",), ground_truth="truth")
+    with pytest.warns(PictureWarning, match="differ in case or in leading zeros"):
+        other = evaluate("a", "b", "f", keys=("sd",), ground_truth="other")
+    np.testing.assert_array_equal(same.values, other.values)
 
 
 def test_a_missing_true_picture_is_a_problem_like_others(folders):

@@ -90,7 +90,9 @@ def test_the_pairs_are_those_of_the_epochs_halves():
     seen = [set(), set()]
     for number in range(6):
         for half, pairs in zip(
-            seen, draw_pairs(config, pair_set, state, 4, number), strict=True
+            seen,
+            draw_pairs(config, pair_set, [1] * 10, state, 4, number),
+            strict=True,
         ):
             assert pairs.source_a.shape == (4, 8, 8, 1)  # two pairs and their copies
             half |= set(np.ravel(pairs.source_a[:, 0, 0]).tolist())

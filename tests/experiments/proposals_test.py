@@ -5,7 +5,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from proposals_report import along_runs, measure, middle, of_rule, row
+from proposals_report import along_runs, measure, middle, name_of, of_rule, row
 
 from refusion_jax.methods.refusion.losses import WeightMaps
 from refusion_jax.training.workdir import SCALARS
@@ -63,3 +63,8 @@ def test_runs_are_told_epoch_by_epoch_and_weights_are_not(tmp_path):
         "| mif | short | rank | 3.00 | 2.50 |  |",
     ]
     assert along_runs({"ivif": ["ivif"]}) == []
+
+
+def test_weights_are_called_by_their_file_or_folder():
+    places = ["ivif", "weights/mine.safetensors", "runs/lr0.5", "runs/lr0.1"]
+    assert [name_of(place) for place in places] == ["ivif", "mine", "lr0.5", "lr0.1"]

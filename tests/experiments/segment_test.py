@@ -34,6 +34,9 @@ def test_folds_withhold_each_pair_once():
     assert folds[1] == [1, 5]
     with pytest.raises(ValueError, match="expected 2 to 8 folds for 8 pairs, got 9"):
         withheld(8, 9, 0)
+    for fold in (-1, 4):
+        with pytest.raises(ValueError, match="expected a fold from 0 to 3, got"):
+            withheld(8, 4, fold)
 
 
 def test_methods_are_tabulated_with_absent_classes_named():

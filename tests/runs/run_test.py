@@ -71,3 +71,21 @@ def test_validation_folders_are_opened(folders):
     assert (run.config.data.validation_a, run.config.data.validation_b) == ("a", "b")
     with pytest.raises(FileNotFoundError, match="none"):
         refusion_jax.train(None, "a", "b", "run", validation=("a", "none"))
+
+
+def test_labels_are_read_for_crops_over_objects_whatever_the_method(folders):
+    masks = folders / "masks"
+    masks.mkdir()
+    for path in (folders / "a").iterdir():
+        with Image.open(path) as picture:
+            mask = np.zeros((picture.height, picture.width), np.uint8)
+        mask[:2] = 2
+        Image.fromarray(mask).save(masks / f"{path.stem}.png")
+    places = {"source_a": "a", "source_b": "b", "labels": "masks", "crop_size": 8}
+    for share, count in ((0.0, 2), (0.5, 3)):
+        config = with_fields(preset("paper"), {**places, "object_share": share})
+        pairs, _ = runs.open_pairs(config)
+        assert len(pairs[0]) == count
+    given = {"validation_a": "a", "validation_b": "b"}  # which need no labels
+    _, held_out = runs.open_pairs(with_fields(config, given))
+    assert len(held_out[0]) == 2

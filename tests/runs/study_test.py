@@ -165,3 +165,19 @@ def test_a_variants_own_fields_win_over_the_common_ones():
     config = read_variant("preset=paper,epochs=3", {"epochs": 9, "crop_size": 48})
     assert config.run.epochs == 3 and config.data.crop_size == 48
     assert config.settings.reconstruction_noise == 0  # of the preset
+
+
+def test_common_fields_may_be_those_of_another_method(folders, monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setattr(studying, "study", lambda *_, common, **__: seen.update(common))
+    studying.study_of_folders(
+        ["epochs=2"],
+        tmp_path / "study",
+        source_a=folders[0],
+        source_b=folders[1],
+        tests=[],
+        common="method=uaafusion,classes=3,labels=masks",
+        seeds=1,
+        tell=print,
+    )
+    assert (seen["classes"], seen["labels"]) == (3, "masks")

@@ -83,7 +83,7 @@ def test_every_setting_says_what_it_means():
 def test_a_run_may_change_what_no_step_depends_on():
     assert may_change(Config()) == {
         *("dataset", "data_dir", "source_a", "source_b", "labels", "memory_budget"),
-        *("reader_count", "save_every", "keep_checkpoints", "judged_pairs"),
+        *("reader_count", "save_every", "keep_checkpoints"),
         *("validation_a", "validation_b", "validation_labels", "margin"),
     }
 
@@ -126,6 +126,16 @@ def test_an_unknown_setting_lists_all():
             "expected holdout_pairs to be at least 0, got -1",
         ),
         ({"seed": -1}, "expected seed to be at least 0, got -1"),
+        ({"epochs": "9"}, "expected epochs to be an integer, got '9'"),
+        ({"epochs": 9.5}, "expected epochs to be an integer, got 9.5"),
+        ({"epochs": True}, "expected epochs to be an integer, got True"),
+        ({"swap": "false"}, "expected swap to be true or false, got 'false'"),
+        ({"swap": 0}, "expected swap to be true or false, got 0"),
+        (
+            {"learning_rate": "1e-3"},
+            "expected learning_rate to be a number, got '1e-3'",
+        ),
+        ({"source_a": 3}, "expected source_a to be a text, got 3"),
         (
             {"alpha_fusion": -0.5},
             "expected alpha_fusion to be at least 0, got -0.5",

@@ -146,3 +146,37 @@ def test_pairs_for_validation_leave_all_others_to_train_on(tmp_path, pairs):
         train(config, pairs, tmp_path / "run", held_out=pairs[:1], progress=False)
     with pytest.raises(ValueError, match="expected the pairs for validation of the"):
         train(config, pairs, tmp_path / "run", progress=False)
+
+
+def test_a_run_killed_in_its_first_save_starts_from_the_weights_again(
+    tmp_path, pairs, weights
+):
+    """What Orbax leaves half-written has the step in its name, too."""
+    path, _ = weights
+    config = config_with(init=str(path))
+    train(config, pairs, tmp_path / "whole", progress=False)
+    with pytest.raises(RuntimeError, match="power is gone"):
+        train(config, pairs, tmp_path / "cut", loggers=[Fault(0)], progress=False)
+    saved = tmp_path / "cut" / "checkpoints"
+    assert not list(saved.glob("[0-9]*"))
+    (saved / "3.orbax-checkpoint-tmp").mkdir()
+    train(config, pairs, tmp_path / "cut", progress=False)
+    whole, cut = (
+        load_weights(tmp_path / name / "weights.safetensors").trees
+        for name in ("whole", "cut")
+    )
+    assert_equal(cut, whole)
+
+
+def test_the_checksum_is_that_of_the_weights_that_the_run_started_from(
+    tmp_path, pairs, weights, tiny_method
+):
+    path, trees = weights
+    config = config_with(init=str(path))
+    with pytest.raises(RuntimeError, match="power is gone"):
+        train(config, pairs, tmp_path / "run", loggers=[Fault(0)], progress=False)
+    moved = {**trees, "fusion": {"numbers": np.float32([1.0, 2.0, 3.0])}}
+    save_weights(path, moved, method=tiny_method)
+    train(config, pairs, tmp_path / "run", progress=False)
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["init_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 import pytest
 
+from refusion_jax.data.patches import Patch, PatchedPairs
+from refusion_jax.data.sources import JoinedPairs, in_order
 from refusion_jax.training import program, trainer
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.program import make_learner
@@ -261,7 +263,50 @@ def test_held_out_pairs_are_not_trained_on():
     assert sorted(everything) == sorted(id(pair) for pair in pairs)
 
 
+def test_patches_of_held_out_pairs_are_held_out():
+    pairs, config = random_pairs(5), config_with(holdout_pairs=2)
+    patches = [Patch(i, 0, left) for i in range(5) for left in (0, 4)]
+    cut = PatchedPairs(pairs, patches, 16)
+    training, held_out = split_pairs(config, make_learner(config)[0].stages, cut)
+    assert len(training) == 6 and len(held_out) == 4
+    whole = [pair[0] for pair in pairs]
+    sources = [
+        {
+            next(i for i, x in enumerate(whole) if np.shares_memory(x, a))
+            for a, _ in part
+        }
+        for part in ([*in_order(training)], [*in_order(held_out)])
+    ]
+    assert not sources[0] & sources[1] and len(sources[1]) == 2
+
+
+def test_sets_count_alike_whether_pairs_are_held_out_or_given():
+    sets = JoinedPairs([random_pairs(4), random_pairs(2)])
+    config = config_with(holdout_pairs=0)
+    stages = make_learner(config)[0].stages
+    for held_out in (None, random_pairs(1)):
+        training, _ = split_pairs(config, stages, sets, held_out)
+        assert training.repeats == [1, 1, 1, 1, 2, 2]
+
+
 def test_too_few_pairs_say_how_many_are_needed():
     config = config_with()
+    stages = make_learner(config)[0].stages
     with pytest.raises(ValueError, match=r"expected at least 3 pairs .*got 2"):
-        split_pairs(config, make_learner(config)[0].stages, random_pairs(2))
+        split_pairs(config, stages, random_pairs(2))
+    with pytest.raises(ValueError, match=r"expected at least 2 pairs, got 1; add p"):
+        split_pairs(config, stages, random_pairs(1), random_pairs(3))
+
+
+def test_a_folder_without_the_record_of_a_run_is_not_taken_for_one(tmp_path):
+    config, path = config_with(), tmp_path / "config.json"
+    config.to_json(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"got .*config\.json without its pairs; move"):
+        train(config, random_pairs(), tmp_path, progress=False)
+    assert path.read_bytes() == before
+    path.write_text("{")
+    with pytest.raises(
+        ValueError, match=r"got .*config\.json, which is no JSON \(.*\)"
+    ):
+        train(config, random_pairs(), tmp_path, progress=False)
