@@ -246,7 +246,7 @@ class Fuser:
 
         Returns:
           (number, height, width), or (number, height, width, 3) if any fused picture is
-          coloured.
+          coloured; uint16 if any of them has 16 bits, else uint8.
 
         Raises:
           ValueError: if the batches differ in number, or as `inference.fuse` does.
@@ -262,6 +262,8 @@ class Fuser:
         fused = [self.fuse(*sources) for sources in zip(*arrays, strict=True)]
         if len({picture.ndim for picture in fused}) > 1:
             fused = [np.dstack([x] * 3) if x.ndim == 2 else x for x in fused]
+        if len({picture.dtype for picture in fused}) > 1:
+            fused = [np.uint16(257) * x if x.dtype == np.uint8 else x for x in fused]
         return np.stack(fused)
 
     def fuse(self, source_a: Source, source_b: Source, *more: Source) -> np.ndarray:
