@@ -4,7 +4,6 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +109,8 @@ class Fuser:
         if failure is not None:
             raise RuntimeError(failure)
         self._model = as_model(weights)
+        # Now, because a training may replace the file later.
+        self._provenance = provenance_of(weights, self._model, self._rules)
         _RUNNING.add(os.getpid())
         self._one_at_a_time = threading.Lock()
 
@@ -145,9 +146,12 @@ class Fuser:
 
         Raises:
           OSError: if the folder cannot be written to.
-          ValueError: if this fuser was made of a model, whose weights are not known.
+          ValueError: if this fuser was made of a model, whose weights are not known, or
+            if the weight file has been replaced since it was loaded.
         """
-        return save_with_card(self._weights, folder, self._rules.output_range)
+        loaded = self._provenance["weights_sha256"]
+        rule = self._rules.output_range
+        return save_with_card(self._weights, folder, rule, loaded=loaded)
 
     @property
     def model(self) -> FusionModel:
@@ -193,10 +197,10 @@ class Fuser:
             return False
         return True
 
-    @cached_property
+    @property
     def provenance(self) -> dict[str, Any]:
         """How pictures are made, as JSON values, see `fusing.provenance`."""
-        return provenance_of(self._weights, self._model, self._rules)
+        return self._provenance
 
     def __call__(self, *sources: Source | Photograph) -> Fusion:
         """Fuses two or more pictures of one scene.
