@@ -115,7 +115,7 @@ class Fuser:
         self._one_at_a_time = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the weights and the rules: the copy loads them anew."""
+        """Pickles what this was made of: a path stays one, and is loaded anew."""
         rules = dataclasses.asdict(self._rules)
         return _made_anew, (self._weights, {**rules, "cache": self._cache})
 
