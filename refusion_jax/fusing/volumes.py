@@ -97,8 +97,8 @@ def fuse_volumes(
         luminance[place] = share * stretched + (1 - share) * mean
     if is_coloured:
         made = [
-            _with_chroma_of(_in_palette(*levels, palette), y)
-            for *levels, y in zip(a, known, luminance, strict=True)
+            _with_chroma_of(_in_palette(levels, is_known, palette), y)
+            for levels, is_known, y in zip(a, known, luminance, strict=True)
         ]
         voxels = np.rint(255 * np.stack(made)).astype(np.uint8)
     else:

@@ -463,7 +463,6 @@ def test_a_full_disk_behind_a_stream_does_not_stop_a_batch(run, monkeypatch, cap
     assert "2 of 2 written" in err
 
 
-
 def test_a_name_that_the_terminal_cannot_show_does_not_end_the_batch(run, monkeypatch):
     for folder in ("a", "b"):
         (run / folder / "1.png").rename(run / folder / "\u591c.png")
