@@ -16,7 +16,12 @@ from refusion_jax.commands import (
     serve,
 )
 from refusion_jax.commands.learning import ablate, export, prepare, train
-from refusion_jax.commands.messages import complain, notes_on_stderr, say
+from refusion_jax.commands.messages import (
+    complain,
+    notes_on_stderr,
+    say,
+    streams_or_nowhere,
+)
 from refusion_jax.commands.parsers import LateParser
 from refusion_jax.commands.shell.completion import SHELLS, PrintCompletion
 from refusion_jax.devices.guard import run_guarded
@@ -40,6 +45,7 @@ exit status: 0 all is done, 1 some failed, 2 wrong usage, 130 interrupted
 """
 
 
+@streams_or_nowhere()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 

@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
       OSError, ValueError: if the weights cannot be read or written, or TO holds other
         content and `--force` is missing.
     """
+    from refusion_jax.files.atomic import check_folder_of
     from refusion_jax.files.checksums import sha256_of
     from refusion_jax.weights.store import (
         load_any_weights,
@@ -67,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         weights_file,
     )
 
-    weights, target = load_any_weights(arguments.source), arguments.target
+    target = arguments.target
+    check_folder_of(target)
+    weights = load_any_weights(arguments.source)
     source = weights_file(arguments.source)
     if target.exists() and _holds(target, weights):
         say(f"{target} holds these weights already")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refusion_jax.commands.jobs import check_exist, check_folder_of
+from refusion_jax.commands.jobs import check_exist
 from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.volumes import refuse_batch_options
+from refusion_jax.files.atomic import check_folder_of
 from refusion_jax.fusing.video import check_video_output, fuse_videos, is_video
 
 if TYPE_CHECKING:

@@ -300,6 +300,7 @@ def _fuse_pictures(
         return 0
     set_up_jax(arguments)
     fuser = _fuser(arguments, weights, arguments.output_range)
+    record = provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast)
     if arguments.maps:
         fuser.require_maps()  # now, because it must fail before anything is written
     is_batch = len(sources) > 1 and sources[0].is_dir()
@@ -308,7 +309,6 @@ def _fuse_pictures(
     if is_batch or is_folder:
         for job in jobs:
             job.output.parent.mkdir(parents=True, exist_ok=True)
-    record = provenance_of(weights, fuser.model, fuser.rules, is_fast=arguments.fast)
     if arguments.quality is not None:
         record["options"]["quality"] = arguments.quality
     stages = Stages(

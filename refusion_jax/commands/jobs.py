@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refusion_jax.data.pairs import find_groups, pictures_by_stem
+from refusion_jax.files.atomic import check_folder_of
 from refusion_jax.files.pairing import natural_order
 from refusion_jax.pictures.codecs import WRITERS, check_writable, read_picture
 from refusion_jax.pictures.names import is_address
@@ -186,22 +187,6 @@ def _file(output: Output, stem: str) -> Path:
         )
     check_folder_of(output.path)
     return output.path
-
-
-def check_folder_of(output: Path) -> None:
-    """Raises unless there is a folder to write a file to.
-
-    Args:
-      output: the file.
-
-    Raises:
-      FileNotFoundError: naming the folder.
-    """
-    if not output.parent.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder to write {output.name} to, got no folder at "
-            f"{output.parent}; create it first."
-        )
 
 
 def check_exist(sources: Sequence[Path]) -> None:

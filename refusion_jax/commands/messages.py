@@ -1,7 +1,7 @@
 """Messages of the commands: results go to stdout, all else to stderr, one line each.
 
 Printing never ends a command: what the terminal's encoding lacks is printed as an
-escape, and a reader that has gone away is ignored.
+escape, a reader that has gone away is ignored, and a full disk is told once.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,10 +72,16 @@ def _print(text: str, name: str) -> None:
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        # Nobody reads any more, as after `| head`. Python would complain at its end.
+    except OSError as error:
+        # Nobody reads any more, as after `| head`, or a disk is full. Python would
+        # complain at its end of what is left to write.
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
+        if name == "stdout" and not isinstance(error, BrokenPipeError):
+            complain(
+                "expected a standard output that can be written to, got "
+                f"{error.strerror}; what would follow on it is lost."
+            )
 
 
 def _can_encode(text: str, encoding: str) -> bool:
@@ -84,6 +90,21 @@ def _can_encode(text: str, encoding: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@contextmanager
+def streams_or_nowhere() -> Iterator[None]:
+    """Lets streams that are closed, as by `2>&-` or under pythonw, lead nowhere.
+
+    Python has None in their place, to which others, such as progress bars, would write.
+    """
+    redirects = {"stdout": redirect_stdout, "stderr": redirect_stderr}
+    with ExitStack() as stack:
+        for name, redirect in redirects.items():
+            if getattr(sys, name) is None:
+                nowhere = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(redirect(nowhere))
+        yield
 
 
 @contextmanager

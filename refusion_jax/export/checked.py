@@ -9,6 +9,7 @@ from typing import Any
 from refusion_jax.export.artefact import load_exported, metadata_file
 from refusion_jax.export.function import difference
 from refusion_jax.export.jax_export import export_fusion
+from refusion_jax.files.atomic import check_folder_of
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.weights.store import load_model, weights_file
 
@@ -48,6 +49,7 @@ def export_checked(
         raise ValueError(
             f"expected a name ending in {' or '.join(ENDINGS)}, got {out}; rename it."
         )
+    check_folder_of(out)
     # jax2onnx's own library warns of each small constant.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     weights = weights_file(place)

@@ -13,6 +13,22 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _ABANDONED_AFTER = 3600  # seconds since the last write
 
 
+def check_folder_of(output: Path) -> None:
+    """Raises unless there is a folder to write a file to.
+
+    Args:
+      output: the file.
+
+    Raises:
+      FileNotFoundError: naming the folder.
+    """
+    if not output.parent.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder to write {output.name} to, got no folder at "
+            f"{output.parent}; create it first."
+        )
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Writes a temporary file and renames it; on failure the old file stays.
 

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +109,13 @@ class Fuser:
         if failure is not None:
             raise RuntimeError(failure)
         self._model = as_model(weights)
+        # Now, because a training may replace the file later.
+        self._provenance = provenance_of(weights, self._model, self._rules)
         _RUNNING.add(os.getpid())
         self._one_at_a_time = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the weights and the rules: the copy loads them anew."""
+        """Pickles what this was made of: a path stays one, and is loaded anew."""
         rules = dataclasses.asdict(self._rules)
         return _made_anew, (self._weights, {**rules, "cache": self._cache})
 
@@ -145,9 +146,12 @@ class Fuser:
 
         Raises:
           OSError: if the folder cannot be written to.
-          ValueError: if this fuser was made of a model, whose weights are not known.
+          ValueError: if this fuser was made of a model, whose weights are not known, or
+            if the weight file has been replaced since it was loaded.
         """
-        return save_with_card(self._weights, folder, self._rules.output_range)
+        loaded = self._provenance["weights_sha256"]
+        rule = self._rules.output_range
+        return save_with_card(self._weights, folder, rule, loaded=loaded)
 
     @property
     def model(self) -> FusionModel:
@@ -193,10 +197,10 @@ class Fuser:
             return False
         return True
 
-    @cached_property
+    @property
     def provenance(self) -> dict[str, Any]:
         """How pictures are made, as JSON values, see `fusing.provenance`."""
-        return provenance_of(self._weights, self._model, self._rules)
+        return self._provenance
 
     def __call__(self, *sources: Source | Photograph) -> Fusion:
         """Fuses two or more pictures of one scene.
@@ -246,7 +250,7 @@ class Fuser:
 
         Returns:
           (number, height, width), or (number, height, width, 3) if any fused picture is
-          coloured.
+          coloured; uint16 if any of them has 16 bits, else uint8.
 
         Raises:
           ValueError: if the batches differ in number, or as `inference.fuse` does.
@@ -262,6 +266,8 @@ class Fuser:
         fused = [self.fuse(*sources) for sources in zip(*arrays, strict=True)]
         if len({picture.ndim for picture in fused}) > 1:
             fused = [np.dstack([x] * 3) if x.ndim == 2 else x for x in fused]
+        if len({picture.dtype for picture in fused}) > 1:
+            fused = [np.uint16(257) * x if x.dtype == np.uint8 else x for x in fused]
         return np.stack(fused)
 
     def fuse(self, source_a: Source, source_b: Source, *more: Source) -> np.ndarray:

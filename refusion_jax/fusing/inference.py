@@ -163,9 +163,9 @@ def on_each_other(
     """
     if rules.align != "register":
         return photographs, rules, ()
-    aligned = dataclasses.replace(rules, align="none")
     found = registered(photographs, rules)
-    return found.photographs, aligned, found.motions
+    left = dataclasses.replace(rules, align="none", levels=found.levels)
+    return found.photographs, left, found.motions
 
 
 def aligned_pictures(

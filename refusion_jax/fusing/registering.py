@@ -1,5 +1,6 @@
 """Brings the sources of a fusion onto the first one, and says what it found."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from refusion_jax.fusing.choice import look_of, view_of
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.arrays import Source, as_photograph
 from refusion_jax.pictures.codecs import to_luminance
+from refusion_jax.pictures.levels import unit_of
 from refusion_jax.pictures.names import Movement
 from refusion_jax.pictures.notes import note
 from refusion_jax.pictures.photographs import Photograph, to_unit
@@ -33,10 +35,12 @@ class Registered(NamedTuple):
     Attributes:
       photographs: of one size.
       motions: how each further source lay on the first.
+      levels: the range rule by which they are to be read.
     """
 
     photographs: list[Photograph]
     motions: tuple[Motion, ...]
+    levels: str
 
 
 def registered(photographs: Sequence[Photograph], rules: Rules) -> Registered:
@@ -66,6 +70,9 @@ def registered(photographs: Sequence[Photograph], rules: Rules) -> Registered:
         x if x.name else x._replace(name=f"source {place}")
         for place, x in enumerate(photographs, start=1)
     ]
+    if rules.border == "fill":
+        named, levels = _read_by(rules.levels, named)
+        rules = dataclasses.replace(rules, levels=levels)
     first = named[0]
     made, known, motions = [first], np.ones(first.pixels.shape[:2], bool), []
     for photograph in named[1:]:
@@ -79,7 +86,7 @@ def registered(photographs: Sequence[Photograph], rules: Rules) -> Registered:
         known &= is_known
     if rules.border != "fill":
         made = [_cropped(x, known) for x in made]
-    return Registered(made, tuple(motions))
+    return Registered(made, tuple(motions), rules.levels)
 
 
 def register(
@@ -147,16 +154,36 @@ def _moved(photograph: Photograph, motion: Motion) -> tuple[Photograph, np.ndarr
     return photograph._replace(pixels=pixels, alpha=alpha), is_known
 
 
+def _read_by(
+    levels: str, photographs: list[Photograph]
+) -> tuple[list[Photograph], str]:
+    """Reads deep grey by a range rule, which must not see what is filled in later.
+
+    Returns:
+      The photographs, and the rule that is left.
+    """
+
+    def is_deep_grey(photograph: Photograph) -> bool:
+        is_deep = photograph.pixels.dtype == np.uint16 and not photograph.is_coloured
+        return is_deep or photograph.pixels.dtype == np.float64
+
+    if levels == "full" or not any(map(is_deep_grey, photographs)):
+        return photographs, levels
+    # As measured values, because `from_unit` takes them for more than 8 bits.
+    return [
+        x._replace(pixels=unit_of(x.pixels, levels, x.name)) if is_deep_grey(x) else x
+        for x in photographs
+    ], "0:1"
+
+
 def _filled(
     photograph: Photograph, is_known: np.ndarray, first: np.ndarray
 ) -> Photograph:
     """Lets the first picture stand in, at the levels that this one's type has."""
     pixels = photograph.pixels.copy()
-    scale = np.ptp(pixels) if pixels.dtype == np.float64 else 1
-    if np.issubdtype(pixels.dtype, np.integer):
-        scale = np.iinfo(pixels.dtype).max
-    offset = pixels.min() if pixels.dtype == np.float64 else 0
-    values = (first[~is_known] * scale + offset).astype(pixels.dtype)
+    is_whole = np.issubdtype(pixels.dtype, np.integer)
+    scale = np.iinfo(pixels.dtype).max if is_whole else 1
+    values = (first[~is_known] * scale).astype(pixels.dtype)
     pixels[~is_known] = values if pixels.ndim == 2 else values[:, None]
     alpha = photograph.alpha
     if alpha is not None:

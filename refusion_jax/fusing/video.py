@@ -6,8 +6,8 @@ at the same moment and have the same frame rate. The result has 8 bits, the firs
 video's times and the shape of its pixels. Sound is left out.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -71,26 +71,41 @@ def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVid
     Raises:
       FileNotFoundError: if a file is missing.
       ImportError: if PyAV is missing.
+      OSError: if the output cannot be written.
       ValueError: if a video cannot be read, or their sizes or frame rates differ.
     """
     av = _import_av()
     check_video_output(output)
     with ExitStack() as stack:
-        try:
+        with _reading(sources):
             inputs = [stack.enter_context(av.open(str(path))) for path in sources]
-            streams = [
-                _stream(x, path) for x, path in zip(inputs, sources, strict=True)
-            ]
-            _check_rates([_frame_rate(stream) for stream in streams], sources)
+        streams = [_stream(x, path) for x, path in zip(inputs, sources, strict=True)]
+        _check_rates([_frame_rate(stream) for stream in streams], sources)
+        try:
             with replacing(output) as temporary:
                 container_format = FORMATS[output.suffix.lower()]
                 with av.open(str(temporary), "w", format=container_format) as target:
                     return _fuse_frames(fuser, inputs, streams, target, sources)
         except av.FFmpegError as error:
-            raise ValueError(
-                f"expected readable videos, got {', '.join(map(str, sources))} "
-                f"({error}); replace or convert them."
+            # Not the error itself, which names the temporary file.
+            raise OSError(
+                f"expected to write {output}, got {error.strerror}; make room, or name "
+                "another place."
             ) from error
+
+
+@contextmanager
+def _reading(sources: Sequence[Path]) -> Iterator[None]:
+    """Says which videos were read when PyAV failed."""
+    import av
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"expected readable videos, got {', '.join(map(str, sources))} "
+            f"({error}); replace or convert them."
+        ) from error
 
 
 def check_video_output(output: Path) -> None:
@@ -152,13 +167,14 @@ def _fuse_frames(
     clocks = [_Clock() for _ in sources]
     most_apart = 0.0
     while True:
-        frames = [next(video, None) for video in decoded]
-        if None in frames:
-            break
-        photographs = [
-            Photograph(_pixels(frame), name=str(path))
-            for frame, path in zip(frames, sources, strict=True)
-        ]
+        with _reading(sources):
+            frames = [next(video, None) for video in decoded]
+            if None in frames:
+                break
+            photographs = [
+                Photograph(_pixels(frame), name=str(path))
+                for frame, path in zip(frames, sources, strict=True)
+            ]
         fused = fuser.fuse_photograph(*photographs).pixels
         if fused.dtype == np.uint16:
             fused = to_8_bit(fused)

@@ -55,7 +55,8 @@ def fuse_volumes(
       windows: of each source, see `pictures.volumes.window_of`.
       axis: "axial", "coronal" or "sagittal": what slices are cut along.
       palette: colours of the first source, see `pictures.palettes`; "grey" gives a
-        grey volume of uint16, the others one of RGB in uint8.
+        grey volume of uint16, the others one of RGB in uint8, grey where the first
+        source shows nothing.
 
     Returns:
       Facts about the file, whose black and white are those of the whole volume.
@@ -81,7 +82,9 @@ def fuse_volumes(
     places = np.flatnonzero(is_fused)
     raw, shares, means = [], [], []
     for place in places:
-        shown = coloured_by(a[place], palette) if is_coloured else a[place]
+        shown = a[place]
+        if is_coloured:
+            shown = _in_palette(shown, known[place], palette)
         grey = np.asarray(luminance_of(shown))[..., 0]
         pair = (grey, b[place])
         raw.append(fuse_pictures(model, *pair, rules=Rules(output_range="none")))
@@ -94,8 +97,8 @@ def fuse_volumes(
         luminance[place] = share * stretched + (1 - share) * mean
     if is_coloured:
         made = [
-            _coloured(luminance[i], a[i], palette if is_fused[i] else "grey")
-            for i in range(len(luminance))
+            _with_chroma_of(_in_palette(levels, is_known, palette), y)
+            for levels, is_known, y in zip(a, known, luminance, strict=True)
         ]
         voxels = np.rint(255 * np.stack(made)).astype(np.uint8)
     else:
@@ -121,10 +124,12 @@ def _extremes(
     return float(low), float(high) if high > low else float(low) + 1
 
 
-def _coloured(luminance: np.ndarray, levels: np.ndarray, palette: str) -> np.ndarray:
-    """Returns a slice with the chroma of the first source."""
-    if palette == "grey":
-        return np.repeat(luminance[..., None], 3, axis=-1)
-    chroma = rgb_to_ycbcr(jnp.asarray(coloured_by(levels, palette)))[..., 1:]
+def _in_palette(levels: np.ndarray, known: np.ndarray, palette: str) -> np.ndarray:
+    """Returns a slice in colour, grey where the second source stands in."""
+    return np.where(known[..., None], coloured_by(levels, palette), levels[..., None])
+
+
+def _with_chroma_of(rgb: np.ndarray, luminance: np.ndarray) -> np.ndarray:
+    chroma = rgb_to_ycbcr(jnp.asarray(rgb))[..., 1:]
     joined = jnp.concatenate([jnp.asarray(luminance)[..., None], chroma], axis=-1)
     return np.asarray(jnp.clip(ycbcr_to_rgb(joined), 0, 1))

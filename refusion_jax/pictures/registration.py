@@ -20,6 +20,7 @@ from refusion_jax.pictures.names import MOTIONS
 FARTHEST = 0.1  # of the longer side, that a corner may move
 _LEVELS = ((8, 4.0), (4, 2.0), (2, 1.0), (1, 0.0))  # shrink factor, blur in pixels
 _SMALLEST_SIDE = 32  # pixels, at the coarsest level
+_FEWEST_PIXELS = 4  # along a side, which ITK's blur needs
 _BINS, _SAMPLES, _SEED = 32, 40_000, 7
 _STEPS, _FIRST_STEP, _SMALLEST_STEP = 300, 1.0, 1e-4
 # Pixels. Of 1, 2 and 3 the one with the smallest median error on 12 training pairs of
@@ -107,9 +108,9 @@ def find_motion(
 
     Raises:
       ImportError: without SimpleITK, with the name of the extra.
-      ValueError: for an unknown motion; or if none is credible: the pictures do not fit
-        better than before or than elsewhere, or a corner moves by more than a tenth of
-        the picture.
+      ValueError: for an unknown motion; or if none is credible: the pictures are too
+        small, do not fit better than before or than elsewhere, or a corner moves by
+        more than a tenth of the picture.
     """
     if motion not in MOTIONS[1:]:
         raise ValueError(
@@ -117,6 +118,8 @@ def find_motion(
             f"got {motion!r}; choose one of these."
         )
     sitk = _simpleitk()
+    if min(*fixed.shape, *moving.shape) < _FEWEST_PIXELS:
+        raise _refusal(names, "they are too small")
     height, width = fixed.shape
     fixed_image = _image(sitk, fixed, fixed.shape)
     moving_image = _image(sitk, moving, fixed.shape)
@@ -285,7 +288,10 @@ def _check_fit(
         transform.SetMatrix(matrix[:, :2].ravel().tolist())
         transform.SetTranslation((matrix[:, 2] + (x, y)).tolist())
         method.SetInitialTransform(transform, inPlace=False)
-        return float(method.MetricEvaluate(*images))
+        try:
+            return float(method.MetricEvaluate(*images))
+        except RuntimeError as error:  # hardly a pixel of both in one place
+            raise _refusal(names, "they have too little in common") from error
 
     best = misfit(0, 0, motion.matrix)
     if best > misfit(0, 0, np.eye(2, 3)) + 1e-6:

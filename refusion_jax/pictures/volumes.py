@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refusion_jax.extras import require
+from refusion_jax.files.atomic import check_folder_of
 from refusion_jax.pictures.formats.dicom import check_dicom, is_dicom
 from refusion_jax.pictures.levels import numbers_of
 
@@ -68,11 +69,7 @@ def check_volume_output(path: Path) -> None:
             f"expected a volume's name ending in one of {', '.join(WRITE_ENDINGS)}, "
             f"got {path}; rename it."
         )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"expected a folder to write {path.name} to, got no folder at "
-            f"{path.parent}; create it first."
-        )
+    check_folder_of(path)
 
 
 def read_volume(path: Path) -> Volume:

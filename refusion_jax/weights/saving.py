@@ -19,7 +19,11 @@ from refusion_jax.weights.store import (
 
 
 def save_with_card(
-    weights: object, folder: str | os.PathLike[str], output_range: str
+    weights: object,
+    folder: str | os.PathLike[str],
+    output_range: str,
+    *,
+    loaded: str | None = None,
 ) -> Path:
     """Writes weights to a folder with a card, from where they are read like a run's.
 
@@ -28,18 +32,24 @@ def save_with_card(
         one, or the parameters of the default method's fusing network.
       folder: is made if need be; `weights.safetensors` in it and its card are replaced.
       output_range: the rule that suits their pictures, for the card.
+      loaded: the checksum that the file at a path must have; None takes any.
 
     Returns:
       The weight file, with the metadata that the weights have.
 
     Raises:
       OSError: if the folder cannot be written to.
-      ValueError: if the weights are neither.
+      ValueError: if the weights are neither, or the file has another checksum.
     """
     known: tuple[dict[str, Any], str] | None = None
     if isinstance(weights, str | os.PathLike):
-        read = load_any_weights(weights)
-        if record := record_beside(weights_file(weights)):
+        read, source = load_any_weights(weights), weights_file(weights)
+        if loaded not in (None, sha256_of(source)):
+            raise ValueError(
+                f"expected the weights that were loaded, got {source}, which has been "
+                "replaced since; load it again."
+            )
+        if record := record_beside(source):
             known = read_card(record.card)
     elif isinstance(weights, Mapping):
         method = find(DEFAULT)

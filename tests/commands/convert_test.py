@@ -98,7 +98,8 @@ def test_another_file_is_replaced_by_force_only(run, params, capsys, other):
     [
         (["none.pth", "out.safetensors"], "none.pth"),
         (["run", "out.pth"], "ending in .safetensors, got out.pth"),
-        (["run", "nowhere/out.safetensors"], "nowhere"),
+        (["run", "nowhere/out.safetensors"], "got no folder at nowhere; create it"),
+        (["none.pth", "nowhere/out.safetensors"], "got no folder at nowhere"),
     ],
 )
 def test_what_cannot_be_converted_is_told(run, capsys, arguments, message):

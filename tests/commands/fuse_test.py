@@ -437,6 +437,32 @@ def test_standard_input_cannot_be_both_sources(run, capsys):
     assert not (run / "fused.png").exists()
 
 
+def test_a_closed_standard_input_is_one_sentence(run, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)  # as Python does after `<&-`
+    assert fuse("-", "b/1.png", "-o", "typed.png") == 2
+    err = capsys.readouterr().err
+    assert "on standard input, got a closed stream" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_closed_stream_does_not_stop_a_batch(run, monkeypatch, stream):
+    monkeypatch.setattr(sys, stream, None)  # as Python does after `>&-` and `2>&-`
+    assert fuse("a", "b", "-o", "out") == 0
+    assert len(list((run / "out").iterdir())) == 2
+    assert getattr(sys, stream) is None
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_behind_a_stream_does_not_stop_a_batch(run, monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert fuse("a", "b", "-o", "out") == 0
+    assert len(list((run / "out").iterdir())) == 2
+    err = capsys.readouterr().err
+    assert err.count("No space left on device; what would follow on it is lost") == 1
+    assert "2 of 2 written" in err
+
+
 def test_a_name_that_the_terminal_cannot_show_does_not_end_the_batch(run, monkeypatch):
     for folder in ("a", "b"):
         (run / folder / "1.png").rename(run / folder / "\u591c.png")

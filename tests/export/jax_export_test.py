@@ -199,6 +199,15 @@ def copy(outside, tmp_path):
     return note
 
 
+@pytest.mark.parametrize("ending", ["jax", "onnx"])
+def test_a_missing_folder_is_told_before_weights_are_read(tmp_path, capsys, ending):
+    out = tmp_path / "nowhere" / f"out.{ending}"
+    assert main(["export", "missing.pth", "-o", str(out)]) == 2
+    err = capsys.readouterr().err
+    assert f"got no folder at {out.parent}; create it first." in err
+    assert err.count("\n") == 1
+
+
 def test_a_damaged_file_is_refused(copy, capsys):
     path = copy()
     content = bytearray(path.read_bytes())

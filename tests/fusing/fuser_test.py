@@ -1,3 +1,4 @@
+import hashlib
 import inspect
 import os
 import pickle
@@ -232,6 +233,21 @@ def test_saved_weights_are_read_back_to_the_bit(trees, tmp_path):
     assert found.metadata == {"step": "7"}
     jax.tree.map(np.testing.assert_array_equal, found.trees, dict(trees))
     assert Fuser(tmp_path / "new" / "x").has_maps
+
+
+def test_a_file_that_is_replaced_later_is_not_taken_for_what_was_loaded(
+    trees, tmp_path
+):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {"fusion": trees["fusion"]}, {"step": "7"})
+    loaded = hashlib.sha256(path.read_bytes()).hexdigest()
+    fuser = Fuser(path)
+    save_weights(path, {"fusion": trees["fusion"]}, {"step": "8"})
+    assert fuser.provenance["weights_sha256"] == loaded
+    with pytest.raises(ValueError, match=r"weights\.safetensors, .* replaced since"):
+        fuser.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    Fuser(path).save_pretrained(tmp_path / "new")
 
 
 def test_parameters_are_saved_and_models_are_not(params, mean, tmp_path):

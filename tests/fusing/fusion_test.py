@@ -132,3 +132,16 @@ def test_batches_are_fused_picture_by_picture(fuser):
         fuser.fuse_batch(batch_a, batch_b[:2])
     with pytest.raises(ValueError, match="equally many pictures"):
         fuser.fuse_batch(GREY_A, GREY_B)
+
+
+def test_pictures_of_two_depths_in_a_batch_are_equally_bright(fuser):
+    """Grey is as deep as the thermal source, colour as the visible one."""
+    deep = np.full((2, 6, 8), 0x8080, np.uint16)
+    visible = np.full((2, 6, 8, 3), 0x80, np.uint8)
+    visible[1, ..., 0] = 0x90
+    alone = [fuser.fuse(deep[i], visible[i]) for i in range(2)]
+    assert [x.dtype for x in alone] == [np.uint16, np.uint8]
+    grey, coloured = fuser.fuse_batch(deep, visible)
+    assert grey.dtype == np.uint16
+    np.testing.assert_array_equal(grey, np.full((6, 8, 3), 0x8080))
+    np.testing.assert_array_equal(coloured, alone[1].astype(int) * 65535 // 255)

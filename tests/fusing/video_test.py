@@ -1,9 +1,12 @@
+from contextlib import nullcontext
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refusion_jax.cli import main
+from refusion_jax.fusing import video
 from refusion_jax.fusing.fuser import Fuser
 from refusion_jax.fusing.video import fuse_videos, is_video
 from refusion_jax.pictures.notes import PictureWarning
@@ -149,6 +152,27 @@ def test_videos_that_do_not_belong_together_are_told(tmp_path, fuser):
         assert not out.exists() and not list(tmp_path.glob(".*"))
     with pytest.raises(ValueError, match=r"\.mp4, \.mkv, \.mov, got .*out\.gif"):
         fuse_videos(fuser, [a, a], tmp_path / "out.gif")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("/nowhere/x", "No such file"),
+        pytest.param(
+            *("/dev/full", "No space left on device"),
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux"),
+        ),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_not_blamed_on_the_sources(
+    tmp_path, fuser, monkeypatch, place, reason
+):
+    monkeypatch.setattr(video, "replacing", lambda _: nullcontext(place))
+    a = write(tmp_path / "a.mkv", scene(2))
+    message = rf"expected to write .*out\.mkv, got {reason}[^:]*; make room, or"
+    with pytest.raises(OSError, match=message) as error:
+        fuse_videos(fuser, [a, a], tmp_path / "out.mkv")
+    assert "a.mkv" not in str(error.value)
 
 
 def test_videos_are_known_by_their_ending(tmp_path):

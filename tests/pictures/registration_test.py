@@ -115,6 +115,15 @@ def test_unrelated_pictures_are_refused_in_one_sentence():
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("by", ["edges", "levels", "brightness"])
+@pytest.mark.parametrize("sizes", [((3, 40), (40, 40)), ((40, 40), (40, 1))])
+def test_pictures_too_small_to_be_compared_are_refused(sizes, by):
+    fixed, other = (scene(size=size) for size in sizes)
+    message = r"expected b to be found on a, .*\(they are too small\)"
+    with pytest.raises(ValueError, match=message):
+        find_motion(fixed, other, by=by, names=("a", "b"))
+
+
 def test_a_motion_beyond_a_tenth_of_the_picture_is_refused():
     other = scene(about_the_middle(0, 1, (16, 0)))
     with pytest.raises(ValueError, match=r"a corner by 16 pixels, more than a tenth"):

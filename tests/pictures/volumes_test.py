@@ -171,6 +171,27 @@ def test_a_palette_colours_the_first_source(tmp_path, mean):
     assert np.abs(red - blue)[0, 0, 0] <= 2  # black has no colour
 
 
+def channels_of(path):
+    image = sitk.ReadImage(str(path))
+    return sitk.GetArrayFromImage(sitk.DICOMOrient(image, "LPS")).astype(int)
+
+
+@pytest.mark.parametrize("axis", ["axial", "sagittal"])
+def test_what_the_first_source_does_not_show_stays_grey(tmp_path, mean, axis):
+    """The first has half of the rows; the second is bright tissue everywhere."""
+    a = sitk.GetImageFromArray(PHANTOM[:, :4])
+    a.CopyInformation(volume(PHANTOM)[:, :4, :])
+    sitk.WriteImage(a, str(tmp_path / "a.nii"))
+    b = written(tmp_path / "b.nii", np.full_like(PHANTOM, 40) + PHANTOM / 20)
+    options = {"windows": ("50:100", "25:50"), "palette": "hot", "axis": axis}
+    fuse_volumes(mean, [tmp_path / "a.nii", b], tmp_path / "f.nii", **options)
+    colours = channels_of(tmp_path / "f.nii")
+    spread = np.ptp(colours, axis=-1)
+    assert spread[:, 4:].max() == 0
+    assert colours[:, 4:].min() > 50  # tissue, which the palette would make red
+    assert spread[:, :4].max() > 50
+
+
 def series(folder, values, window=None, uid="1.2.3.4"):
     """A DICOM series, slice by slice, last one first."""
     before = locale.setlocale(locale.LC_CTYPE)

@@ -98,7 +98,7 @@ class FusingWorker:
     """Fuses jobs; what an earlier attempt has written is not written again."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Loads the network.
+        """Prepares the process.
 
         Args:
           recipe: how to fuse.
@@ -106,10 +106,7 @@ class FusingWorker:
         use_cache(is_wanted=recipe.is_cached)
         self._context = ExitStack()  # of the whole process
         self._context.enter_context(limit_of_pixels(recipe.max_pixels))
-        rules = dataclasses.asdict(recipe.stages.fuser.rules)
-        fuser = Fuser(recipe.stages.fuser.model, **rules)
-        self._stages = dataclasses.replace(recipe.stages, fuser=fuser)
-        self._recipe = recipe
+        self._stages, self._recipe = recipe.stages, recipe
 
     def __call__(self, items: Sequence[str]) -> list[str]:
         """Fuses some jobs.
@@ -220,6 +217,11 @@ def fuse_by_ray(
         for number, job in enumerate(jobs)
     ]
     begun = _time_at(address(jobs[0].output))
+    # Of the model, because a fuser of a path is pickled as the path, which other
+    # machines need not have.
+    rules = dataclasses.asdict(stages.fuser.rules)
+    fuser = Fuser(stages.fuser.model, **rules)
+    stages = dataclasses.replace(stages, fuser=fuser)
     recipe = Recipe(stages, threads, is_cached, max_pixels, begun)
     with running(cluster):
         for text in spread(

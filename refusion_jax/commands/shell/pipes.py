@@ -20,11 +20,16 @@ def spooled(sources: Sequence[str]) -> Iterator[list[Path]]:
       The sources as paths; those of pipes exist while the context lasts.
 
     Raises:
-      ValueError: if standard input is named twice.
+      ValueError: if standard input is named twice, or closed.
     """
     if list(sources).count("-") > 1:
         raise ValueError(
             "expected standard input as one source, got '-' twice; name files."
+        )
+    if "-" in sources and sys.stdin is None:
+        raise ValueError(
+            "expected a source on standard input, got a closed stream; name a file, or "
+            "pipe one in."
         )
     with tempfile.TemporaryDirectory(prefix="refusion-") as folder:
         paths = []
