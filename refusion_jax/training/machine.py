@@ -55,13 +55,23 @@ def _commit() -> str | None:
     return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
 
 
-def _processor() -> str:
+def _processor(table: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns the processor's name and, where it is told, its family and model.
+
+    Virtual machines call several models by one name, and their last bits differ.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = table.read_text().splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else platform.processor() or platform.machine()
+    facts: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in facts and "model" in facts:
+        return f"{name} (family {facts['cpu family']}, model {facts['model']})"
+    return name
 
 
 def _memory() -> int | None:

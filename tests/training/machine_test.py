@@ -25,3 +25,15 @@ def test_no_device_is_started():
         "raise SystemExit(bool(xla_bridge._backends))"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_processors_of_one_name_are_told_apart(tmp_path):
+    table = tmp_path / "cpuinfo"
+    core = (
+        "processor\t: {}\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\n"
+    )
+    table.write_text(core.format(0) + core.format(1).replace("17", "18"))
+    assert machine._processor(table) == "AMD EPYC (family 25, model 17)"
+    table.write_text("model name\t: Some CPU\n")
+    assert machine._processor(table) == "Some CPU"
+    assert machine._processor(tmp_path / "none")
