@@ -242,7 +242,13 @@ class Routes:
         if not names:
             job.uploads = form.uploads.get("sources", [])
             return job.uploads
-        found = []
+        if len(names) > work.MOST_PAGES:
+            raise Refusal(
+                413,
+                f"expected at most {work.MOST_PAGES} pictures, got {len(names)}; send "
+                "fewer.",
+            )
+        found, pixels = [], 0
         for name in names:
             owner, _, place = name.partition(".")
             home = self._jobs.get(owner, ["pictures"])
@@ -253,6 +259,16 @@ class Routes:
             if int(place) >= len(home.uploads):
                 raise Refusal(404, f"expected a picture, got {name[:40]!r}.")
             found.append(home.uploads[int(place)])
+            facts = home.result["pictures"][int(place)]
+            pixels += facts["width"] * facts["height"]
+        # As much as one request of files may hold: a picture can be named many times.
+        most = self._jobs.limits.pictures * self._jobs.limits.pixels
+        if pixels > most:
+            raise Refusal(
+                413,
+                f"expected at most {most} pixels in all pictures, got {pixels}; send "
+                "fewer or smaller ones.",
+            )
         return found
 
     def _fusion(self, job: Job, name: str) -> Job:

@@ -230,6 +230,25 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(server, side):
     assert not files_of(visitor)
 
 
+@pytest.mark.parametrize("path", ["/api/fuse", "/api/maps", "/api/guess"])
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        (3, "expected at most 3000 pixels in all pictures, got 3840; send fewer or"),
+        (257, "expected at most 256 pictures, got 257; send fewer."),
+    ],
+)
+def test_a_picture_that_is_named_often_is_refused_unread(server, path, times, sentence):
+    visitor = server(pictures=2, pixels=1500)
+    sent = visitor.run("/api/pictures", PAIR[:1])["result"]["pictures"][0]
+    picture = [sent["picture"]]
+    answer = visitor.post(path, picture=picture * times, weights="mean")
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith(sentence)
+    job = visitor.run("/api/fuse", picture=picture * 2, weights="mean")
+    assert job["state"] == "done"
+
+
 def test_a_visitor_can_lower_the_limit_but_not_raise_it(server):
     visitor = server(pixels=2000)
     low = visitor.fuse(max_pixels="1000")
