@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,7 @@ class Routes:
             if not fusions:
                 raise Refusal(400, "expected jobs to pack, got none; fuse first.")
             maps = [self._jobs.get(x, ["maps"]) for x in form.fields.get("maps", [])]
+            _check_maps(fusions, maps)
             job.needs += maps
             names = [_folder_name(x) for x in form.fields.get("name", [])]
             if names and len(set(names)) != len(fusions):
@@ -307,6 +308,20 @@ def _are_names(folders: list[Any]) -> bool:
         isinstance(names, list) and all(isinstance(x, str) for x in names)
         for names in folders
     )
+
+
+def _check_maps(fusions: Sequence[Job], maps: Sequence[Job]) -> None:
+    """Refuses to pack maps with a picture that they do not explain."""
+    if maps and (
+        len(maps) != len(fusions)
+        or any(x.state != "done" for x in maps)
+        or any(x not in y.needs for x, y in zip(fusions, maps, strict=True))
+    ):
+        raise Refusal(
+            400,
+            "expected no maps, or those of each fusion in order and done, got others; "
+            "send the jobs of /api/maps that name these fusions.",
+        )
 
 
 def _folder_name(name: str) -> str:

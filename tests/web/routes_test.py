@@ -24,6 +24,7 @@ from refusion_jax.web.options import Options, command_of, python_of
 from refusion_jax.weights.pretrained import pretrained
 
 GREY, COLOUR = scene()
+PAIR = [("sources", (f"{i}.png", encoded(x))) for i, x in enumerate((GREY, COLOUR))]
 
 
 def test_the_page_and_its_files_are_there(visitor):
@@ -204,6 +205,32 @@ def test_the_zip_holds_the_picture_and_what_made_it(visitor):
     assert facts["sources"][0]["sha256"] == hashlib.sha256(encoded(GREY)).hexdigest()
     assert facts["weights"]["name"] == "mean"
     assert facts["rules"]["align"] == "crop" and facts["width"] == 40
+
+
+def test_maps_are_packed_with_the_picture_that_they_explain_only(visitor):
+    one, other = visitor.fuse()["id"], visitor.fuse()["id"]
+    of_one, of_other = (visitor.run("/api/maps", job=x)["id"] for x in (one, other))
+    of_files = visitor.run("/api/maps", PAIR, weights="mean")["id"]
+    failed = visitor.run("/api/maps", PAIR[:1], weights="mean")
+    assert failed["state"] == "failed"
+    for jobs, maps in (
+        ([one], [of_other]),
+        ([one], [of_files]),
+        ([one], [failed["id"]]),
+        ([one, other], [of_one]),
+        ([one, other], [of_other, of_one]),
+        ([one], [of_one, of_one]),
+    ):
+        answer = visitor.post(
+            "/api/pack", job=jobs, maps=maps, name=[*"ab"][: len(jobs)]
+        )
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("expected no maps, or those of each")
+    made = visitor.run(
+        "/api/pack", job=[one, other], maps=[of_one, of_other], name=["a", "b"]
+    )
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {"a/w_a.png", "b/w_b.png"} < set(packed.namelist())
 
 
 def test_batches_pack_folders_that_lead_nowhere_else(visitor):
