@@ -27,7 +27,7 @@ async function pair() {
     });
     const file = (place, name) => folders[place].find((x) => x.name === name);
     rows = told.pairs.map(([stem, a, b]) => (
-      { stem, files: [file(0, a), file(1, b)], state: '', scores: [] }));
+      { stem, files: [file(0, a), file(1, b)], state: '', scores: [], options: '' }));
     $('batch-remark').textContent = [`${rows.length} pairs.`, told.remark ?? '',
       told.alone.length ? `Without a partner: ${told.alone.join(', ')}.` : ''].join(' ');
   } catch (error) {
@@ -52,13 +52,16 @@ function draw() {
   }));
 }
 
-async function fuseOne(row, tell) {
+async function fuseOne(row, fields, tell) {
   const tasks = { tell, started: (id) => { current = id; } };
-  row.job = await run('/api/fuse', [...row.files.map((x) => ['sources', x]),
-    ...options.fields()], tasks);
+  row.job = await run('/api/fuse', [...row.files.map((x) => ['sources', x]), ...fields], tasks);
   const scored = await run('/api/metrics',
     [['job', row.job.id], ['metrics', METRICS.join(',')]], tasks);
   row.scores = scored.result.rows.map((x) => x.values[0]);
+}
+
+function reset(row) {
+  Object.assign(row, { job: undefined, state: '', scores: [], options: '' });
 }
 
 async function guessOnce(row) {
@@ -79,14 +82,19 @@ async function fuseAll() {
   $('batch-stop').hidden = false;
   try {
     await guessOnce(rows[0]);
+    // Once, so that all pictures of a batch are made alike whatever is changed meanwhile.
+    const fields = options.fields();
+    const wanted = JSON.stringify(fields);
+    for (const row of rows) if (row.options !== wanted) reset(row);
+    draw();
     for (const [place, row] of rows.entries()) {
       if (isStopped) break;
-      if (row.job) continue;
+      if (row.options === wanted) continue;
       const tell = (text) => busy($('batch-phase'),
         `${place + 1} of ${rows.length}, ${row.stem}: ${text}`);
       try {
-        await fuseOne(row, tell);
-        row.state = 'fused';
+        await fuseOne(row, fields, tell);
+        Object.assign(row, { state: 'fused', options: wanted });
       } catch (error) {
         row.state = error.message;
       }
