@@ -26,7 +26,13 @@ from refusion_jax.reporting.color_map import color_map
 from refusion_jax.web.jobs import Job, Upload
 from refusion_jax.web.models import Models
 from refusion_jax.web.options import Options, command_of, facts_of, python_of
-from refusion_jax.web.views import describe, eight_bits, thumb_of, write_view
+from refusion_jax.web.views import (
+    describe,
+    describe_scores,
+    eight_bits,
+    thumb_of,
+    write_view,
+)
 
 # Endings of downloads, and whether 16 bits become 8 for them.
 FORMATS = {
@@ -262,29 +268,7 @@ def _scores(
     for name, picture in rows.items():
         job.enter(f"scoring {name} (compiles once for each size)")
         made[name] = metrics.compute(a, b, picture, keys)
-    first = next(iter(made.values()))
-    return {
-        "candidates": list(made),
-        "rows": [
-            {
-                "key": key,
-                "title": metrics.METRICS[key].title,
-                "unit": metrics.METRICS[key].unit,
-                "higher_is_better": metrics.METRICS[key].higher_is_better,
-                "formula": _first_line(metrics.METRICS[key].function.__doc__),
-                "values": [_finite(scores[key]) for scores in made.values()],
-            }
-            for key in first
-        ],
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
+    return describe_scores(made)
 
 
 def explain(
@@ -344,7 +328,10 @@ def convert(fusion: Job, name: str) -> Callable[[Job], dict[str, Any]]:
 
 
 def pack(
-    fusions: Sequence[Job], names: Sequence[str], maps: Sequence[Job]
+    fusions: Sequence[Job],
+    names: Sequence[str],
+    maps: Sequence[Job],
+    missing: Sequence[str] = (),
 ) -> Callable[[Job], dict[str, Any]]:
     """Returns work that packs fusions with what made them, and maps, as a ZIP.
 
@@ -352,9 +339,13 @@ def pack(
       fusions: jobs of `fuse`.
       names: of the folders, one each; empty for a single fusion.
       maps: jobs of `explain`, one each or none.
+      missing: ids of fusions that were asked for and are gone, which the result tells.
+        Where nothing is left, no file is written.
     """
 
     def work(job: Job) -> dict[str, Any]:
+        if not fusions:
+            return {"file": "", "missing": list(missing)}
         path = job.folder / "fused.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
             for place, fusion in enumerate(fusions):
@@ -368,7 +359,7 @@ def pack(
                             explained.files[f"{name}.png"], f"{head}{name}.png"
                         )
         job.files[path.name] = path
-        return {"file": path.name}
+        return {"file": path.name, "missing": list(missing)}
 
     return work
 

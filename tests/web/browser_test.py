@@ -317,6 +317,25 @@ def test_other_options_make_a_batch_anew(open_page, address, tmp_path):
     assert page.locator("#batch-rows img").count() == 1
 
 
+def test_a_batch_is_saved_without_what_has_expired(open_page, address, tmp_path):
+    write_pairs(tmp_path)
+    page = open_page(address, DESKTOP)
+    fuse_pairs(page, tmp_path)
+    stem = page.locator("#batch-rows th").first.inner_text()
+    source = page.locator("#batch-rows img").first.get_attribute("src")
+    page.request.delete(f"{address}{source.partition('/files/')[0].lstrip('/')}")
+    with page.expect_download() as waiting:
+        page.locator("#batch-zip").click()
+    waiting.value.save_as(tmp_path / "fused.zip")
+    names = zipfile.ZipFile(tmp_path / "fused.zip").namelist()
+    assert len(names) == 2 and not any(x.startswith(stem) for x in names)
+    page.locator("#problem", has_text=f"no longer kept: {stem}.").wait_for()
+    assert page.locator("#batch-rows img").count() == 1
+    page.locator("#batch-run").click()
+    page.locator("#batch-run:enabled").wait_for()
+    assert page.locator("#batch-rows img").count() == 2
+
+
 def test_the_example_is_one_press_away(open_page, address):
     page = open_page(address, DESKTOP)
     page.locator("#example").click()

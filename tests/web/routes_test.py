@@ -240,6 +240,71 @@ def test_batches_pack_folders_that_lead_nowhere_else(visitor):
     assert {name.split("/")[0] for name in packed.namelist()} == {"_.._up", "b"}
 
 
+def test_a_batch_of_hundreds_is_packed(visitor):
+    jobs = visitor.jobs
+    first = jobs.get(visitor.fuse()["id"])
+
+    def again(job):
+        job.kept = first.kept
+        return first.result
+
+    rows = []
+    for place in range(301):
+        rows.append([jobs.submit(jobs.make("fuse"), again).id, f"pair {place}"])
+        scored = jobs.submit(jobs.make("metrics"), lambda job: {})
+    visitor.wait(scored.id)
+    parts = [json.dumps(rows[:200]), json.dumps(rows[200:])]
+    made = visitor.run("/api/pack", fusions=parts)
+    assert made["result"] == {"file": "fused.zip", "missing": []}
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert [x for x in packed.namelist() if x.endswith(".png")] == [
+        f"{name}/fused.png" for _, name in rows
+    ]
+
+
+def test_what_has_expired_is_left_out_of_a_batch_and_told(visitor):
+    jobs = [visitor.fuse()["id"] for _ in range(3)]
+    rows = json.dumps(list(zip(jobs, "abc", strict=True)))
+    visitor.client.delete(f"/api/jobs/{jobs[1]}")
+    made = visitor.run("/api/pack", fusions=rows)
+    assert made["result"]["missing"] == [jobs[1]]
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {name.split("/")[0] for name in packed.namelist()} == {"a", "c"}
+    # Who names jobs one by one hears at once that one is gone.
+    assert visitor.post("/api/pack", job=jobs, name=[*"abc"]).status_code == 404
+    for job in (jobs[0], jobs[2]):
+        visitor.client.delete(f"/api/jobs/{job}")
+    made = visitor.run("/api/pack", fusions=rows)
+    assert made["result"] == {"file": "", "missing": jobs} and not made["files"]
+
+
+def test_what_a_job_needs_makes_no_room_for_it(server):
+    visitor = server(kept_jobs=2)
+    jobs = [visitor.fuse()["id"] for _ in range(2)]
+    made = visitor.run("/api/pack", job=jobs, name=["a", "b"])
+    assert made["state"] == "done", made["error"]
+
+
+def test_pictures_of_a_pack_have_a_folder_each_and_come_once(visitor):
+    one, other = visitor.fuse()["id"], visitor.fuse()["id"]
+    for fields in (
+        {"job": [one, other]},
+        {"job": [one, other], "name": ["a", "a"]},
+        {"job": [one, one], "name": ["a", "b"]},
+        {"fusions": json.dumps([[one, "a"], [one, "b"]])},
+    ):
+        answer = visitor.post("/api/pack", **fields)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("expected a name of its own for each")
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '[["x"]]', '[["x", 1]]', "[" * 60_000])
+def test_a_batch_that_is_no_list_is_told(visitor, text):
+    answer = visitor.post("/api/pack", fusions=text)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("expected fusions as JSON")
+
+
 def test_the_command_and_the_lines_of_python_say_the_same():
     shipped = pretrained()[0]
     rule = next(x for x in ("none", "source") if x != shipped.output_range)

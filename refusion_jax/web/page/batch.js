@@ -6,6 +6,8 @@ import * as options from './options.js';
 import * as results from './results.js';
 
 const METRICS = ['ssim_refusion', 'scd'];
+const PACKED = 200; // pairs in one field of a form, which holds 64 KiB
+const LONGEST = 80; // characters of a folder's name that the server keeps
 let folders = [[], []];
 let rows = [];
 let isStopped = false;
@@ -60,8 +62,8 @@ async function fuseOne(row, fields, tell) {
   row.scores = scored.result.rows.map((x) => x.values[0]);
 }
 
-function reset(row) {
-  Object.assign(row, { job: undefined, state: '', scores: [], options: '' });
+function reset(row, state = '') {
+  Object.assign(row, { job: undefined, state, scores: [], options: '' });
 }
 
 async function guessOnce(row) {
@@ -112,16 +114,29 @@ async function fuseAll() {
 }
 
 async function pack() {
+  say('');
   const done = rows.filter((row) => row.job);
+  const listed = done.map((row) => [row.job.id, row.stem.slice(0, LONGEST)]);
+  const fields = [];
+  for (let i = 0; i < listed.length; i += PACKED) {
+    fields.push(['fusions', JSON.stringify(listed.slice(i, i + PACKED))]);
+  }
   try {
-    const job = await run('/api/pack',
-      done.flatMap((row) => [['job', row.job.id], ['name', row.stem]]),
-      { tell: (text) => busy($('batch-phase'), text) });
-    download(fileOf(job, job.result.file));
+    const job = await run('/api/pack', fields, { tell: (text) => busy($('batch-phase'), text) });
+    const { file, missing } = job.result;
+    const gone = done.filter((row) => missing.includes(row.job?.id));
+    for (const row of gone) reset(row, 'no longer kept: fuse again');
+    if (gone.length) {
+      say(`Not in the ZIP, as no longer kept: ${gone.map((row) => row.stem).join(', ')}. `
+        + 'Fuse all makes these again.');
+      draw();
+    }
+    if (file) download(fileOf(job, file));
   } catch (error) {
     say(error.message);
   }
   busy($('batch-phase'), '');
+  $('batch-zip').hidden = !rows.some((row) => row.job);
 }
 
 export function setUp() {
