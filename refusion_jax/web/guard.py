@@ -142,7 +142,10 @@ class Guard:
 def _is_own(headers: Headers, host: str) -> bool:
     """Returns whether the page itself, or no page at all, made a request."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    try:
+        if origin is not None and urlsplit(origin).netloc != host:
+            return False
+    except ValueError:
         return False
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 

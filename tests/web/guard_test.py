@@ -1,6 +1,8 @@
 import asyncio
+import errno
 import io
 import json
+import os
 import struct
 import threading
 import time
@@ -11,6 +13,7 @@ import pytest
 from web.visitors import LOCAL, encoded, scene
 
 from refusion_jax.web import jobs as jobs_module
+from refusion_jax.web import uploads as uploads_module
 from refusion_jax.web.guard import COOKIE
 
 GREY, COLOUR = scene()
@@ -76,6 +79,7 @@ def test_names_of_this_machine_pass(visitor, host):
         {"origin": "https://evil.example"},
         {"origin": "http://127.0.0.1:9999"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ],
@@ -373,6 +377,39 @@ def test_files_go_when_the_server_stops(server):
     assert folder.exists()
     visitor.jobs.close()
     assert not folder.exists()
+
+
+def test_a_full_disk_is_told_in_a_sentence(visitor, monkeypatch):
+    def copy(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target.name)
+
+    monkeypatch.setattr(uploads_module.shutil, "copyfileobj", copy)
+    answer = visitor.post("/api/fuse", PAIR, weights="mean")
+    assert answer.status_code == 507
+    assert answer.json()["error"] == (
+        "expected room for files in the temporary folder of refusion serve, got 'No "
+        "space left on device'; free some, or start it again."
+    )
+    assert not files_of(visitor)
+    monkeypatch.undo()
+    assert visitor.fuse()["state"] == "done"  # its place in the queue is free again
+
+
+def test_a_temporary_folder_that_is_gone_is_told(visitor):
+    visitor.jobs.folder.rmdir()
+    answer = visitor.post("/api/fuse", PAIR, weights="mean")
+    assert answer.status_code == 507
+    assert "got 'No such file or directory'" in answer.json()["error"]
+    assert str(visitor.jobs.folder) not in answer.text
+    visitor.jobs.folder.mkdir()
+
+
+@pytest.mark.parametrize("content", ["[" * (1 << 20), "[", "[]", "\udcff"])
+def test_names_that_are_no_json_object_are_told(visitor, content):
+    body = content.encode(errors="surrogateescape")
+    answer = visitor.client.post("/api/pairs", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == ("expected a JSON object; correct the request.")
 
 
 def test_what_nobody_foresaw_is_a_sentence_too(visitor, caplog):
