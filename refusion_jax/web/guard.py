@@ -68,7 +68,9 @@ class Guard:
             of IPv4 and IPv6 pass too: they cannot be pointed elsewhere.
           token: what a visitor has to know; empty if only this machine can connect.
         """
-        self._app, self._names, self._token = app, set(names), token
+        # In small letters, as urlsplit returns the name of a Host header.
+        self._names = {name.lower() for name in names}
+        self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

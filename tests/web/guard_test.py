@@ -73,6 +73,12 @@ def test_names_of_this_machine_pass(visitor, host):
     assert visitor.client.get("/", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["myhost.local:7860", "MyHost.local"])
+def test_capitals_in_a_name_make_no_difference(server, host):
+    visitor = server(names=("MyHost.local",))
+    assert visitor.client.get("/", headers={"host": host}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [
