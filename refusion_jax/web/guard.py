@@ -11,10 +11,10 @@
 import hmac
 import ipaddress
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -153,11 +153,8 @@ def _is_own(headers: Headers, host: str) -> bool:
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
+    # Not by SimpleCookie, which drops all of them where one is not to its taste.
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _refusal(status: int, sentence: str) -> Response:

@@ -136,6 +136,19 @@ def test_where_others_can_connect_a_token_is_needed(server):
     assert get("/").status_code == 200
 
 
+def test_a_cookie_of_another_application_hides_no_token(server):
+    visitor = server(names=("0.0.0.0",), token="secret", base="http://10.0.0.5:7860")
+    for cookie, status in (
+        (f'prefs={{"theme":"dark"}}; {COOKIE}=secret', 200),
+        (f'{COOKIE}=secret; a=b=c, "; é', 200),
+        (f'prefs={{"theme":"dark"}}; {COOKIE}=wrong', 401),
+        ('prefs={"theme":"dark"}', 401),
+        (f"{COOKIE}=\udc80", 401),
+    ):
+        headers = {"cookie": cookie.encode("utf-8", "surrogateescape")}
+        assert visitor.client.get("/", headers=headers).status_code == status
+
+
 def test_an_announced_flood_is_refused_unread(server):
     visitor = server(request_bytes=10_000)
     headers = {
