@@ -25,7 +25,14 @@ from refusion_jax.pictures.photographs import (
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.web.jobs import Job, Upload
 from refusion_jax.web.models import Models
-from refusion_jax.web.options import Options, command_of, facts_of, python_of
+from refusion_jax.web.options import (
+    PAGE_SUFFIX,
+    Options,
+    command_of,
+    facts_of,
+    files_of,
+    python_of,
+)
 from refusion_jax.web.views import (
     describe,
     describe_scores,
@@ -72,7 +79,7 @@ def inspect(job: Job) -> dict[str, Any]:
             pages.append(upload)
             continue
         pages += [
-            Upload(upload.path, f"{upload.name}, page {page + 1}", page)
+            Upload(upload.path, f"{upload.name}{PAGE_SUFFIX.format(page + 1)}", page)
             for page in range(count)
         ]
     job.uploads = pages
@@ -157,13 +164,13 @@ def fuse(
         fused = fuser.fuse_photograph(*photographs)
         job.enter("writing")
         picture = job.folder / "fused.png"
-        names = [upload.name for upload in uploads]
         # By the options, because registering has changed the rules.
         record = models.provenance(options.offer.name, options.rules)
-        origin = to_text(with_sources(record, names))
+        origin = to_text(with_sources(record, [upload.name for upload in uploads]))
         write_photograph(picture, fused, origin=origin)
         job.kept = Fused(tuple(uploads), options, picture)
         views = _write_views(job, photographs, rules, fused, options.offer.sources)
+        files = files_of(uploads)
         height, width = fused.pixels.shape[:2]
         return {
             "width": width,
@@ -177,8 +184,8 @@ def fuse(
                 if len(uploads) > 2
                 else models.why_no_maps(options.offer.name)
             ),
-            "command": command_of(names, options),
-            "python": python_of(names, options),
+            "command": command_of(files, options),
+            "python": python_of(files, options),
         }
 
     return work

@@ -101,12 +101,17 @@ def test_sources_are_swapped_where_looks_say_so(visitor):
     assert again["weights"] == told["weights"] and again["is_reversed"]
 
 
-def test_pages_of_one_file_are_a_stack(visitor):
+def three_pages(visitor):
+    """Sends a file of three pages; the ids of these, and what they are called."""
     stack = io.BytesIO()
     pages = [Image.fromarray(GREY // k) for k in (1, 2, 3)]
     pages[0].save(stack, format="TIFF", save_all=True, append_images=pages[1:])
     sent = visitor.run("/api/pictures", [("sources", ("stack.tif", stack.getvalue()))])
-    pictures = sent["result"]["pictures"]
+    return sent["result"]["pictures"]
+
+
+def test_pages_of_one_file_are_a_stack(visitor):
+    pictures = three_pages(visitor)
     assert [x["name"] for x in pictures] == [f"stack.tif, page {i}" for i in (1, 2, 3)]
     job = visitor.run(
         "/api/fuse", picture=[x["picture"] for x in pictures], weights="mean"
@@ -318,6 +323,23 @@ def test_the_command_and_the_lines_of_python_say_the_same():
     compile(lines, "lines", "exec")
     assert f"task={shipped.name!r}" in lines and "align='crop'" in lines
     assert f"output_range={rule!r}" in lines
+
+
+def test_the_command_names_the_file_of_all_its_pages_in_order_only(visitor):
+    pages = [x["picture"] for x in three_pages(visitor)]
+    other = visitor.run("/api/pictures", PAIR[:1])["result"]["pictures"][0]["picture"]
+
+    def told(*pictures):
+        job = visitor.run("/api/fuse", picture=pictures, weights="mean", align="crop")
+        return job["result"]["command"], job["result"]["python"]
+
+    command, python = told(*pages)
+    assert command == "refusion fuse stack.tif -o fused.png --align=crop"
+    assert python.startswith("# refusion_jax.fuse takes the first page of a file")
+    for pictures in (pages[::-1], pages[:2], [*pages, other], [other, pages[0]]):
+        command, python = told(*pictures)
+        assert command.startswith("# No command takes pages of a file, except")
+        assert python.startswith("# refusion_jax.fuse takes no pages of a file")
 
 
 def test_names_of_two_folders_are_paired(visitor):
