@@ -261,6 +261,12 @@ def score_files(
     def work(job: Job) -> dict[str, Any]:
         job.enter("reading")
         pictures = [to_luminance(read_picture(x.path)) for x in uploads]
+        sizes = [f"{x.shape[1]} x {x.shape[0]}" for x in pictures]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"expected three pictures of one size, got {', '.join(sizes)}; crop or "
+                "resize them."
+            )
         return _scores(job, pictures, keys)
 
     return work

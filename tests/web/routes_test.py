@@ -143,6 +143,21 @@ def test_scores_equal_those_of_the_metrics(visitor):
     ]
 
 
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_pictures_of_different_sizes_are_not_scored(visitor, odd):
+    sizes = [(32, 40)] * 3
+    sizes[odd] = (32, 20)
+    files = [
+        (name, (f"{name}.png", encoded(GREY[:height, :width])))
+        for name, (height, width) in zip(("a", "b", "fused"), sizes, strict=True)
+    ]
+    job = visitor.run("/api/metrics", files, metrics="en")
+    told = ", ".join(f"{width} x {height}" for height, width in sizes)
+    assert job["error"] == (
+        f"expected three pictures of one size, got {told}; crop or resize them."
+    )
+
+
 def test_maps_hold_what_the_model_says(visitor):
     job = visitor.fuse()
     assert job["result"]["no_maps"] == ""
