@@ -168,6 +168,27 @@ def test_two_dropped_files_are_fused_compared_explained_and_saved(
     assert fits(page)
 
 
+def test_a_map_that_comes_late_covers_no_other(open_page, address):
+    page = open_page(address, DESKTOP)
+    drop(page, ("infrared", GREY), ("visible", COLOUR))
+    fuse(page)
+    held = []
+    page.route("**/w_a.png", lambda route: held.append(route))
+    page.locator("#maps").click()
+    while not held:
+        page.wait_for_timeout(10)
+    page.locator("select.viewer-map-choice").select_option("w_b")
+    canvas = page.locator(".viewer-pane-left canvas")
+    page.wait_for_function(
+        "() => document.querySelector('.viewer-pane-left canvas').width === 240"
+    )
+    before = canvas.evaluate("x => x.toDataURL()")
+    with page.expect_response("**/w_a.png"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert canvas.evaluate("x => x.toDataURL()") == before
+
+
 def test_the_scores_of_a_metric_have_as_many_decimals_as_each_other(open_page, address):
     page = open_page(address, DESKTOP)
     drop(page, ("infrared", GREY), ("visible", COLOUR))
