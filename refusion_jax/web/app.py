@@ -1,5 +1,6 @@
 """The application: routes behind the guard, errors as sentences."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,8 @@ from refusion_jax.web.jobs import Jobs
 from refusion_jax.web.limits import Limits, Refusal
 from refusion_jax.web.models import Models
 from refusion_jax.web.routes import Routes
+
+LOG = logging.getLogger(__name__)
 
 
 def make_app(
@@ -45,6 +48,7 @@ def make_app(
         exception_handlers={
             Refusal: _refused,
             ValueError: _wrong,
+            OSError: _not_kept,
             HTTPException: _http_error,
         },
         lifespan=lifespan,
@@ -60,6 +64,17 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _wrong(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _not_kept(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    LOG.error("A request could not be kept.", exc_info=error)
+    # Without the path, which is none of the visitor's.
+    text = (
+        "expected room for files in the temporary folder of refusion serve, got "
+        f"{error.strerror or type(error).__name__!r}; free some, or start it again."
+    )
+    return JSONResponse({"error": text}, 507)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

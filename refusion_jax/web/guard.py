@@ -11,10 +11,10 @@
 import hmac
 import ipaddress
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,7 +68,9 @@ class Guard:
             of IPv4 and IPv6 pass too: they cannot be pointed elsewhere.
           token: what a visitor has to know; empty if only this machine can connect.
         """
-        self._app, self._names, self._token = app, set(names), token
+        # In small letters, as urlsplit returns the name of a Host header.
+        self._names = {name.lower() for name in names}
+        self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -142,17 +144,17 @@ class Guard:
 def _is_own(headers: Headers, host: str) -> bool:
     """Returns whether the page itself, or no page at all, made a request."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    try:
+        if origin is not None and urlsplit(origin).netloc != host:
+            return False
+    except ValueError:
         return False
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
+    # Not by SimpleCookie, which drops all of them where one is not to its taste.
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _refusal(status: int, sentence: str) -> Response:

@@ -167,10 +167,11 @@ class Jobs:
           work: does it, and returns its result.
         """
         job.size = _bytes_of(job.folder)
-        self._forget_old()
+        # First, because what it needs is not forgotten to make room for it.
         with self._lock:
             self._jobs[job.id] = job
             self._waiting.append(job.id)
+        self._forget_old()
         self._pool.submit(self._run, job, work)
         return job
 
@@ -195,6 +196,15 @@ class Jobs:
         for each in (job, *job.needs):
             each.used = time.monotonic()
         return job
+
+    def has(self, name: str) -> bool:
+        """Returns whether there is a job, which does not count as using it.
+
+        Args:
+          name: its id.
+        """
+        with self._lock:
+            return name in self._jobs
 
     def position(self, job: Job) -> int:
         """Returns how many jobs come before a job.
@@ -289,16 +299,16 @@ class Jobs:
                 key=lambda job: job.used,
             )
             oldest = time.monotonic() - self.limits.kept_seconds
-            sizes = {job.id: job.size for job in self._jobs.values()}
+            total = sum(job.size for job in self._jobs.values())
             for job in idle:
                 is_full = (
-                    len(self._jobs) >= self.limits.kept_jobs
-                    or sum(sizes.values()) > self.limits.kept_bytes
+                    len(self._jobs) > self.limits.kept_jobs
+                    or total > self.limits.kept_bytes
                 )
                 if job.used < oldest or is_full:
-                    del sizes[job.id]
+                    total -= job.size
                     self._forget(job)
-        if sum(sizes.values()) > self.limits.kept_bytes:
+        if total > self.limits.kept_bytes:
             LOG.warning(
                 "Uploads and results exceed %s: unfinished jobs need them.",
                 bytes_in_words(self.limits.kept_bytes),

@@ -44,7 +44,7 @@ class Limits:
     pixels: int = 89_478_485
     pictures: int = 64
     waiting: int = 8
-    kept_jobs: int = 512
+    kept_jobs: int = 4096
     kept_seconds: float = 3600.0
     upload_seconds: float = 600.0
 

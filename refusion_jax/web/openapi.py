@@ -69,6 +69,14 @@ def describe_api() -> dict[str, Any]:
                     "Packs fusions as a ZIP.",
                     job=_many(_TEXT | {"description": "fusions"}),
                     name=_many(_TEXT | {"description": "a folder for each"}),
+                    fusions=_many(
+                        _TEXT
+                        | {
+                            "description": "in place of these two, JSON of at most "
+                            '64 KiB each: [["ID", "folder"], ...]; what has expired '
+                            "is left out and told in missing"
+                        }
+                    ),
                     maps=_many(_TEXT | {"description": "jobs of maps"}),
                 )
             },

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 from refusion_jax.extras import version_of
 from refusion_jax.fusing.rules import Rules
+from refusion_jax.pictures.photographs import count_pages
+from refusion_jax.web.jobs import Upload
 from refusion_jax.web.models import Models, Offer
 from refusion_jax.web.uploads import Form
 
+PAGE_SUFFIX = ", page {}"  # of a page's name, after that of its file
 _WORDS = {"output_range": "range"}  # as the command calls it
 
 
@@ -75,13 +78,38 @@ def describe_rules() -> list[dict[str, Any]]:
     ]
 
 
-def command_of(names: Sequence[str], options: Options) -> str:
-    """Returns the command that makes the same picture.
+def files_of(uploads: Sequence[Upload]) -> list[str]:
+    """Returns the names of files that `refusion fuse` makes the same picture of.
 
     Args:
-      names: of the sources, in order.
+      uploads: the sources, in order.
+
+    Returns:
+      A name for each; one for all pages of a file in their order, which is a stack; or
+      none if there are pages and these are not all.
+    """
+    pages = [x.page for x in uploads if x.page is not None]
+    if not pages:
+        return [x.name for x in uploads]
+    first = uploads[0]
+    is_one = len({x.path for x in uploads}) == 1
+    if not is_one or pages != [*range(count_pages(first.path))]:
+        return []
+    return [first.name.removesuffix(PAGE_SUFFIX.format(1))]
+
+
+def command_of(names: Sequence[str], options: Options) -> str:
+    """Returns the command that makes the same picture, or a remark that none does.
+
+    Args:
+      names: of the files, as `files_of` returns them.
       options: of the run.
     """
+    if not names:
+        return (
+            "# No command takes pages of a file, except all of them, alone and in "
+            "order; save these as files first."
+        )
     flags = [
         f"--{_WORDS.get(key, key)}={value}" for key, value in _changed(options).items()
     ]
@@ -91,12 +119,21 @@ def command_of(names: Sequence[str], options: Options) -> str:
 
 
 def python_of(names: Sequence[str], options: Options) -> str:
-    """Returns the lines of Python that make the same picture.
+    """Returns the lines of Python that make the same picture, or a remark.
 
     Args:
-      names: of the sources, in order.
+      names: as `command_of` takes them.
       options: of the run.
     """
+    if not names:
+        return (
+            "# refusion_jax.fuse takes no pages of a file; save these as files first."
+        )
+    if len(names) == 1:
+        return (
+            "# refusion_jax.fuse takes the first page of a file; use the command, or "
+            "save the pages as files first."
+        )
     flag, _, value = options.offer.argument.partition("=")
     weights = {flag.removeprefix("--"): value} if value else {}
     words = [repr(name) for name in names]

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,15 +179,29 @@ class Routes:
 
     async def _pack(self, request: Request) -> Response:
         def prepare(job: Job, form: Form) -> Work:
-            fusions = [self._fusion(job, x) for x in form.fields.get("job", [])]
-            if not fusions:
+            listed = _listed(form.fields.get("fusions", []))
+            asked = form.fields.get("job", [])
+            if not (listed or asked):
                 raise Refusal(400, "expected jobs to pack, got none; fuse first.")
+            # Of a batch, what has expired is left out and told; see `work.pack`.
+            left = [row for row in listed if self._jobs.has(row[0])]
+            missing = [x for x, _ in listed if not self._jobs.has(x)]
+            fusions = [self._fusion(job, x) for x in (*asked, *(x for x, _ in left))]
             maps = [self._jobs.get(x, ["maps"]) for x in form.fields.get("maps", [])]
+            _check_maps(fusions, maps)
             job.needs += maps
-            names = [_folder_name(x) for x in form.fields.get("name", [])]
-            if names and len(set(names)) != len(fusions):
-                raise Refusal(400, "expected a name of its own for each picture.")
-            return work.pack(fusions, names, maps)
+            names = [*form.fields.get("name", []), *(name for _, name in left)]
+            names = [_folder_name(x) for x in names]
+            count = len(fusions)
+            if len({x.id for x in fusions}) != count or (
+                (names or count > 1) and not len(set(names)) == len(names) == count
+            ):
+                raise Refusal(
+                    400,
+                    "expected a name of its own for each picture, and each picture "
+                    "once; correct the list.",
+                )
+            return work.pack(fusions, names, maps, missing)
 
         return await self._with_form(request, "pack", prepare)
 
@@ -242,7 +256,13 @@ class Routes:
         if not names:
             job.uploads = form.uploads.get("sources", [])
             return job.uploads
-        found = []
+        if len(names) > work.MOST_PAGES:
+            raise Refusal(
+                413,
+                f"expected at most {work.MOST_PAGES} pictures, got {len(names)}; send "
+                "fewer.",
+            )
+        found, pixels = [], 0
         for name in names:
             owner, _, place = name.partition(".")
             home = self._jobs.get(owner, ["pictures"])
@@ -253,6 +273,16 @@ class Routes:
             if int(place) >= len(home.uploads):
                 raise Refusal(404, f"expected a picture, got {name[:40]!r}.")
             found.append(home.uploads[int(place)])
+            facts = home.result["pictures"][int(place)]
+            pixels += facts["width"] * facts["height"]
+        # As much as one request of files may hold: a picture can be named many times.
+        most = self._jobs.limits.pictures * self._jobs.limits.pixels
+        if pixels > most:
+            raise Refusal(
+                413,
+                f"expected at most {most} pixels in all pictures, got {pixels}; send "
+                "fewer or smaller ones.",
+            )
         return found
 
     def _fusion(self, job: Job, name: str) -> Job:
@@ -279,11 +309,38 @@ async def _json(request: Request, jobs: Jobs) -> dict[str, Any]:
         body += chunk
         if len(body) > _JSON_BYTES:
             raise Refusal(413, "expected at most 1 MiB of names; send fewer.")
-    with contextlib.suppress(ValueError):
-        given = json.loads(body)
-        if isinstance(given, dict):
-            return given
+    given = _parsed(body)
+    if isinstance(given, dict):
+        return given
     raise Refusal(400, "expected a JSON object; correct the request.")
+
+
+def _parsed(text: str | bytes) -> Any:
+    """Returns a value of JSON, or None if it is broken or nested too deeply."""
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return None
+
+
+def _listed(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Reads the ids and the folders of a batch, which fields hold in parts."""
+    found = []
+    for text in texts:
+        rows = _parsed(text)
+        if not isinstance(rows, list) or not all(_is_row(x) for x in rows):
+            raise Refusal(
+                400,
+                'expected fusions as JSON, [["ID", "folder"], ...], got something '
+                "else; correct the field.",
+            )
+        found += [(name, folder) for name, folder in rows]
+    return found
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, list) and len(row) == 2 and all(isinstance(x, str) for x in row)
+    )
 
 
 def _are_names(folders: list[Any]) -> bool:
@@ -291,6 +348,20 @@ def _are_names(folders: list[Any]) -> bool:
         isinstance(names, list) and all(isinstance(x, str) for x in names)
         for names in folders
     )
+
+
+def _check_maps(fusions: Sequence[Job], maps: Sequence[Job]) -> None:
+    """Refuses to pack maps with a picture that they do not explain."""
+    if maps and (
+        len(maps) != len(fusions)
+        or any(x.state != "done" for x in maps)
+        or any(x not in y.needs for x, y in zip(fusions, maps, strict=True))
+    ):
+        raise Refusal(
+            400,
+            "expected no maps, or those of each fusion in order and done, got others; "
+            "send the jobs of /api/maps that name these fusions.",
+        )
 
 
 def _folder_name(name: str) -> str:

@@ -1,5 +1,6 @@
 """Runs the application on a socket until Ctrl-C."""
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -56,7 +57,8 @@ def serve(
     if opens:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     try:
-        with listener:
+        # Stopped by Ctrl-C, uvicorn ends in order and then passes the signal on.
+        with listener, contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         app.state.jobs.close()  # also where the server fails before it has begun

@@ -1,12 +1,14 @@
 """Pictures for the browser: 8-bit PNG at full size, thumbnails, facts."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 
+from refusion_jax.metrics import METRICS
 from refusion_jax.pictures.levels import LITTLE, MAX_LEVEL, to_fraction
 from refusion_jax.pictures.photographs import Photograph
 
@@ -85,6 +87,29 @@ def describe(photograph: Photograph) -> dict[str, Any]:
         "histogram": _histogram(pixels) if pixels.ndim == 2 else None,
         **_shot_of(photograph.exif),
     }
+
+
+def describe_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Returns the scores of candidates, a row for each metric, as JSON values.
+
+    Args:
+      scores: by candidate, then by the key of the metric; the same keys in each.
+    """
+    rows = []
+    for key in next(iter(scores.values())):
+        metric = METRICS[key]
+        values = [by_key[key] for by_key in scores.values()]
+        rows.append(
+            {
+                "key": key,
+                "title": metric.title,
+                "unit": metric.unit,
+                "higher_is_better": metric.higher_is_better,
+                "formula": (metric.function.__doc__ or "").strip().partition("\n")[0],
+                "values": [x if np.isfinite(x) else None for x in values],
+            }
+        )
+    return {"candidates": list(scores), "rows": rows}
 
 
 def _histogram(pixels: np.ndarray) -> list[int] | None:

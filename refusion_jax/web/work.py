@@ -25,8 +25,21 @@ from refusion_jax.pictures.photographs import (
 from refusion_jax.reporting.color_map import color_map
 from refusion_jax.web.jobs import Job, Upload
 from refusion_jax.web.models import Models
-from refusion_jax.web.options import Options, command_of, facts_of, python_of
-from refusion_jax.web.views import describe, eight_bits, thumb_of, write_view
+from refusion_jax.web.options import (
+    PAGE_SUFFIX,
+    Options,
+    command_of,
+    facts_of,
+    files_of,
+    python_of,
+)
+from refusion_jax.web.views import (
+    describe,
+    describe_scores,
+    eight_bits,
+    thumb_of,
+    write_view,
+)
 
 # Endings of downloads, and whether 16 bits become 8 for them.
 FORMATS = {
@@ -66,7 +79,7 @@ def inspect(job: Job) -> dict[str, Any]:
             pages.append(upload)
             continue
         pages += [
-            Upload(upload.path, f"{upload.name}, page {page + 1}", page)
+            Upload(upload.path, f"{upload.name}{PAGE_SUFFIX.format(page + 1)}", page)
             for page in range(count)
         ]
     job.uploads = pages
@@ -151,13 +164,13 @@ def fuse(
         fused = fuser.fuse_photograph(*photographs)
         job.enter("writing")
         picture = job.folder / "fused.png"
-        names = [upload.name for upload in uploads]
         # By the options, because registering has changed the rules.
         record = models.provenance(options.offer.name, options.rules)
-        origin = to_text(with_sources(record, names))
+        origin = to_text(with_sources(record, [upload.name for upload in uploads]))
         write_photograph(picture, fused, origin=origin)
         job.kept = Fused(tuple(uploads), options, picture)
         views = _write_views(job, photographs, rules, fused, options.offer.sources)
+        files = files_of(uploads)
         height, width = fused.pixels.shape[:2]
         return {
             "width": width,
@@ -171,8 +184,8 @@ def fuse(
                 if len(uploads) > 2
                 else models.why_no_maps(options.offer.name)
             ),
-            "command": command_of(names, options),
-            "python": python_of(names, options),
+            "command": command_of(files, options),
+            "python": python_of(files, options),
         }
 
     return work
@@ -248,6 +261,12 @@ def score_files(
     def work(job: Job) -> dict[str, Any]:
         job.enter("reading")
         pictures = [to_luminance(read_picture(x.path)) for x in uploads]
+        sizes = [f"{x.shape[1]} x {x.shape[0]}" for x in pictures]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"expected three pictures of one size, got {', '.join(sizes)}; crop or "
+                "resize them."
+            )
         return _scores(job, pictures, keys)
 
     return work
@@ -262,29 +281,7 @@ def _scores(
     for name, picture in rows.items():
         job.enter(f"scoring {name} (compiles once for each size)")
         made[name] = metrics.compute(a, b, picture, keys)
-    first = next(iter(made.values()))
-    return {
-        "candidates": list(made),
-        "rows": [
-            {
-                "key": key,
-                "title": metrics.METRICS[key].title,
-                "unit": metrics.METRICS[key].unit,
-                "higher_is_better": metrics.METRICS[key].higher_is_better,
-                "formula": _first_line(metrics.METRICS[key].function.__doc__),
-                "values": [_finite(scores[key]) for scores in made.values()],
-            }
-            for key in first
-        ],
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
+    return describe_scores(made)
 
 
 def explain(
@@ -344,7 +341,10 @@ def convert(fusion: Job, name: str) -> Callable[[Job], dict[str, Any]]:
 
 
 def pack(
-    fusions: Sequence[Job], names: Sequence[str], maps: Sequence[Job]
+    fusions: Sequence[Job],
+    names: Sequence[str],
+    maps: Sequence[Job],
+    missing: Sequence[str] = (),
 ) -> Callable[[Job], dict[str, Any]]:
     """Returns work that packs fusions with what made them, and maps, as a ZIP.
 
@@ -352,9 +352,13 @@ def pack(
       fusions: jobs of `fuse`.
       names: of the folders, one each; empty for a single fusion.
       maps: jobs of `explain`, one each or none.
+      missing: ids of fusions that were asked for and are gone, which the result tells.
+        Where nothing is left, no file is written.
     """
 
     def work(job: Job) -> dict[str, Any]:
+        if not fusions:
+            return {"file": "", "missing": list(missing)}
         path = job.folder / "fused.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
             for place, fusion in enumerate(fusions):
@@ -368,7 +372,7 @@ def pack(
                             explained.files[f"{name}.png"], f"{head}{name}.png"
                         )
         job.files[path.name] = path
-        return {"file": path.name}
+        return {"file": path.name, "missing": list(missing)}
 
     return work
 

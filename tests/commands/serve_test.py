@@ -1,4 +1,5 @@
 import queue
+import signal
 import socket
 import sys
 import webbrowser
@@ -42,6 +43,18 @@ def test_the_browser_is_sent_to_the_printed_address(started, capsys, monkeypatch
     monkeypatch.setattr(webbrowser, "open", opened.put)
     assert main(["serve", "--port", "0", "--host", host, "--open"]) == 0
     assert opened.get(timeout=60) == capsys.readouterr().out.split()[-1]
+
+
+def test_ctrl_c_is_the_usual_end(monkeypatch, capsys):
+    startup = uvicorn.Server.startup
+
+    async def start_and_stop(self, sockets=None):
+        await startup(self, sockets)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(uvicorn.Server, "startup", start_and_stop)
+    assert main(["serve", "--port", "0"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_port_in_use_is_told(capsys):

@@ -168,6 +168,27 @@ def test_two_dropped_files_are_fused_compared_explained_and_saved(
     assert fits(page)
 
 
+def test_a_map_that_comes_late_covers_no_other(open_page, address):
+    page = open_page(address, DESKTOP)
+    drop(page, ("infrared", GREY), ("visible", COLOUR))
+    fuse(page)
+    held = []
+    page.route("**/w_a.png", lambda route: held.append(route))
+    page.locator("#maps").click()
+    while not held:
+        page.wait_for_timeout(10)
+    page.locator("select.viewer-map-choice").select_option("w_b")
+    canvas = page.locator(".viewer-pane-left canvas")
+    page.wait_for_function(
+        "() => document.querySelector('.viewer-pane-left canvas').width === 240"
+    )
+    before = canvas.evaluate("x => x.toDataURL()")
+    with page.expect_response("**/w_a.png"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert canvas.evaluate("x => x.toDataURL()") == before
+
+
 def test_the_scores_of_a_metric_have_as_many_decimals_as_each_other(open_page, address):
     page = open_page(address, DESKTOP)
     drop(page, ("infrared", GREY), ("visible", COLOUR))
@@ -213,24 +234,34 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, address):
     assert fits(page)
 
 
-def test_two_folders_become_a_batch(open_page, address, tmp_path):
+def write_pairs(folder):
+    """Two folders of two pairs."""
     for name, seed in (("ir", 1), ("vi", 2)):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
         for i in (1, 2):
             content = encoded(scene(seed=seed + i)[seed - 1])
-            (tmp_path / name / f"{name}_{i}.png").write_bytes(content)
+            (folder / name / f"{name}_{i}.png").write_bytes(content)
+
+
+def fuse_pairs(page, folder):
+    page.locator("#weights label").first.wait_for(state="attached")
+    page.locator("#folder-a").set_input_files(folder / "ir")
+    page.locator("#folder-b").set_input_files(folder / "vi")
+    page.locator("#batch-remark", has_text="pairs.").wait_for()
+    page.locator("label", has_text="mean").first.click()
+    page.locator("#batch-run").click()
+    page.locator("#batch-zip").wait_for()
+
+
+def test_two_folders_become_a_batch(open_page, address, tmp_path):
+    write_pairs(tmp_path)
     (tmp_path / "ir" / "ir_3.png").write_bytes(b"broken")
     (tmp_path / "vi" / "vi_3.png").write_bytes(encoded(COLOUR))
     (tmp_path / "vi" / "more").mkdir()  # is left out
     (tmp_path / "vi" / "more" / "vi_3.png").write_bytes(encoded(COLOUR))
     page = open_page(address, DESKTOP)
-    page.locator("#weights label").first.wait_for(state="attached")
-    page.locator("#folder-a").set_input_files(tmp_path / "ir")
-    page.locator("#folder-b").set_input_files(tmp_path / "vi")
-    page.locator("#batch-remark", has_text="3 pairs.").wait_for()
-    page.locator("label", has_text="mean").first.click()
-    page.locator("#batch-run").click()
-    page.locator("#batch-zip").wait_for()
+    fuse_pairs(page, tmp_path)
+    assert page.locator("#batch-remark").inner_text().startswith("3 pairs.")
     cells = page.locator("#batch-rows tr").evaluate_all(
         "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
@@ -250,6 +281,80 @@ def test_two_folders_become_a_batch(open_page, address, tmp_path):
     page.locator("#batch-rows button", has_text="Look").first.click()
     page.locator("#result").wait_for()
     assert fits(page)
+
+
+@pytest.mark.parametrize(
+    ("button", "path", "shown"),
+    [
+        ("#maps", "maps", ".viewer-map-choice option[value='w_a']"),
+        ("#score", "metrics", "#score-rows td"),
+    ],
+)
+def test_maps_and_metrics_of_one_picture_are_not_shown_with_another(
+    open_page, address, tmp_path, button, path, shown
+):
+    write_pairs(tmp_path)
+    page = open_page(address, DESKTOP)
+    fuse_pairs(page, tmp_path)
+    held = []
+    page.route(f"**/api/{path}", lambda route: held.append(route))
+    looks = page.locator("#batch-rows button", has_text="Look")
+    looks.nth(0).click()
+    page.locator(button).click()
+    while not held:
+        page.wait_for_timeout(10)
+    looks.nth(1).click()
+    held[0].continue_()
+    page.locator(f"{button}:enabled").wait_for()
+    assert page.locator(shown).count() == 0
+    page.unroute(f"**/api/{path}")
+    page.locator(button).click()
+    page.locator(shown).first.wait_for(state="attached")
+
+
+def test_other_options_make_a_batch_anew(open_page, address, tmp_path):
+    write_pairs(tmp_path)
+    page = open_page(address, DESKTOP)
+    fuse_pairs(page, tmp_path)
+    asked, held = [], []
+    page.on("request", lambda x: x.url.endswith("/api/fuse") and asked.append(x))
+    run, ready = page.locator("#batch-run"), page.locator("#batch-run:enabled")
+    run.click()
+    ready.wait_for()
+    assert len(asked) == 0
+    page.locator("label", has_text="mapless").click()
+    run.click()
+    ready.wait_for()
+    assert len(asked) == 2
+    # Stopped after the first, no picture of before is left beside it.
+    page.locator("label", has_text="mean").first.click()
+    page.route("**/api/fuse", lambda route: held.append(route))
+    run.click()
+    while not held:
+        page.wait_for_timeout(10)
+    page.locator("#batch-stop").click()
+    held[0].continue_()
+    ready.wait_for()
+    assert page.locator("#batch-rows img").count() == 1
+
+
+def test_a_batch_is_saved_without_what_has_expired(open_page, address, tmp_path):
+    write_pairs(tmp_path)
+    page = open_page(address, DESKTOP)
+    fuse_pairs(page, tmp_path)
+    stem = page.locator("#batch-rows th").first.inner_text()
+    source = page.locator("#batch-rows img").first.get_attribute("src")
+    page.request.delete(f"{address}{source.partition('/files/')[0].lstrip('/')}")
+    with page.expect_download() as waiting:
+        page.locator("#batch-zip").click()
+    waiting.value.save_as(tmp_path / "fused.zip")
+    names = zipfile.ZipFile(tmp_path / "fused.zip").namelist()
+    assert len(names) == 2 and not any(x.startswith(stem) for x in names)
+    page.locator("#problem", has_text=f"no longer kept: {stem}.").wait_for()
+    assert page.locator("#batch-rows img").count() == 1
+    page.locator("#batch-run").click()
+    page.locator("#batch-run:enabled").wait_for()
+    assert page.locator("#batch-rows img").count() == 2
 
 
 def test_the_example_is_one_press_away(open_page, address):

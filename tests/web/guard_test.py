@@ -1,6 +1,8 @@
 import asyncio
+import errno
 import io
 import json
+import os
 import struct
 import threading
 import time
@@ -11,6 +13,7 @@ import pytest
 from web.visitors import LOCAL, encoded, scene
 
 from refusion_jax.web import jobs as jobs_module
+from refusion_jax.web import uploads as uploads_module
 from refusion_jax.web.guard import COOKIE
 
 GREY, COLOUR = scene()
@@ -70,12 +73,19 @@ def test_names_of_this_machine_pass(visitor, host):
     assert visitor.client.get("/", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["myhost.local:7860", "MyHost.local"])
+def test_capitals_in_a_name_make_no_difference(server, host):
+    visitor = server(names=("MyHost.local",))
+    assert visitor.client.get("/", headers={"host": host}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {"origin": "https://evil.example"},
         {"origin": "http://127.0.0.1:9999"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ],
@@ -124,6 +134,19 @@ def test_where_others_can_connect_a_token_is_needed(server):
     assert "SameSite=strict" in first.headers["set-cookie"]
     assert visitor.client.cookies[COOKIE] == "secret"
     assert get("/").status_code == 200
+
+
+def test_a_cookie_of_another_application_hides_no_token(server):
+    visitor = server(names=("0.0.0.0",), token="secret", base="http://10.0.0.5:7860")
+    for cookie, status in (
+        (f'prefs={{"theme":"dark"}}; {COOKIE}=secret', 200),
+        (f'{COOKIE}=secret; a=b=c, "; é', 200),
+        (f'prefs={{"theme":"dark"}}; {COOKIE}=wrong', 401),
+        ('prefs={"theme":"dark"}', 401),
+        (f"{COOKIE}=\udc80", 401),
+    ):
+        headers = {"cookie": cookie.encode("utf-8", "surrogateescape")}
+        assert visitor.client.get("/", headers=headers).status_code == status
 
 
 def test_an_announced_flood_is_refused_unread(server):
@@ -228,6 +251,25 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(server, side):
         )
         assert str(visitor.jobs.folder) not in job["error"]
     assert not files_of(visitor)
+
+
+@pytest.mark.parametrize("path", ["/api/fuse", "/api/maps", "/api/guess"])
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        (3, "expected at most 3000 pixels in all pictures, got 3840; send fewer or"),
+        (257, "expected at most 256 pictures, got 257; send fewer."),
+    ],
+)
+def test_a_picture_that_is_named_often_is_refused_unread(server, path, times, sentence):
+    visitor = server(pictures=2, pixels=1500)
+    sent = visitor.run("/api/pictures", PAIR[:1])["result"]["pictures"][0]
+    picture = [sent["picture"]]
+    answer = visitor.post(path, picture=picture * times, weights="mean")
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith(sentence)
+    job = visitor.run("/api/fuse", picture=picture * 2, weights="mean")
+    assert job["state"] == "done"
 
 
 def test_a_visitor_can_lower_the_limit_but_not_raise_it(server):
@@ -354,6 +396,39 @@ def test_files_go_when_the_server_stops(server):
     assert folder.exists()
     visitor.jobs.close()
     assert not folder.exists()
+
+
+def test_a_full_disk_is_told_in_a_sentence(visitor, monkeypatch):
+    def copy(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target.name)
+
+    monkeypatch.setattr(uploads_module.shutil, "copyfileobj", copy)
+    answer = visitor.post("/api/fuse", PAIR, weights="mean")
+    assert answer.status_code == 507
+    assert answer.json()["error"] == (
+        "expected room for files in the temporary folder of refusion serve, got 'No "
+        "space left on device'; free some, or start it again."
+    )
+    assert not files_of(visitor)
+    monkeypatch.undo()
+    assert visitor.fuse()["state"] == "done"  # its place in the queue is free again
+
+
+def test_a_temporary_folder_that_is_gone_is_told(visitor):
+    visitor.jobs.folder.rmdir()
+    answer = visitor.post("/api/fuse", PAIR, weights="mean")
+    assert answer.status_code == 507
+    assert "got 'No such file or directory'" in answer.json()["error"]
+    assert str(visitor.jobs.folder) not in answer.text
+    visitor.jobs.folder.mkdir()
+
+
+@pytest.mark.parametrize("content", ["[" * (1 << 20), "[", "[]", "\udcff"])
+def test_names_that_are_no_json_object_are_told(visitor, content):
+    body = content.encode(errors="surrogateescape")
+    answer = visitor.client.post("/api/pairs", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == ("expected a JSON object; correct the request.")
 
 
 def test_what_nobody_foresaw_is_a_sentence_too(visitor, caplog):

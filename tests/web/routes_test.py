@@ -24,6 +24,7 @@ from refusion_jax.web.options import Options, command_of, python_of
 from refusion_jax.weights.pretrained import pretrained
 
 GREY, COLOUR = scene()
+PAIR = [("sources", (f"{i}.png", encoded(x))) for i, x in enumerate((GREY, COLOUR))]
 
 
 def test_the_page_and_its_files_are_there(visitor):
@@ -100,12 +101,17 @@ def test_sources_are_swapped_where_looks_say_so(visitor):
     assert again["weights"] == told["weights"] and again["is_reversed"]
 
 
-def test_pages_of_one_file_are_a_stack(visitor):
+def three_pages(visitor):
+    """Sends a file of three pages; the ids of these, and what they are called."""
     stack = io.BytesIO()
     pages = [Image.fromarray(GREY // k) for k in (1, 2, 3)]
     pages[0].save(stack, format="TIFF", save_all=True, append_images=pages[1:])
     sent = visitor.run("/api/pictures", [("sources", ("stack.tif", stack.getvalue()))])
-    pictures = sent["result"]["pictures"]
+    return sent["result"]["pictures"]
+
+
+def test_pages_of_one_file_are_a_stack(visitor):
+    pictures = three_pages(visitor)
     assert [x["name"] for x in pictures] == [f"stack.tif, page {i}" for i in (1, 2, 3)]
     job = visitor.run(
         "/api/fuse", picture=[x["picture"] for x in pictures], weights="mean"
@@ -135,6 +141,21 @@ def test_scores_equal_those_of_the_metrics(visitor):
     assert [row["values"][0] for row in again["rows"]] == [
         row["values"][0] for row in scored["rows"]
     ]
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_pictures_of_different_sizes_are_not_scored(visitor, odd):
+    sizes = [(32, 40)] * 3
+    sizes[odd] = (32, 20)
+    files = [
+        (name, (f"{name}.png", encoded(GREY[:height, :width])))
+        for name, (height, width) in zip(("a", "b", "fused"), sizes, strict=True)
+    ]
+    job = visitor.run("/api/metrics", files, metrics="en")
+    told = ", ".join(f"{width} x {height}" for height, width in sizes)
+    assert job["error"] == (
+        f"expected three pictures of one size, got {told}; crop or resize them."
+    )
 
 
 def test_maps_hold_what_the_model_says(visitor):
@@ -206,11 +227,102 @@ def test_the_zip_holds_the_picture_and_what_made_it(visitor):
     assert facts["rules"]["align"] == "crop" and facts["width"] == 40
 
 
+def test_maps_are_packed_with_the_picture_that_they_explain_only(visitor):
+    one, other = visitor.fuse()["id"], visitor.fuse()["id"]
+    of_one, of_other = (visitor.run("/api/maps", job=x)["id"] for x in (one, other))
+    of_files = visitor.run("/api/maps", PAIR, weights="mean")["id"]
+    failed = visitor.run("/api/maps", PAIR[:1], weights="mean")
+    assert failed["state"] == "failed"
+    for jobs, maps in (
+        ([one], [of_other]),
+        ([one], [of_files]),
+        ([one], [failed["id"]]),
+        ([one, other], [of_one]),
+        ([one, other], [of_other, of_one]),
+        ([one], [of_one, of_one]),
+    ):
+        answer = visitor.post(
+            "/api/pack", job=jobs, maps=maps, name=[*"ab"][: len(jobs)]
+        )
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("expected no maps, or those of each")
+    made = visitor.run(
+        "/api/pack", job=[one, other], maps=[of_one, of_other], name=["a", "b"]
+    )
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {"a/w_a.png", "b/w_b.png"} < set(packed.namelist())
+
+
 def test_batches_pack_folders_that_lead_nowhere_else(visitor):
     jobs = [visitor.fuse()["id"] for _ in range(2)]
     made = visitor.run("/api/pack", job=jobs, name=["../../up", "b"])
     packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
     assert {name.split("/")[0] for name in packed.namelist()} == {"_.._up", "b"}
+
+
+def test_a_batch_of_hundreds_is_packed(visitor):
+    jobs = visitor.jobs
+    first = jobs.get(visitor.fuse()["id"])
+
+    def again(job):
+        job.kept = first.kept
+        return first.result
+
+    rows = []
+    for place in range(301):
+        rows.append([jobs.submit(jobs.make("fuse"), again).id, f"pair {place}"])
+        scored = jobs.submit(jobs.make("metrics"), lambda job: {})
+    visitor.wait(scored.id)
+    parts = [json.dumps(rows[:200]), json.dumps(rows[200:])]
+    made = visitor.run("/api/pack", fusions=parts)
+    assert made["result"] == {"file": "fused.zip", "missing": []}
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert [x for x in packed.namelist() if x.endswith(".png")] == [
+        f"{name}/fused.png" for _, name in rows
+    ]
+
+
+def test_what_has_expired_is_left_out_of_a_batch_and_told(visitor):
+    jobs = [visitor.fuse()["id"] for _ in range(3)]
+    rows = json.dumps(list(zip(jobs, "abc", strict=True)))
+    visitor.client.delete(f"/api/jobs/{jobs[1]}")
+    made = visitor.run("/api/pack", fusions=rows)
+    assert made["result"]["missing"] == [jobs[1]]
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {name.split("/")[0] for name in packed.namelist()} == {"a", "c"}
+    # Who names jobs one by one hears at once that one is gone.
+    assert visitor.post("/api/pack", job=jobs, name=[*"abc"]).status_code == 404
+    for job in (jobs[0], jobs[2]):
+        visitor.client.delete(f"/api/jobs/{job}")
+    made = visitor.run("/api/pack", fusions=rows)
+    assert made["result"] == {"file": "", "missing": jobs} and not made["files"]
+
+
+def test_what_a_job_needs_makes_no_room_for_it(server):
+    visitor = server(kept_jobs=2)
+    jobs = [visitor.fuse()["id"] for _ in range(2)]
+    made = visitor.run("/api/pack", job=jobs, name=["a", "b"])
+    assert made["state"] == "done", made["error"]
+
+
+def test_pictures_of_a_pack_have_a_folder_each_and_come_once(visitor):
+    one, other = visitor.fuse()["id"], visitor.fuse()["id"]
+    for fields in (
+        {"job": [one, other]},
+        {"job": [one, other], "name": ["a", "a"]},
+        {"job": [one, one], "name": ["a", "b"]},
+        {"fusions": json.dumps([[one, "a"], [one, "b"]])},
+    ):
+        answer = visitor.post("/api/pack", **fields)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("expected a name of its own for each")
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '[["x"]]', '[["x", 1]]', "[" * 60_000])
+def test_a_batch_that_is_no_list_is_told(visitor, text):
+    answer = visitor.post("/api/pack", fusions=text)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("expected fusions as JSON")
 
 
 def test_the_command_and_the_lines_of_python_say_the_same():
@@ -226,6 +338,23 @@ def test_the_command_and_the_lines_of_python_say_the_same():
     compile(lines, "lines", "exec")
     assert f"task={shipped.name!r}" in lines and "align='crop'" in lines
     assert f"output_range={rule!r}" in lines
+
+
+def test_the_command_names_the_file_of_all_its_pages_in_order_only(visitor):
+    pages = [x["picture"] for x in three_pages(visitor)]
+    other = visitor.run("/api/pictures", PAIR[:1])["result"]["pictures"][0]["picture"]
+
+    def told(*pictures):
+        job = visitor.run("/api/fuse", picture=pictures, weights="mean", align="crop")
+        return job["result"]["command"], job["result"]["python"]
+
+    command, python = told(*pages)
+    assert command == "refusion fuse stack.tif -o fused.png --align=crop"
+    assert python.startswith("# refusion_jax.fuse takes the first page of a file")
+    for pictures in (pages[::-1], pages[:2], [*pages, other], [other, pages[0]]):
+        command, python = told(*pictures)
+        assert command.startswith("# No command takes pages of a file, except")
+        assert python.startswith("# refusion_jax.fuse takes no pages of a file")
 
 
 def test_names_of_two_folders_are_paired(visitor):

@@ -6,6 +6,8 @@ import * as options from './options.js';
 import * as results from './results.js';
 
 const METRICS = ['ssim_refusion', 'scd'];
+const PACKED = 200; // pairs in one field of a form, which holds 64 KiB
+const LONGEST = 80; // characters of a folder's name that the server keeps
 let folders = [[], []];
 let rows = [];
 let isStopped = false;
@@ -27,7 +29,7 @@ async function pair() {
     });
     const file = (place, name) => folders[place].find((x) => x.name === name);
     rows = told.pairs.map(([stem, a, b]) => (
-      { stem, files: [file(0, a), file(1, b)], state: '', scores: [] }));
+      { stem, files: [file(0, a), file(1, b)], state: '', scores: [], options: '' }));
     $('batch-remark').textContent = [`${rows.length} pairs.`, told.remark ?? '',
       told.alone.length ? `Without a partner: ${told.alone.join(', ')}.` : ''].join(' ');
   } catch (error) {
@@ -52,13 +54,16 @@ function draw() {
   }));
 }
 
-async function fuseOne(row, tell) {
+async function fuseOne(row, fields, tell) {
   const tasks = { tell, started: (id) => { current = id; } };
-  row.job = await run('/api/fuse', [...row.files.map((x) => ['sources', x]),
-    ...options.fields()], tasks);
+  row.job = await run('/api/fuse', [...row.files.map((x) => ['sources', x]), ...fields], tasks);
   const scored = await run('/api/metrics',
     [['job', row.job.id], ['metrics', METRICS.join(',')]], tasks);
   row.scores = scored.result.rows.map((x) => x.values[0]);
+}
+
+function reset(row, state = '') {
+  Object.assign(row, { job: undefined, state, scores: [], options: '' });
 }
 
 async function guessOnce(row) {
@@ -79,14 +84,19 @@ async function fuseAll() {
   $('batch-stop').hidden = false;
   try {
     await guessOnce(rows[0]);
+    // Once, so that all pictures of a batch are made alike whatever is changed meanwhile.
+    const fields = options.fields();
+    const wanted = JSON.stringify(fields);
+    for (const row of rows) if (row.options !== wanted) reset(row);
+    draw();
     for (const [place, row] of rows.entries()) {
       if (isStopped) break;
-      if (row.job) continue;
+      if (row.options === wanted) continue;
       const tell = (text) => busy($('batch-phase'),
         `${place + 1} of ${rows.length}, ${row.stem}: ${text}`);
       try {
-        await fuseOne(row, tell);
-        row.state = 'fused';
+        await fuseOne(row, fields, tell);
+        Object.assign(row, { state: 'fused', options: wanted });
       } catch (error) {
         row.state = error.message;
       }
@@ -104,16 +114,29 @@ async function fuseAll() {
 }
 
 async function pack() {
+  say('');
   const done = rows.filter((row) => row.job);
+  const listed = done.map((row) => [row.job.id, row.stem.slice(0, LONGEST)]);
+  const fields = [];
+  for (let i = 0; i < listed.length; i += PACKED) {
+    fields.push(['fusions', JSON.stringify(listed.slice(i, i + PACKED))]);
+  }
   try {
-    const job = await run('/api/pack',
-      done.flatMap((row) => [['job', row.job.id], ['name', row.stem]]),
-      { tell: (text) => busy($('batch-phase'), text) });
-    download(fileOf(job, job.result.file));
+    const job = await run('/api/pack', fields, { tell: (text) => busy($('batch-phase'), text) });
+    const { file, missing } = job.result;
+    const gone = done.filter((row) => missing.includes(row.job?.id));
+    for (const row of gone) reset(row, 'no longer kept: fuse again');
+    if (gone.length) {
+      say(`Not in the ZIP, as no longer kept: ${gone.map((row) => row.stem).join(', ')}. `
+        + 'Fuse all makes these again.');
+      draw();
+    }
+    if (file) download(fileOf(job, file));
   } catch (error) {
     say(error.message);
   }
   busy($('batch-phase'), '');
+  $('batch-zip').hidden = !rows.some((row) => row.job);
 }
 
 export function setUp() {

@@ -69,11 +69,14 @@ function titleOf(name) {
   return `${name}: ${MAP_TITLES[kind]} ${view?.title ?? source}`;
 }
 
+/* Another picture may be shown by the time that a job ends; what it made is not that one's. */
 async function explain() {
+  const mine = fusion;
   $('maps').disabled = true;
-  explained = await attempt('/api/maps', [['job', fusion.id]]);
+  const job = await attempt('/api/maps', [['job', mine.id]]);
   $('maps').disabled = false;
-  if (!explained) return;
+  if (!job || mine !== fusion) return;
+  explained = job;
   const { maps, ramp } = explained.result;
   viewer.maps(maps.map((name) => (
     { key: name, title: titleOf(name), src: fileOf(explained, `${name}.png`) })), ramp);
@@ -87,10 +90,11 @@ function decimals(values) {
 }
 
 async function score() {
+  const mine = fusion;
   $('score').disabled = true;
-  const job = await attempt('/api/metrics', [['job', fusion.id]]);
+  const job = await attempt('/api/metrics', [['job', mine.id]]);
   $('score').disabled = false;
-  if (!job) return;
+  if (!job || mine !== fusion) return;
   const { candidates, rows } = job.result;
   const head = (text) => make('th', { textContent: text });
   $('score-head').replaceChildren(make('tr', {}, head('Metric'), ...candidates.map(head)));
