@@ -27,7 +27,7 @@ from refusion_jax.commands.messages import table_format
 from refusion_jax.commands.set_up import use_cache
 from refusion_jax.devices.huge_pages import restart_with_huge_pages
 from refusion_jax.runs.ablation import DEFAULT_VARIANTS, ablate
-from refusion_jax.runs.study import study_of_folders
+from refusion_jax.runs.study import failures, study_of_folders
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError
 
@@ -63,7 +63,7 @@ def main() -> int:
     """Runs all variants and seeds and writes the table.
 
     Returns:
-      0 when the table is written.
+      0 when the table is written, 1 if it lists a run that failed.
     """
     use_cache(is_wanted=True)  # runs of one shape have one program
     variants, workdir, seeds = _VARIANTS.value, Path(_WORKDIR.value), _SEEDS.value
@@ -86,7 +86,7 @@ def main() -> int:
             show=table_format(),
         )
     print(text, end="")
-    return 0
+    return int(_SOURCE_A.value is not None and failures(workdir) > 0)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ _COLOUR = flags.DEFINE_enum(
     "outside: luminance in, F's own output out; inside: RGB in, RGB out.",
 )
 _RANGE = flags.DEFINE_enum(
-    "range", "stretch", RANGES, "With --colour=inside: see docs/options.md."
+    "range", None, RANGES, "With --colour=inside; default: what suits the weights."
 )
 _TASK = flags.DEFINE_string("task", None, "A note on what the weights are for.")
 

@@ -11,6 +11,7 @@ from refusion_jax.export.function import difference
 from refusion_jax.export.jax_export import export_fusion
 from refusion_jax.files.atomic import check_folder_of
 from refusion_jax.files.checksums import sha256_of
+from refusion_jax.weights.pretrained import suitable_range
 from refusion_jax.weights.store import load_model, weights_file
 
 TOLERANCE = 1e-4
@@ -26,7 +27,7 @@ def export_checked(
     out: Path,
     *,
     colour: str,
-    output_range: str,
+    output_range: str | None = None,
     task: str | None = None,
 ) -> list[str]:
     """Writes F with its weights to a file and checks it on a size that is new to it.
@@ -35,7 +36,8 @@ def export_checked(
       place: of the weights, as `weights.store.load_model` takes it.
       out: NAME.jax (needs flatbuffers) or NAME.onnx (needs jax2onnx, onnxruntime).
       colour: one of `pictures.names.COLOURS`.
-      output_range: one of `pictures.ranges.RANGES`; read with `colour` of inside.
+      output_range: one of `pictures.ranges.RANGES`, read with `colour` of inside; None
+        for the rule that suits the weights.
       task: a note on what the weights are for.
 
     Returns:
@@ -58,6 +60,7 @@ def export_checked(
     notes: dict[str, Any] = {"weights": {"name": name, "sha256": sha256_of(weights)}}
     if task is not None:
         notes["task"] = task
+    output_range = output_range or suitable_range(place)
     rules = {"colour": colour, "output_range": output_range}
     started = time.perf_counter()
     if out.suffix == ".onnx":

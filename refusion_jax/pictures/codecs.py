@@ -195,6 +195,7 @@ def _read(
         if image is None:
             return read(Opened(None, content, name, page))
         with image:
+            _check_pixels(image)
             return read(Opened(image, content, name, page))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -219,6 +220,15 @@ def _read(
             f"expected a readable picture, got {name} ({reason.rstrip('.')}); "
             "replace it or convert it to PNG or TIFF."
         ) from error
+
+
+def _check_pixels(image: Image.Image) -> None:
+    """Raises above Pillow's limit on pixels, up to twice which Pillow only warns."""
+    limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
+    if limit is not None and pixels > limit:
+        raise Image.DecompressionBombError(
+            f"Image size ({pixels} pixels) exceeds limit of {limit} pixels"
+        )
 
 
 def _opened_by_pillow(content: bytes) -> Image.Image | None:

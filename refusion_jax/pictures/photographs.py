@@ -18,7 +18,6 @@ extra `tiff`, without EXIF). `losses` tells beforehand what a format will not ke
 Pillow cannot write EXIF to a compressed TIFF, so a TIFF with EXIF is not compressed.
 """
 
-import io
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -28,7 +27,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from refusion_jax.extras import require
 from refusion_jax.pictures.codecs import (
     Readable,
     open_picture,
@@ -36,6 +34,7 @@ from refusion_jax.pictures.codecs import (
     save_image,
 )
 from refusion_jax.pictures.formats.png import encode_png
+from refusion_jax.pictures.formats.tiff_writer import encode_deep_tiff
 from refusion_jax.pictures.levels import MAX_LEVEL, is_coloured, to_8_bit, unit_of
 from refusion_jax.pictures.notes import note
 from refusion_jax.pictures.rasters import Opened, page_count, raster_of
@@ -287,9 +286,23 @@ def losses(path: str | os.PathLike[str], photograph: Photograph) -> list[str]:
         lost.append("8 of 16 bits (pip install 'refusion-jax[tiff]' keeps them)")
     if photograph.alpha is not None and ending not in _ALPHA_ENDINGS:
         lost.append("the transparency")
-    if ending in (".jpg", ".jpeg") and len(photograph.exif or b"") > _MAX_JPEG_EXIF:
+    if photograph.icc_profile is not None and _has_no_profile(ending, photograph):
+        lost.append("the ICC profile")
+    if not _fits(ending, photograph.exif):
         lost.append("EXIF above 64 kB")
+    elif photograph.exif is not None and (
+        ending not in _EXIF_ENDINGS or _takes_tifffile(ending, photograph)
+    ):
+        lost.append("EXIF")
     return lost
+
+
+def _has_no_profile(ending: str, photograph: Photograph) -> bool:
+    return ending == ".bmp" or (ending == ".webp" and photograph.pixels.ndim == 2)
+
+
+def _fits(ending: str, exif: bytes | None) -> bool:
+    return ending not in (".jpg", ".jpeg") or len(exif or b"") <= _MAX_JPEG_EXIF
 
 
 def _takes_tifffile(ending: str, photograph: Photograph) -> bool:
@@ -325,17 +338,20 @@ def write_photograph(
     """
     ending = Path(path).suffix.lower()
     if lost := losses(path, photograph):
-        kept = "kept by .png" if ending != ".bmp" else "kept by .png and .tif"
-        note(f"{path} does not keep {' and '.join(lost)}; all of it is {kept}.")
+        note(f"{path} does not keep {' and '.join(lost)}; .png keeps all of it.")
     pixels, alpha, icc_profile, exif, _ = photograph
     is_tiff = ending in (".tif", ".tiff")
     if origin is not None and ending in _EXIF_ENDINGS and not (is_tiff and not exif):
-        exif = _with_origin(exif, origin)
+        longer = _with_origin(exif, origin)
+        # Where both do not fit, the source's own stays.
+        exif = longer if _fits(ending, longer) or not _fits(ending, exif) else exif
     if ending not in _ALPHA_ENDINGS:
         alpha = None
     is_deep = pixels.dtype == np.uint16 and ending in _DEEP_ENDINGS
     if _takes_tifffile(ending, photograph) and find_spec("tifffile"):
-        save_content(path, _deep_tiff(_samples(pixels, alpha), icc_profile, origin))
+        save_content(
+            path, encode_deep_tiff(_samples(pixels, alpha), icc_profile, origin)
+        )
         return
     if is_deep and ending == ".png" and (pixels.ndim == 3 or alpha is not None):
         save_content(path, encode_png(_samples(pixels, alpha), icc_profile, exif))
@@ -346,11 +362,9 @@ def write_photograph(
     if alpha is not None:
         image.putalpha(Image.fromarray(_in_8_bits(alpha)))
     metadata = dict(options)
-    is_spaceless = ending == ".bmp" or (ending == ".webp" and pixels.ndim == 2)
-    if icc_profile is not None and not is_spaceless:
+    if icc_profile is not None and not _has_no_profile(ending, photograph):
         metadata["icc_profile"] = icc_profile
-    is_too_long = ending in (".jpg", ".jpeg") and len(exif or b"") > _MAX_JPEG_EXIF
-    if exif is not None and ending in _EXIF_ENDINGS and not is_too_long:
+    if exif is not None and ending in _EXIF_ENDINGS and _fits(ending, exif):
         metadata["exif"] = exif
         if is_tiff:
             metadata["compression"] = None  # Pillow's compressing writer drops EXIF
@@ -372,26 +386,6 @@ def _samples(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if alpha is None:
         return np.atleast_3d(pixels)
     return np.dstack([pixels, _in_16_bits(alpha)])
-
-
-def _deep_tiff(
-    samples: np.ndarray, icc_profile: bytes | None, origin: str | None
-) -> bytes:
-    tifffile = require("tifffile", extra="tiff", why="to write 16-bit colour as TIFF")
-    encoded = io.BytesIO()
-    channels = samples.shape[-1]
-    tifffile.imwrite(
-        encoded,
-        samples,
-        photometric="rgb" if channels > 2 else "minisblack",
-        planarconfig="contig",
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="zlib",
-        iccprofile=icc_profile,
-        metadata=None,
-        software=origin or "refusion-jax",
-    )
-    return encoded.getvalue()
 
 
 def _colour_space(icc_profile: bytes) -> bytes:

@@ -173,6 +173,16 @@ def study(
     return write_results(workdir, plan, outcomes, how, show=show)
 
 
+def failures(workdir: Path) -> int:
+    """Returns how many runs of a study have failed.
+
+    Args:
+      workdir: folder of the study.
+    """
+    variants = json.loads((workdir / RECORD).read_text())["variants"]
+    return sum("failed" in run for runs in variants.values() for run in runs)
+
+
 def _outcomes(
     plan: Sequence[Planned],
     how: Scoring,

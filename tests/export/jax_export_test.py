@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from refusion_jax.cli import main
+from refusion_jax.export import checked
 from refusion_jax.export.artefact import load_exported, metadata_file, write_artefact
 from refusion_jax.export.jax_export import export_fusion
 from refusion_jax.fusing.inference import fuse_pictures
@@ -206,6 +208,23 @@ def test_a_missing_folder_is_told_before_weights_are_read(tmp_path, capsys, endi
     err = capsys.readouterr().err
     assert f"got no folder at {out.parent}; create it first." in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "rule", "expected"),
+    [("mfif", None, "source"), ("ivif", None, "stretch"), ("mfif", "none", "none")],
+)
+def test_the_range_is_that_of_refusion_fuse_unless_another_is_named(
+    tmp_path, monkeypatch, weights, rule, expected
+):
+    seen = []
+    record = {"bytes": 1}
+    monkeypatch.setattr(checked, "export_fusion", lambda *_, **__: record)
+    monkeypatch.setattr(checked, "load_exported", lambda _: SimpleNamespace(fuse=None))
+    monkeypatch.setattr(checked, "difference", lambda *_, **x: seen.append(x) or 0.0)
+    options = {"colour": "inside", "output_range": rule}
+    checked.export_checked(weights, tmp_path / "x.jax", **options)
+    assert seen == [{"colour": "inside", "output_range": expected}]
 
 
 def test_a_damaged_file_is_refused(copy, capsys):

@@ -1,5 +1,6 @@
 import io
 import re
+import warnings
 import zlib
 
 import numpy as np
@@ -156,8 +157,11 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, limit):
     """Pillow warns above its limit and raises above twice that."""
     path = saved(tmp_path, Image.fromarray(GREY))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(ValueError, match=r"picture\.png .*raise PIL.Image.MAX"):
-        read_picture(path)
+    for action in ("error", "ignore"):  # as in the commands, and in Python
+        with warnings.catch_warnings():
+            warnings.simplefilter(action, Image.DecompressionBombWarning)
+            with pytest.raises(ValueError, match=r"picture\.png .*raise PIL.Image.MAX"):
+                read_picture(path)
 
 
 def test_pixels_without_a_known_range_are_refused(tmp_path):

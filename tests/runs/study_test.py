@@ -127,6 +127,7 @@ def test_a_failed_run_is_listed_and_the_others_stand(conduct, monkeypatch, tmp_p
     page = (tmp_path / "study" / "report.html").read_text()
     assert "<li>loss_weights=equal,meta_steps=0, seed 1: L_f is not fin" in page
     assert "failed: 1" in text and text.count("| loss_weights=equal") == 2
+    assert studying.failures(tmp_path / "study") == 1
 
 
 def test_without_a_run_of_the_reference_there_is_no_page(

@@ -105,12 +105,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       OSError, ValueError, ImportError: if nothing can be trained with these arguments.
     """
+    from refusion_jax.runs.study import failures
+
     with working() as codes:
         use_cache(is_wanted=True)  # runs of one shape have one program
         if arguments.source_a is None:
             say(_on_demo_pairs(arguments).rstrip("\n"))
         else:
             say(_on_pairs(arguments).rstrip("\n"))
+            if failures(arguments.workdir):
+                codes.append(1)
     return codes[0] if codes else 0
 
 

@@ -56,9 +56,8 @@ def add_parser(commands: Commands) -> None:
         "--range",
         dest="output_range",
         choices=RANGES,
-        default=RANGES[0],
-        help="black and white of the result, with --colour=inside (default "
-        f"{RANGES[0]})",
+        help="black and white of the result, with --colour=inside (default: as "
+        "refusion fuse does with these weights)",
     )
     parser.add_argument(
         "--task",

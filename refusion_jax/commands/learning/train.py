@@ -139,7 +139,10 @@ def run(arguments: argparse.Namespace) -> int:
     from refusion_jax.training.loggers.choice import logger_names
 
     place = arguments.coordinator, arguments.hosts, arguments.host
-    join(*place)
+    with working() as codes:
+        join(*place)
+    if codes:
+        return codes[0]
     use_cache(is_wanted=arguments.cache)  # a run that resumes need not compile again
     loggers = logger_names(arguments.log)
     if arguments.tensorboard:

@@ -12,6 +12,8 @@ from PIL import Image
 from refusion_jax import cli
 from refusion_jax.cli import main
 from refusion_jax.commands.learning import ablate, export, prepare, train
+from refusion_jax.devices import hosts
+from refusion_jax.devices.hosts import HostLostError
 from refusion_jax.runs import run as runs
 from refusion_jax.training.signals import Interrupted
 from refusion_jax.training.trainer import NonFiniteError
@@ -115,6 +117,16 @@ def test_an_early_end_is_a_sentence_and_a_code(
     monkeypatch.setattr(runs, "train_on", fail)
     assert main(["train", "a", "b", "-o", "x"]) == code
     assert capsys.readouterr() == ("", f"refusion: {error}\n")
+
+
+def test_hosts_that_do_not_come_are_a_sentence_and_a_code(folders, monkeypatch, capsys):
+    def fail(*_):
+        raise HostLostError("expected all hosts, got fewer.")
+
+    monkeypatch.setattr(hosts, "join", fail)
+    place = ["--coordinator=here:1", "--hosts=2", "--host=0"]
+    assert main(["train", "a", "b", "-o", "x", *place]) == 1
+    assert capsys.readouterr() == ("", "refusion: expected all hosts, got fewer.\n")
 
 
 @pytest.mark.parametrize(
