@@ -170,7 +170,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="keep outputs that exist and are complete, unless their metadata say "
-        "that other weights or options made them",
+        "that they were made with other weights or options, or of other sources",
     )
     parser.add_argument(
         "--no-overwrite",
