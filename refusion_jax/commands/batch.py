@@ -127,8 +127,7 @@ class Stages:
         return with_sources(self.record, [str(source) for source in job.sources])
 
     def _has_maps(self, job: Job) -> bool:
-        # The panel, because it is the last that is written.
-        return not self.with_maps or (_maps_of(job) / "panel.png").exists()
+        return not self.with_maps or _panel_of(job).exists()
 
     def store(self, job: Job, made: _Made | None) -> Stored:
         """Writes what `work` returned."""
@@ -136,6 +135,8 @@ class Stages:
             return Stored(job.output, None, None)
         if made.maps is not None:
             write_maps(_maps_of(job), made.maps, made.fused.pixels)
+        elif _panel_of(job).exists():
+            _panel_of(job).unlink()  # of an earlier picture: its maps are not complete
         # After the maps: a picture that was made on the way to them is not kept.
         record = self._record(job)
         options = {} if self.quality is None else {"quality": self.quality}
@@ -146,6 +147,11 @@ class Stages:
 
 def _maps_of(job: Job) -> Path:
     return job.output.with_suffix(".maps")
+
+
+def _panel_of(job: Job) -> Path:
+    """Returns the last file of the maps, which tells that they are complete."""
+    return _maps_of(job) / "panel.png"
 
 
 @dataclass

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -298,6 +299,29 @@ def test_resuming_with_maps_makes_pictures_without_them_again(
     made = panel.stat().st_mtime_ns
     assert fuse("a", "b", "-o", "out", "--resume", "--maps") == 0
     assert panel.stat().st_mtime_ns == made
+
+
+def test_resuming_makes_maps_of_other_weights_again(run, tree_of, params, monkeypatch):
+    share = {"w": 0.5}
+
+    def constant(params, a, b):
+        return dict.fromkeys(
+            ("w_a", "w_b", "v_a", "v_b"), np.full(a.shape[:2], share["w"])
+        )
+
+    monkeypatch.setattr(model, "propose_maps", constant)
+    trees = {"fusion": params, "proposal": tree_of("proposal")}
+    save_weights(run / "weights.safetensors", trees)
+    trees["fusion"] = jax.tree.map(lambda x: x / 2, params)
+    save_weights(run / "other.safetensors", trees)
+    assert fuse("a", "b", "-o", "out", "--maps") == 0
+    share["w"] = 0.25
+    other = {"weights": "other.safetensors"}
+    assert fuse("a", "b", "-o", "out", "--resume", **other) == 0
+    assert fuse("a", "b", "-o", "out", "--resume", "--maps", **other) == 0
+    with np.load("out/1.maps/maps.npz") as maps:
+        np.testing.assert_array_equal(maps["w_a"], 0.25)
+    assert (run / "out" / "1.maps" / "panel.png").exists()
 
 
 def test_what_belongs_to_a_picture_is_written(run):
