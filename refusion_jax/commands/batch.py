@@ -78,7 +78,7 @@ class Stages:
       fuser: fuses the pictures.
       record: how the pictures are made.
       resume: whether to keep outputs that exist, are complete, and were made by the
-        same weights and options or do not tell how.
+        same weights and options from sources of the same names, or do not tell how.
       with_maps: whether to write the loss maps of each pair as well.
       is_batch: whether the pictures are those of folders.
       quality: of JPEGs, which all outputs then are; None for the usual one.
@@ -97,10 +97,11 @@ class Stages:
         """Reads the sources of a job, or returns None if its output is kept."""
         if self.resume and is_finished(job) and self._has_maps(job):
             # What tells nothing, such as a BMP, is kept.
-            if is_same_way(origin_of(job.output), self.record) is not False:
+            if is_same_way(origin_of(job.output), self._record(job)) is not False:
                 return None
             note(
-                f"{job.output} was made with other weights or options and is replaced.",
+                f"{job.output} was made with other weights, options or sources and is "
+                "replaced.",
                 AgainWarning,
             )
         if len(job.sources) == 1:
@@ -122,9 +123,11 @@ class Stages:
         maps = self.fuser.loss_maps(*photographs) if self.with_maps else None
         return _Made(fused, maps)
 
+    def _record(self, job: Job) -> dict[str, Any]:
+        return with_sources(self.record, [str(source) for source in job.sources])
+
     def _has_maps(self, job: Job) -> bool:
-        # The panel, because it is the last that is written.
-        return not self.with_maps or (_maps_of(job) / "panel.png").exists()
+        return not self.with_maps or _panel_of(job).exists()
 
     def store(self, job: Job, made: _Made | None) -> Stored:
         """Writes what `work` returned."""
@@ -132,8 +135,10 @@ class Stages:
             return Stored(job.output, None, None)
         if made.maps is not None:
             write_maps(_maps_of(job), made.maps, made.fused.pixels)
+        elif _panel_of(job).exists():
+            _panel_of(job).unlink()  # of an earlier picture: its maps are not complete
         # After the maps: a picture that was made on the way to them is not kept.
-        record = with_sources(self.record, [str(source) for source in job.sources])
+        record = self._record(job)
         options = {} if self.quality is None else {"quality": self.quality}
         write_photograph(job.output, made.fused, origin=to_text(record), **options)
         height, width = made.fused.pixels.shape[:2]
@@ -142,6 +147,11 @@ class Stages:
 
 def _maps_of(job: Job) -> Path:
     return job.output.with_suffix(".maps")
+
+
+def _panel_of(job: Job) -> Path:
+    """Returns the last file of the maps, which tells that they are complete."""
+    return _maps_of(job) / "panel.png"
 
 
 @dataclass

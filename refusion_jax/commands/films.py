@@ -10,9 +10,12 @@ from refusion_jax.commands.messages import complain, say
 from refusion_jax.commands.volumes import refuse_batch_options
 from refusion_jax.files.atomic import check_folder_of
 from refusion_jax.fusing.video import check_video_output, fuse_videos, is_video
+from refusion_jax.pictures.names import LEVELS
 
 if TYPE_CHECKING:
     from refusion_jax.fusing.fuser import Fuser
+
+FLICKERING = frozenset(LEVELS) - {"full"}  # rules of levels that follow each picture
 
 
 def check_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> None:
@@ -36,6 +39,18 @@ def check_videos(arguments: argparse.Namespace, sources: Sequence[Path]) -> None
         raise ValueError(
             "expected --range=source or --range=none for videos, got stretch, which "
             "would make them flicker; choose one of the two."
+        )
+    if arguments.levels in FLICKERING:
+        raise ValueError(
+            f"expected --levels=full or LOW:HIGH for videos, got {arguments.levels}, "
+            "which follows each frame and would make them flicker; choose one of the "
+            "two."
+        )
+    if arguments.align == "register":
+        raise ValueError(
+            "expected --align=none, crop, resize or resize-largest for videos, got "
+            "register, which would bring and cut each frame differently; choose "
+            "another."
         )
     refuse_batch_options(arguments, "videos")
     check_exist(sources)

@@ -3,11 +3,11 @@
 import argparse
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from refusion_jax.commands.cluster.buckets import is_bucket, shadowed
+from refusion_jax.commands.cluster.buckets import Shadow, is_bucket, shadowed
 from refusion_jax.commands.cluster.options import (
     Cluster,
     add_engine_options,
@@ -170,7 +170,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="keep outputs that exist and are complete, unless their metadata say "
-        "that other weights or options made them",
+        "that they were made with other weights or options, or of other sources",
     )
     parser.add_argument(
         "--no-overwrite",
@@ -242,7 +242,7 @@ def run(arguments: argparse.Namespace) -> int:
         with shadowed(named, arguments.output) as shadow:
             arguments.output = shadow.output
             sources = [Path(source) for source in shadow.sources]
-            return _fuse_pictures(arguments, sources, cluster, shadow.address)
+            return _fuse_pictures(arguments, sources, cluster, shadow)
     with spooled(named) as sources:
         if any(is_volume(source) for source in sources):
             check_volumes(arguments, sources)
@@ -264,7 +264,7 @@ def _fuse_pictures(
     arguments: argparse.Namespace,
     sources: Sequence[Path],
     cluster: Cluster | None,
-    address: Callable[[Path], str] = lambda path: str(path.absolute()),
+    shadow: Shadow | None = None,
 ) -> int:
     from refusion_jax.commands.batch import Stages, fuse_batch, fuse_here
     from refusion_jax.commands.jobs import (
@@ -286,6 +286,8 @@ def _fuse_pictures(
         pair=arguments.pair,
         is_recursive=arguments.recursive,
     )
+    if shadow is not None:
+        shadow.refuse_sources(jobs, is_recursive=arguments.recursive)
     check_quality(jobs, arguments.quality)
     if not arguments.overwrite:
         refuse_existing(jobs)
@@ -326,7 +328,7 @@ def _fuse_pictures(
             threads=arguments.jobs,
             is_cached=arguments.cache,
             max_pixels=arguments.max_pixels,
-            address=address,
+            address=(shadow or Shadow([], "", {})).address,
         )
     return fuse_batch(
         stages, jobs, outcomes, is_json=arguments.json, is_quiet=arguments.quiet

@@ -67,11 +67,12 @@ def to_text(record: Mapping[str, Any]) -> str:
 
 
 def is_same_way(text: str | None, record: Mapping[str, Any]) -> bool | None:
-    """Returns whether a picture was made by the same weights and options.
+    """Returns whether a picture was made by the same weights, options and sources.
 
     Args:
       text: what the picture tells, see `photographs.origin_of`.
-      record: as `provenance_of` returns it.
+      record: as `provenance_of` or `with_sources` returns it; names of sources are
+        compared where both have them.
 
     Returns:
       None if the picture tells nothing of the kind.
@@ -84,4 +85,5 @@ def is_same_way(text: str | None, record: Mapping[str, Any]) -> bool | None:
         return None
     # By JSON, so that tuples and lists are the same.
     known = json.loads(to_text(record))
-    return all(told.get(key) == known.get(key) for key in _DECISIVE)
+    decisive = set(_DECISIVE) | ({"sources"} & told.keys() & known.keys())
+    return all(told.get(key) == known.get(key) for key in decisive)

@@ -61,7 +61,9 @@ def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVid
     """Fuses videos frame by frame; the file appears whole or not at all.
 
     Args:
-      fuser: its output range should be "source" or "none": "stretch" flickers.
+      fuser: its output range should be "source" or "none", its levels "full" or
+        LOW:HIGH: the others flicker. It should not register: each frame would be moved
+        and cut by itself.
       sources: video files, two or more.
       output: ends in .mp4, .mkv or .mov.
 
@@ -72,7 +74,8 @@ def fuse_videos(fuser: Fuser, sources: Sequence[Path], output: Path) -> FusedVid
       FileNotFoundError: if a file is missing.
       ImportError: if PyAV is missing.
       OSError: if the output cannot be written.
-      ValueError: if a video cannot be read, or their sizes or frame rates differ.
+      ValueError: if a video cannot be read, their sizes or frame rates differ, or
+        fused frames are not of one size.
     """
     av = _import_av()
     check_video_output(output)
@@ -180,6 +183,14 @@ def _fuse_frames(
             fused = to_8_bit(fused)
         if stream is None:
             stream = _add_stream(target, fused, streams, frames, sources)
+        if fused.shape[:2] != (stream.height, stream.width):
+            # PyAV would scale the frame without a word.
+            raise ValueError(
+                f"expected fused frames of {stream.width}x{stream.height} throughout, "
+                f"got {fused.shape[1]}x{fused.shape[0]} as frame {frame_count + 1}; "
+                "name videos of one size, and align them by another rule than "
+                "register."
+            )
         times = [clock.since_start(x) for clock, x in zip(clocks, frames, strict=True)]
         most_apart = max(most_apart, max(times) - min(times))
         kind = "gray" if fused.ndim == 2 else "rgb24"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -300,6 +301,29 @@ def test_resuming_with_maps_makes_pictures_without_them_again(
     assert panel.stat().st_mtime_ns == made
 
 
+def test_resuming_makes_maps_of_other_weights_again(run, tree_of, params, monkeypatch):
+    share = {"w": 0.5}
+
+    def constant(params, a, b):
+        return dict.fromkeys(
+            ("w_a", "w_b", "v_a", "v_b"), np.full(a.shape[:2], share["w"])
+        )
+
+    monkeypatch.setattr(model, "propose_maps", constant)
+    trees = {"fusion": params, "proposal": tree_of("proposal")}
+    save_weights(run / "weights.safetensors", trees)
+    trees["fusion"] = jax.tree.map(lambda x: x / 2, params)
+    save_weights(run / "other.safetensors", trees)
+    assert fuse("a", "b", "-o", "out", "--maps") == 0
+    share["w"] = 0.25
+    other = {"weights": "other.safetensors"}
+    assert fuse("a", "b", "-o", "out", "--resume", **other) == 0
+    assert fuse("a", "b", "-o", "out", "--resume", "--maps", **other) == 0
+    with np.load("out/1.maps/maps.npz") as maps:
+        np.testing.assert_array_equal(maps["w_a"], 0.25)
+    assert (run / "out" / "1.maps" / "panel.png").exists()
+
+
 def test_what_belongs_to_a_picture_is_written(run):
     image = Image.fromarray(B)
     image.putalpha(Image.fromarray(A))
@@ -535,7 +559,7 @@ def test_resuming_makes_again_what_other_options_or_weights_made(run, tree_of, c
     assert "kept" not in out
     # Two threads read ahead: either may be the first.
     assert re.search(
-        r"out/[12]\.png was made with other weights or options and is", err
+        r"out/[12]\.png was made with other weights, options or sources and is", err
     )
     assert "2 pictures are made again; only the first is named" in err
     assert (run / "out" / "1.png").read_bytes() != first
@@ -543,6 +567,26 @@ def test_resuming_makes_again_what_other_options_or_weights_made(run, tree_of, c
     Image.fromarray(A).save(run / "out" / "1.png")
     assert fuse("a", "b", "-o", "out", "--resume") == 0
     assert "out/1.png kept" in capsys.readouterr().out
+
+
+def test_resuming_makes_again_what_other_sources_made(run, capsys):
+    (run / "c").mkdir()
+    Image.fromarray(A.T.reshape(A.shape)).save(run / "c" / "1.png")
+    Image.fromarray(A.T.reshape(A.shape)).save(run / "c" / "2.png")
+    assert fuse("a", "b", "-o", "out") == 0
+    two = (run / "out" / "1.png").read_bytes()
+    capsys.readouterr()
+    assert fuse("a", "c", "b", "-o", "out", "--resume") == 0
+    out, err = capsys.readouterr()
+    assert "kept" not in out and "other weights, options or sources" in err
+    assert (run / "out" / "1.png").read_bytes() != two
+    assert fuse("a", "c", "b", "-o", "out", "--resume") == 0
+    assert capsys.readouterr().out == "out/1.png kept\nout/2.png kept\n"
+    # A burst: one folder that grows.
+    assert fuse("a", "-o", "burst.png", "--resume") == 0
+    Image.fromarray(A.T.reshape(A.shape)).save(run / "a" / "3.png")
+    assert fuse("a", "-o", "burst.png", "--resume") == 0
+    assert capsys.readouterr().out == "burst.png 8x6\n" * 2
 
 
 def test_one_picture_twice_is_told(run, capsys):

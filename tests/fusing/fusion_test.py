@@ -7,7 +7,7 @@ from PIL import Image
 
 from refusion_jax import Fuser, Fusion
 from refusion_jax.files.checksums import sha256_of
-from refusion_jax.fusing.provenance import is_same_way, provenance_of
+from refusion_jax.fusing.provenance import is_same_way, provenance_of, with_sources
 from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.photographs import Photograph, origin_of, read_photograph
 from refusion_jax.weights.store import save_weights
@@ -103,6 +103,9 @@ def test_weights_and_options_decide_whether_two_ways_are_the_same(
     assert record["weights"] == "w.safetensors"
     text = json.dumps({**record, "software": "refusion-jax 0.0.1", "sources": ["x"]})
     assert is_same_way(text, record) is True
+    assert is_same_way(text, with_sources(record, ["a/x"])) is True
+    assert is_same_way(text, with_sources(record, ["a/x", "b/x"])) is False
+    assert is_same_way(json.dumps(record), with_sources(record, ["x"])) is True
     assert is_same_way(text, provenance_of(path, model, Rules(align="crop"))) is False
     assert is_same_way(text, provenance_of(None, model, Rules())) is False
     assert is_same_way(text, provenance_of(path, model, Rules(), is_fast=True)) is False

@@ -129,6 +129,24 @@ def test_the_colour_matrix_of_a_source_is_kept(tmp_path, fuser, matrix):
     assert np.abs(pictures[0] - expected.astype(int))[4:-4, 4:-4].max() <= 4
 
 
+def test_frames_of_another_size_are_told_rather_than_scaled(
+    tmp_path, fuser, monkeypatch
+):
+    """As registration makes them, which cuts each frame by itself."""
+    a, shares = write(tmp_path / "a.mkv", scene(3)), iter((0, 0, 2))
+    fuse = fuser.fuse_photograph
+
+    def cut(*photographs):
+        made = fuse(*photographs)
+        return made._replace(pixels=made.pixels[next(shares) :])
+
+    monkeypatch.setattr(fuser, "fuse_photograph", cut)
+    message = "fused frames of 48x32 throughout, got 48x30 as frame 3; name"
+    with pytest.raises(ValueError, match=message):
+        fuse_videos(fuser, [a, a], tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists() and not list(tmp_path.glob(".*"))
+
+
 def test_the_shorter_video_ends_it(tmp_path, fuser):
     long, short = (write(tmp_path / f"{n}.mkv", scene(n)) for n in (5, 3))
     for sources in ([long, short], [short, long]):
@@ -227,6 +245,17 @@ def test_the_command_prints_one_line_a_video(videos, capsys):
         (
             ("a.mkv", "b.mkv", "-o", "x.mp4", "--range=stretch"),
             "would make them flicker",
+        ),
+        *(
+            (
+                ("a.mkv", "b.mkv", "-o", "x.mp4", f"--levels={rule}"),
+                f"expected --levels=full or LOW:HIGH for videos, got {rule}, which",
+            )
+            for rule in ("min-max", "percentile", "auto")
+        ),
+        (
+            ("a.mkv", "b.mkv", "-o", "x.mp4", "--align=register"),
+            "resize or resize-largest for videos, got register, which would",
         ),
         (
             ("a.mkv", "b.mkv", "-o", "x.mp4", "--maps"),

@@ -8,10 +8,13 @@ of a store appears whole or not at all.
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refusion_jax.extras import require
+
+if TYPE_CHECKING:
+    from refusion_jax.commands.jobs import Job
 
 WHY = "to read and write buckets"
 
@@ -33,8 +36,43 @@ class Shadow(NamedTuple):
         """Returns where a planned file is: an address, or an absolute path."""
         for root, address in self.roots.items():
             if path.is_relative_to(root):
-                return f"{address}/{path.relative_to(root).as_posix()}"
+                inner = path.relative_to(root).as_posix()
+                return address if inner == "." else f"{address}/{inner}"
         return str(path.absolute())
+
+    def refuse_sources(self, jobs: "Sequence[Job]", *, is_recursive: bool) -> None:
+        """Raises as `jobs.plan_jobs` does, which compares stand-ins instead of places.
+
+        Args:
+          jobs: planned with the stand-ins.
+          is_recursive: whether pictures of subfolders are paired too.
+
+        Raises:
+          ValueError: if an output is a source, or would be one the next time.
+        """
+        places = {root: _place(address) for root, address in self.roots.items()}
+
+        def place(path: Path) -> PurePath:
+            for root, known in places.items():
+                if path.is_relative_to(root):
+                    return known / path.relative_to(root)
+            return path.resolve()
+
+        output = Path(self.output)
+        folders = [place(Path(source)) for source in self.sources]
+        if is_recursive and any(place(output).is_relative_to(x) for x in folders):
+            raise ValueError(
+                "expected a folder outside the sources with --recursive, got "
+                f"{self.address(output)}, whose pictures would be sources the next "
+                "time; name another."
+            )
+        read = {place(source) for job in jobs for source in job.sources}
+        for job in jobs:
+            if place(job.output) in read:
+                raise ValueError(
+                    "expected an output other than the sources, got "
+                    f"{self.address(job.output)}; name another."
+                )
 
 
 def is_bucket(place: str) -> bool:
@@ -173,6 +211,16 @@ def _open(address: str) -> tuple[Any, str]:
     fsspec = require("fsspec", extra="cluster", why=WHY)
     system, place = fsspec.core.url_to_fs(address)
     return system, str(place)
+
+
+def _place(address: str) -> PurePath:
+    """Returns what all addresses of one folder have in common, as s3:// and s3a://."""
+    with _speaking_of(address):
+        system, place = _open(address)
+    names = [system.protocol] if isinstance(system.protocol, str) else system.protocol
+    if "file" in names:
+        return Path(place).resolve()
+    return PurePosixPath(f"{names[0]}:", place.strip("/"))
 
 
 @contextmanager

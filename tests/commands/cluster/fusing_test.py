@@ -188,3 +188,46 @@ def test_what_cannot_be_is_one_sentence(
     assert main(["fuse", *arguments, "--task=ivif"]) == 2
     err = capsys.readouterr().err
     assert sentence in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "named"),
+    [
+        ("memory://b/ir", (), "other than the sources, got memory://b/ir/1.png; name"),
+        ("memory:///b/vi/", (), "than the sources, got memory:///b/vi/1.png; name"),
+        ("memory://b/vi", ("--recursive",), "outside the sources with --recursive"),
+        (
+            "memory://b/ir/deep/",
+            ("--recursive",),
+            "with --recursive, got memory://b/ir/deep, whose pictures would",
+        ),
+        ("b", ("--recursive",), "outside the sources with --recursive"),
+        ("local://HERE/b", (), "than the sources, got local://HERE/b/1.png; name"),
+        (
+            "file://HERE/b/deep",
+            ("--recursive",),
+            "with --recursive, got file://HERE/b/deep, whose",
+        ),
+    ],
+)
+def test_sources_in_buckets_are_never_written_over(
+    tmp_path, capsys, monkeypatch, output, more, named
+):
+    import fsspec
+
+    from refusion_jax.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "b" / "1.png"
+    path.parent.mkdir()
+    Image.fromarray(np.zeros((2, 3), np.uint8)).save(path)
+    store = fsspec.filesystem("memory")
+    monkeypatch.setattr(type(store), "store", {})
+    monkeypatch.setattr(type(store), "pseudo_dirs", [""])
+    for side in ("ir", "vi"):
+        store.pipe_file(f"/b/{side}/1.png", path.read_bytes())
+    output, named = (x.replace("HERE", str(tmp_path)) for x in (output, named))
+    arguments = ["memory://b/ir", "memory://b/vi/", "b", "-o", output, *more]
+    assert main(["fuse", *arguments, "--task=ivif", "--engine=ray"]) == 2
+    err = capsys.readouterr().err
+    assert named in err and err.count("\n") == 1
