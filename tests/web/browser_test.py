@@ -1,6 +1,7 @@
 """The page and the report in a real browser; skipped where there is no Chromium."""
 
 import base64
+import re
 import shutil
 import socket
 import threading
@@ -355,6 +356,61 @@ def test_a_batch_is_saved_without_what_has_expired(open_page, address, tmp_path)
     page.locator("#batch-run").click()
     page.locator("#batch-run:enabled").wait_for()
     assert page.locator("#batch-rows img").count() == 2
+
+
+def choose_folders(page, first, second):
+    page.locator("#folder-a").set_input_files(first)
+    page.locator("#folder-b").set_input_files(second)
+    page.locator("#batch-run:enabled").wait_for()
+
+
+def test_folders_are_fused_in_the_order_of_the_guess_about_them(
+    open_page, address, tmp_path
+):
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        write_pairs(tmp_path / name)
+    old, new = tmp_path / "old", tmp_path / "new"
+    page = open_page(address, DESKTOP)
+    guess, rule = page.locator("#guess"), page.locator("#batch-rule")
+    sent = []
+
+    def answer(route):
+        names = re.findall(rb'filename="(..)_', route.request.post_data_buffer)
+        sent.append([x.decode() for x in names])
+        route.fulfill(json={"id": "x", "state": "failed", "error": "not here"})
+
+    def fused():
+        sent.clear()
+        page.locator("#batch-run").click()
+        page.locator("#batch-run:enabled").wait_for()
+        return sent
+
+    page.route("**/api/fuse", answer)
+    page.locator("#weights label").first.wait_for(state="attached")
+    drop(page, ("near", GREY), ("far", COLOUR))
+    page.locator("#guess", has_text="names near and far").wait_for()
+    choose_folders(page, old / "vi", old / "ir")
+    assert guess.inner_text() == ""  # that was about the pictures
+    assert fused() == [["ir", "vi"]] * 2
+    assert "names vi and ir" in guess.inner_text()
+    assert "the folders are swapped" in guess.inner_text()
+    with page.expect_response("**/api/pairs"):
+        rule.select_option("order")
+    page.locator("#batch-run:enabled").wait_for()
+    assert "the folders are swapped" in guess.inner_text()
+    assert fused() == [["ir", "vi"]] * 2
+    choose_folders(page, new / "ir", new / "vi")
+    assert guess.inner_text() == ""
+    assert fused() == [["ir", "vi"]] * 2
+    assert "swapped" not in guess.inner_text()
+    choose_folders(page, old / "vi", old / "ir")
+    assert fused() == [["ir", "vi"]] * 2
+    # Whoever chooses has the folders as they are given.
+    page.locator("label", has_text="mean").first.click()
+    choose_folders(page, new / "vi", new / "ir")
+    assert fused() == [["vi", "ir"]] * 2
+    assert guess.inner_text() == ""
 
 
 def test_the_example_is_one_press_away(open_page, address):
