@@ -260,6 +260,21 @@ def test_batches_pack_folders_that_lead_nowhere_else(visitor):
     assert {name.split("/")[0] for name in packed.namelist()} == {"_.._up", "b"}
 
 
+def test_folders_whose_names_come_out_the_same_are_numbered(visitor):
+    jobs = [visitor.fuse()["id"] for _ in range(6)]
+    long = "x" * 80
+    names = ["a+b", f"{long}1", "a_b", f"{long}2", "a_b", "a_b (2)"]
+    expected = ["a_b", long, "a_b (2)", f"{long} (2)", "a_b (3)", "a_b _2_"]
+    rows = json.dumps(list(zip(jobs, names, strict=True)))
+    made = visitor.run("/api/pack", fusions=rows)
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    folders = [x.split("/")[0] for x in packed.namelist() if x.endswith(".png")]
+    assert folders == expected
+    made = visitor.run("/api/pack", job=jobs[:2], name=["a+b", "a*b"])
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {x.split("/")[0] for x in packed.namelist()} == {"a_b", "a_b (2)"}
+
+
 def test_a_batch_of_hundreds_is_packed(visitor):
     jobs = visitor.jobs
     first = jobs.get(visitor.fuse()["id"])
