@@ -339,6 +339,28 @@ def test_other_options_make_a_batch_anew(open_page, address, tmp_path):
     assert page.locator("#batch-rows img").count() == 1
 
 
+def test_a_batch_keeps_its_pairs_while_it_runs(open_page, address, tmp_path):
+    write_pairs(tmp_path)
+    page = open_page(address, DESKTOP)
+    fuse_pairs(page, tmp_path)
+    held = []
+    page.route("**/api/fuse", lambda route: held.append(route))
+    page.locator("label", has_text="mapless").click()
+    page.locator("#batch-run").click()
+    while not held:
+        page.wait_for_timeout(10)
+    assert page.locator("#batch-rule").is_disabled()
+    stems = page.locator("#batch-rows th").all_inner_texts()
+    page.locator("#folder-a").set_input_files(tmp_path / "vi")
+    page.locator("#folder-b").set_input_files(tmp_path / "ir")
+    page.locator("#problem", has_text="still being fused").wait_for()
+    assert page.locator("#batch-rows th").all_inner_texts() == stems
+    page.locator("#batch-stop").click()
+    held[0].continue_()
+    page.locator("#batch-run:enabled").wait_for()
+    assert page.locator("#batch-rule").is_enabled()
+
+
 def test_a_batch_is_saved_without_what_has_expired(open_page, address, tmp_path):
     write_pairs(tmp_path)
     page = open_page(address, DESKTOP)

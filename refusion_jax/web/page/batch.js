@@ -11,21 +11,27 @@ const LONGEST = 80; // characters of a folder's name that the server keeps
 let folders = [[], []];
 let rows = [];
 let guessed; // about these folders
+let isRunning = false;
 let isStopped = false;
 let current = '';
 
 export async function open(first, second) {
-  folders = [first, second];
-  guessed = undefined;
-  options.forget();
   $('options').hidden = false;
   $('run').hidden = true;
   $('batch').hidden = false;
+  if (isRunning) {
+    say('These pairs are still being fused: stop that first, or wait for its end.');
+    return;
+  }
+  folders = [first, second];
+  guessed = undefined;
+  options.forget();
   await pair();
 }
 
 async function pair() {
   say('');
+  $('batch-run').disabled = true; // the rows of before are going
   try {
     const told = await postJson('/api/pairs', {
       folders: folders.map((files) => files.map((x) => x.name)), rule: $('batch-rule').value,
@@ -89,11 +95,17 @@ async function guessOnce(row) {
     + `${guessed.is_reversed ? '; the folders are swapped' : ''}.`);
 }
 
+function setRunning(is) {
+  isRunning = is;
+  $('batch-rule').disabled = is;
+  $('batch-run').disabled = is;
+  $('batch-stop').hidden = !is;
+}
+
 async function fuseAll() {
   isStopped = false;
   say('');
-  $('batch-run').disabled = true;
-  $('batch-stop').hidden = false;
+  setRunning(true);
   try {
     await guessOnce(rows[0]);
     // Once, so that all pictures of a batch are made alike whatever is changed meanwhile.
@@ -120,8 +132,7 @@ async function fuseAll() {
   }
   draw();
   busy($('batch-phase'), '');
-  $('batch-run').disabled = false;
-  $('batch-stop').hidden = true;
+  setRunning(false);
   $('batch-zip').hidden = !rows.some((row) => row.job);
 }
 
