@@ -17,6 +17,7 @@ from web.visitors import encoded, scene
 from refusion_jax.evaluation.candidates import baselines
 from refusion_jax.evaluation.results import write_evaluation
 from refusion_jax.reporting.page import Section, write_report
+from refusion_jax.web import work
 from refusion_jax.web.app import make_app
 
 GREY, COLOUR = scene(160, 240)
@@ -470,6 +471,20 @@ def test_a_bracket_is_sorted_by_its_exposures(open_page, address):
     page.locator("#tree", has_text="Sorted by exposure").wait_for()
     names = page.locator("#thumbs span[title]").all_inner_texts()
     assert names == ["b.jpg", "c.jpg", "a.jpg"]
+
+
+def test_pages_beyond_the_most_are_told(open_page, address, monkeypatch):
+    monkeypatch.setattr(work, "MOST_PAGES", 2)
+    pages = [Image.fromarray(GREY // k) for k in (2, 3)]
+    stack = encoded(GREY, "TIFF", save_all=True, append_images=pages)
+    page = open_page(address, DESKTOP)
+    files = [{"name": "stack.tif", "mimeType": "image/tiff", "buffer": stack}]
+    page.locator("#files").set_input_files(files)
+    page.locator("#warnings", has_text="3 pages: only the first 2 are read").wait_for()
+    assert page.locator("#warnings li").count() == 1
+    assert page.locator("#thumbs li").count() == 2
+    page.locator("#clear").click()
+    assert page.locator("#warnings li").count() == 0
 
 
 def test_an_error_is_a_sentence_on_the_page(open_page, address):

@@ -18,6 +18,7 @@ from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.codecs import to_luminance
 from refusion_jax.pictures.names import ALIGNMENTS
 from refusion_jax.pictures.photographs import origin_of
+from refusion_jax.web import work
 from refusion_jax.web.jobs import Job
 from refusion_jax.web.models import Models
 from refusion_jax.web.options import Options, command_of, python_of
@@ -101,23 +102,35 @@ def test_sources_are_swapped_where_looks_say_so(visitor):
     assert again["weights"] == told["weights"] and again["is_reversed"]
 
 
-def three_pages(visitor):
+def three_pages():
+    pages = [Image.fromarray(GREY // k) for k in (2, 3)]
+    return encoded(GREY, "TIFF", save_all=True, append_images=pages)
+
+
+def send_three_pages(visitor):
     """Sends a file of three pages; the ids of these, and what they are called."""
-    stack = io.BytesIO()
-    pages = [Image.fromarray(GREY // k) for k in (1, 2, 3)]
-    pages[0].save(stack, format="TIFF", save_all=True, append_images=pages[1:])
-    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", stack.getvalue()))])
+    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", three_pages()))])
+    assert sent["notes"] == []
     return sent["result"]["pictures"]
 
 
 def test_pages_of_one_file_are_a_stack(visitor):
-    pictures = three_pages(visitor)
+    pictures = send_three_pages(visitor)
     assert [x["name"] for x in pictures] == [f"stack.tif, page {i}" for i in (1, 2, 3)]
     job = visitor.run(
         "/api/fuse", picture=[x["picture"] for x in pictures], weights="mean"
     )
     np.testing.assert_array_equal(visitor.picture(job, "c.png"), GREY // 3)
     assert "these are 3" in job["result"]["no_maps"]
+
+
+def test_pages_beyond_the_most_are_told(visitor, monkeypatch):
+    monkeypatch.setattr(work, "MOST_PAGES", 2)
+    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", three_pages()))])
+    assert len(sent["result"]["pictures"]) == 2
+    assert sent["notes"] == [
+        "stack.tif has 3 pages: only the first 2 are read; split it for the others."
+    ]
 
 
 def test_scores_equal_those_of_the_metrics(visitor):
@@ -356,7 +369,7 @@ def test_the_command_and_the_lines_of_python_say_the_same():
 
 
 def test_the_command_names_the_file_of_all_its_pages_in_order_only(visitor):
-    pages = [x["picture"] for x in three_pages(visitor)]
+    pages = [x["picture"] for x in send_three_pages(visitor)]
     other = visitor.run("/api/pictures", PAIR[:1])["result"]["pictures"][0]["picture"]
 
     def told(*pictures):
