@@ -444,6 +444,18 @@ def test_the_example_is_one_press_away(open_page, address):
     assert page.locator("#levels").is_hidden()  # all of it has 8 bits
 
 
+def test_a_guess_goes_with_its_pictures(open_page, address):
+    page = open_page(address, DESKTOP)
+    checked = page.locator("[name='weights']:checked")
+    drop(page, ("near", GREY), ("far", COLOUR))
+    page.locator("#guess", has_text="names near and far").wait_for()
+    assert checked.count() == 1
+    page.locator("#clear").click()
+    drop(page, ("1", COLOUR), ("2", COLOUR[::-1]))
+    page.locator("#guess", has_text="Please choose").wait_for()
+    assert checked.count() == 0
+
+
 def test_handles_on_a_histogram_set_the_levels(open_page, address):
     page = open_page(address, PHONE)
     deep = np.linspace(1000, 9000, GREY.size).astype(np.uint16).reshape(GREY.shape)
