@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,11 +191,13 @@ class Routes:
             maps = [self._jobs.get(x, ["maps"]) for x in form.fields.get("maps", [])]
             _check_maps(fusions, maps)
             job.needs += maps
-            names = [*form.fields.get("name", []), *(name for _, name in left)]
-            names = [_folder_name(x) for x in names]
+            given = form.fields.get("name", [])
+            names = _folder_names([*given, *(name for _, name in left)])
             count = len(fusions)
-            if len({x.id for x in fusions}) != count or (
-                (names or count > 1) and not len(set(names)) == len(names) == count
+            if (
+                len({x.id for x in fusions}) != count
+                or len(set(given)) != len(given)
+                or ((names or count > 1) and len(names) != count)
             ):
                 raise Refusal(
                     400,
@@ -362,6 +365,16 @@ def _check_maps(fusions: Sequence[Job], maps: Sequence[Job]) -> None:
             "expected no maps, or those of each fusion in order and done, got others; "
             "send the jobs of /api/maps that name these fusions.",
         )
+
+
+def _folder_names(names: Sequence[str]) -> list[str]:
+    """Returns folders in a ZIP, numbered where their names come out the same."""
+    found, counts = [], Counter[str]()
+    for name in map(_folder_name, names):
+        counts[name] += 1
+        # No name has parentheses of its own, so a numbered one is free.
+        found.append(f"{name} ({counts[name]})" if counts[name] > 1 else name)
+    return found
 
 
 def _folder_name(name: str) -> str:

@@ -74,13 +74,18 @@ def inspect(job: Job) -> dict[str, Any]:
     job.enter("reading")
     pages = []
     for upload in job.uploads:
-        count = min(count_pages(upload.path), MOST_PAGES)
+        count = count_pages(upload.path)
         if count == 1 or len(job.uploads) > 1:
             pages.append(upload)
             continue
+        if count > MOST_PAGES:
+            job.notes.append(
+                f"{upload.name} has {count} pages: only the first "
+                f"{MOST_PAGES} are read; split it for the others."
+            )
         pages += [
             Upload(upload.path, f"{upload.name}{PAGE_SUFFIX.format(page + 1)}", page)
-            for page in range(count)
+            for page in range(min(count, MOST_PAGES))
         ]
     job.uploads = pages
     pictures = []
@@ -90,15 +95,8 @@ def inspect(job: Job) -> dict[str, Any]:
         thumb = f"thumb{place}.png"
         job.files[thumb] = job.folder / thumb
         job.files[thumb].write_bytes(thumb_of(photograph))
-        facts = describe(photograph)
-        pictures.append(
-            {
-                "picture": f"{job.id}.{place}",
-                "name": upload.name,
-                "thumb": thumb,
-                **facts,
-            }
-        )
+        told = {"picture": f"{job.id}.{place}", "name": upload.name, "thumb": thumb}
+        pictures.append(told | describe(photograph))
     return {"pictures": pictures}
 
 

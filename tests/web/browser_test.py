@@ -1,6 +1,7 @@
 """The page and the report in a real browser; skipped where there is no Chromium."""
 
 import base64
+import re
 import shutil
 import socket
 import threading
@@ -16,6 +17,7 @@ from web.visitors import encoded, scene
 from refusion_jax.evaluation.candidates import baselines
 from refusion_jax.evaluation.results import write_evaluation
 from refusion_jax.reporting.page import Section, write_report
+from refusion_jax.web import work
 from refusion_jax.web.app import make_app
 
 GREY, COLOUR = scene(160, 240)
@@ -338,6 +340,28 @@ def test_other_options_make_a_batch_anew(open_page, address, tmp_path):
     assert page.locator("#batch-rows img").count() == 1
 
 
+def test_a_batch_keeps_its_pairs_while_it_runs(open_page, address, tmp_path):
+    write_pairs(tmp_path)
+    page = open_page(address, DESKTOP)
+    fuse_pairs(page, tmp_path)
+    held = []
+    page.route("**/api/fuse", lambda route: held.append(route))
+    page.locator("label", has_text="mapless").click()
+    page.locator("#batch-run").click()
+    while not held:
+        page.wait_for_timeout(10)
+    assert page.locator("#batch-rule").is_disabled()
+    stems = page.locator("#batch-rows th").all_inner_texts()
+    page.locator("#folder-a").set_input_files(tmp_path / "vi")
+    page.locator("#folder-b").set_input_files(tmp_path / "ir")
+    page.locator("#problem", has_text="still being fused").wait_for()
+    assert page.locator("#batch-rows th").all_inner_texts() == stems
+    page.locator("#batch-stop").click()
+    held[0].continue_()
+    page.locator("#batch-run:enabled").wait_for()
+    assert page.locator("#batch-rule").is_enabled()
+
+
 def test_a_batch_is_saved_without_what_has_expired(open_page, address, tmp_path):
     write_pairs(tmp_path)
     page = open_page(address, DESKTOP)
@@ -357,12 +381,79 @@ def test_a_batch_is_saved_without_what_has_expired(open_page, address, tmp_path)
     assert page.locator("#batch-rows img").count() == 2
 
 
+def choose_folders(page, first, second):
+    page.locator("#folder-a").set_input_files(first)
+    page.locator("#folder-b").set_input_files(second)
+    page.locator("#batch-run:enabled").wait_for()
+
+
+def test_folders_are_fused_in_the_order_of_the_guess_about_them(
+    open_page, address, tmp_path
+):
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        write_pairs(tmp_path / name)
+    old, new = tmp_path / "old", tmp_path / "new"
+    page = open_page(address, DESKTOP)
+    guess, rule = page.locator("#guess"), page.locator("#batch-rule")
+    sent = []
+
+    def answer(route):
+        names = re.findall(rb'filename="(..)_', route.request.post_data_buffer)
+        sent.append([x.decode() for x in names])
+        route.fulfill(json={"id": "x", "state": "failed", "error": "not here"})
+
+    def fused():
+        sent.clear()
+        page.locator("#batch-run").click()
+        page.locator("#batch-run:enabled").wait_for()
+        return sent
+
+    page.route("**/api/fuse", answer)
+    page.locator("#weights label").first.wait_for(state="attached")
+    drop(page, ("near", GREY), ("far", COLOUR))
+    page.locator("#guess", has_text="names near and far").wait_for()
+    choose_folders(page, old / "vi", old / "ir")
+    assert guess.inner_text() == ""  # that was about the pictures
+    assert fused() == [["ir", "vi"]] * 2
+    assert "names vi and ir" in guess.inner_text()
+    assert "the folders are swapped" in guess.inner_text()
+    with page.expect_response("**/api/pairs"):
+        rule.select_option("order")
+    page.locator("#batch-run:enabled").wait_for()
+    assert "the folders are swapped" in guess.inner_text()
+    assert fused() == [["ir", "vi"]] * 2
+    choose_folders(page, new / "ir", new / "vi")
+    assert guess.inner_text() == ""
+    assert fused() == [["ir", "vi"]] * 2
+    assert "swapped" not in guess.inner_text()
+    choose_folders(page, old / "vi", old / "ir")
+    assert fused() == [["ir", "vi"]] * 2
+    # Whoever chooses has the folders as they are given.
+    page.locator("label", has_text="mean").first.click()
+    choose_folders(page, new / "vi", new / "ir")
+    assert fused() == [["vi", "ir"]] * 2
+    assert guess.inner_text() == ""
+
+
 def test_the_example_is_one_press_away(open_page, address):
     page = open_page(address, DESKTOP)
     page.locator("#example").click()
     page.locator("#thumbs li").nth(1).wait_for()
     page.locator("#guess", has_text="Guess: Infrared and visible").wait_for()
     assert page.locator("#levels").is_hidden()  # all of it has 8 bits
+
+
+def test_a_guess_goes_with_its_pictures(open_page, address):
+    page = open_page(address, DESKTOP)
+    checked = page.locator("[name='weights']:checked")
+    drop(page, ("near", GREY), ("far", COLOUR))
+    page.locator("#guess", has_text="names near and far").wait_for()
+    assert checked.count() == 1
+    page.locator("#clear").click()
+    drop(page, ("1", COLOUR), ("2", COLOUR[::-1]))
+    page.locator("#guess", has_text="Please choose").wait_for()
+    assert checked.count() == 0
 
 
 def test_handles_on_a_histogram_set_the_levels(open_page, address):
@@ -392,6 +483,20 @@ def test_a_bracket_is_sorted_by_its_exposures(open_page, address):
     page.locator("#tree", has_text="Sorted by exposure").wait_for()
     names = page.locator("#thumbs span[title]").all_inner_texts()
     assert names == ["b.jpg", "c.jpg", "a.jpg"]
+
+
+def test_pages_beyond_the_most_are_told(open_page, address, monkeypatch):
+    monkeypatch.setattr(work, "MOST_PAGES", 2)
+    pages = [Image.fromarray(GREY // k) for k in (2, 3)]
+    stack = encoded(GREY, "TIFF", save_all=True, append_images=pages)
+    page = open_page(address, DESKTOP)
+    files = [{"name": "stack.tif", "mimeType": "image/tiff", "buffer": stack}]
+    page.locator("#files").set_input_files(files)
+    page.locator("#warnings", has_text="3 pages: only the first 2 are read").wait_for()
+    assert page.locator("#warnings li").count() == 1
+    assert page.locator("#thumbs li").count() == 2
+    page.locator("#clear").click()
+    assert page.locator("#warnings li").count() == 0
 
 
 def test_an_error_is_a_sentence_on_the_page(open_page, address):

@@ -18,6 +18,7 @@ from refusion_jax.fusing.rules import Rules
 from refusion_jax.pictures.codecs import to_luminance
 from refusion_jax.pictures.names import ALIGNMENTS
 from refusion_jax.pictures.photographs import origin_of
+from refusion_jax.web import work
 from refusion_jax.web.jobs import Job
 from refusion_jax.web.models import Models
 from refusion_jax.web.options import Options, command_of, python_of
@@ -101,23 +102,35 @@ def test_sources_are_swapped_where_looks_say_so(visitor):
     assert again["weights"] == told["weights"] and again["is_reversed"]
 
 
-def three_pages(visitor):
+def three_pages():
+    pages = [Image.fromarray(GREY // k) for k in (2, 3)]
+    return encoded(GREY, "TIFF", save_all=True, append_images=pages)
+
+
+def send_three_pages(visitor):
     """Sends a file of three pages; the ids of these, and what they are called."""
-    stack = io.BytesIO()
-    pages = [Image.fromarray(GREY // k) for k in (1, 2, 3)]
-    pages[0].save(stack, format="TIFF", save_all=True, append_images=pages[1:])
-    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", stack.getvalue()))])
+    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", three_pages()))])
+    assert sent["notes"] == []
     return sent["result"]["pictures"]
 
 
 def test_pages_of_one_file_are_a_stack(visitor):
-    pictures = three_pages(visitor)
+    pictures = send_three_pages(visitor)
     assert [x["name"] for x in pictures] == [f"stack.tif, page {i}" for i in (1, 2, 3)]
     job = visitor.run(
         "/api/fuse", picture=[x["picture"] for x in pictures], weights="mean"
     )
     np.testing.assert_array_equal(visitor.picture(job, "c.png"), GREY // 3)
     assert "these are 3" in job["result"]["no_maps"]
+
+
+def test_pages_beyond_the_most_are_told(visitor, monkeypatch):
+    monkeypatch.setattr(work, "MOST_PAGES", 2)
+    sent = visitor.run("/api/pictures", [("sources", ("stack.tif", three_pages()))])
+    assert len(sent["result"]["pictures"]) == 2
+    assert sent["notes"] == [
+        "stack.tif has 3 pages: only the first 2 are read; split it for the others."
+    ]
 
 
 def test_scores_equal_those_of_the_metrics(visitor):
@@ -260,6 +273,21 @@ def test_batches_pack_folders_that_lead_nowhere_else(visitor):
     assert {name.split("/")[0] for name in packed.namelist()} == {"_.._up", "b"}
 
 
+def test_folders_whose_names_come_out_the_same_are_numbered(visitor):
+    jobs = [visitor.fuse()["id"] for _ in range(6)]
+    long = "x" * 80
+    names = ["a+b", f"{long}1", "a_b", f"{long}2", "a_b", "a_b (2)"]
+    expected = ["a_b", long, "a_b (2)", f"{long} (2)", "a_b (3)", "a_b _2_"]
+    rows = json.dumps(list(zip(jobs, names, strict=True)))
+    made = visitor.run("/api/pack", fusions=rows)
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    folders = [x.split("/")[0] for x in packed.namelist() if x.endswith(".png")]
+    assert folders == expected
+    made = visitor.run("/api/pack", job=jobs[:2], name=["a+b", "a*b"])
+    packed = zipfile.ZipFile(io.BytesIO(visitor.file(made, "fused.zip")))
+    assert {x.split("/")[0] for x in packed.namelist()} == {"a_b", "a_b (2)"}
+
+
 def test_a_batch_of_hundreds_is_packed(visitor):
     jobs = visitor.jobs
     first = jobs.get(visitor.fuse()["id"])
@@ -341,7 +369,7 @@ def test_the_command_and_the_lines_of_python_say_the_same():
 
 
 def test_the_command_names_the_file_of_all_its_pages_in_order_only(visitor):
-    pages = [x["picture"] for x in three_pages(visitor)]
+    pages = [x["picture"] for x in send_three_pages(visitor)]
     other = visitor.run("/api/pictures", PAIR[:1])["result"]["pictures"][0]["picture"]
 
     def told(*pictures):

@@ -10,19 +10,28 @@ const PACKED = 200; // pairs in one field of a form, which holds 64 KiB
 const LONGEST = 80; // characters of a folder's name that the server keeps
 let folders = [[], []];
 let rows = [];
+let guessed; // about these folders
+let isRunning = false;
 let isStopped = false;
 let current = '';
 
 export async function open(first, second) {
-  folders = [first, second];
   $('options').hidden = false;
   $('run').hidden = true;
   $('batch').hidden = false;
+  if (isRunning) {
+    say('These pairs are still being fused: stop that first, or wait for its end.');
+    return;
+  }
+  folders = [first, second];
+  guessed = undefined;
+  options.forget();
   await pair();
 }
 
 async function pair() {
   say('');
+  $('batch-run').disabled = true; // the rows of before are going
   try {
     const told = await postJson('/api/pairs', {
       folders: folders.map((files) => files.map((x) => x.name)), rule: $('batch-rule').value,
@@ -30,6 +39,7 @@ async function pair() {
     const file = (place, name) => folders[place].find((x) => x.name === name);
     rows = told.pairs.map(([stem, a, b]) => (
       { stem, files: [file(0, a), file(1, b)], state: '', scores: [], options: '' }));
+    if (guessed?.is_reversed) swap();
     $('batch-remark').textContent = [`${rows.length} pairs.`, told.remark ?? '',
       told.alone.length ? `Without a partner: ${told.alone.join(', ')}.` : ''].join(' ');
   } catch (error) {
@@ -66,22 +76,36 @@ function reset(row, state = '') {
   Object.assign(row, { job: undefined, state, scores: [], options: '' });
 }
 
+function swap() {
+  for (const row of rows) row.files.reverse();
+}
+
+/* Guesses once for two folders, unless the visitor chose. */
 async function guessOnce(row) {
   await options.ready;
-  if (options.weights()) return;
-  const told = (await run('/api/guess', row.files.map((x) => ['sources', x]))).result;
-  if (!told.weights) throw new Error('Cannot tell what these pictures are: choose above first.');
-  document.querySelector(`[name="weights"][value="${CSS.escape(told.weights)}"]`).click();
-  if (told.is_reversed) for (const each of rows) each.files.reverse();
-  $('guess').textContent = `Guess: ${told.weights}, ${told.reason}`
-    + `${told.is_reversed ? '; the folders are swapped' : ''}.`;
+  if (options.isGiven()) return;
+  if (!guessed) {
+    const told = (await run('/api/guess', row.files.map((x) => ['sources', x]))).result;
+    if (options.isGiven()) return; // meanwhile
+    if (!told.weights) throw new Error('Cannot tell what these pictures are: choose above first.');
+    guessed = told;
+    if (guessed.is_reversed) swap();
+  }
+  options.take(guessed.weights, `Guess: ${guessed.weights}, ${guessed.reason}`
+    + `${guessed.is_reversed ? '; the folders are swapped' : ''}.`);
+}
+
+function setRunning(is) {
+  isRunning = is;
+  $('batch-rule').disabled = is;
+  $('batch-run').disabled = is;
+  $('batch-stop').hidden = !is;
 }
 
 async function fuseAll() {
   isStopped = false;
   say('');
-  $('batch-run').disabled = true;
-  $('batch-stop').hidden = false;
+  setRunning(true);
   try {
     await guessOnce(rows[0]);
     // Once, so that all pictures of a batch are made alike whatever is changed meanwhile.
@@ -108,8 +132,7 @@ async function fuseAll() {
   }
   draw();
   busy($('batch-phase'), '');
-  $('batch-run').disabled = false;
-  $('batch-stop').hidden = true;
+  setRunning(false);
   $('batch-zip').hidden = !rows.some((row) => row.job);
 }
 

@@ -12,6 +12,9 @@ let open;
 /* Pictures may come before the server has told which weights there are. */
 export const ready = new Promise((resolve) => { open = resolve; });
 
+/* Whether the visitor, or whoever started the server, named the weights. */
+export const isGiven = () => isChosen;
+
 export const weights = () => document.querySelector('[name="weights"]:checked')?.value ?? '';
 
 export function fields() {
@@ -23,6 +26,21 @@ export function fields() {
 function roles() {
   const offer = offers.find((x) => x.name === weights());
   sources.nameRoles(offer ? offer.sources : ['A', 'B']);
+}
+
+/* Shows a guess, which is no choice of the visitor; without a name, that there is none. */
+export function take(name, text) {
+  asked += 1;
+  for (const input of document.querySelectorAll('[name="weights"]')) {
+    input.checked = input.value === name;
+  }
+  roles();
+  $('guess').textContent = text;
+}
+
+/* Clears a guess about other pictures. */
+export function forget() {
+  if (!isChosen) take('', '');
 }
 
 export function setUp({ weights: given, rules, preferred, limits }) {
@@ -78,12 +96,10 @@ export async function guess() {
   const offer = offers.find((x) => x.name === told.weights);
   if (!offer) {
     const reason = told.reason ? `${told.reason}. ` : '';
-    $('guess').textContent = `${reason}Please choose what these pictures are.`;
+    take('', `${reason}Please choose what these pictures are.`);
     return;
   }
-  document.querySelector(`[name="weights"][value="${CSS.escape(offer.name)}"]`).checked = true;
   if (told.is_reversed) sources.reverse();
-  roles();
-  $('guess').textContent = `Guess: ${offer.title}, ${told.reason}`
-    + `${told.is_reversed ? '; A and B are swapped' : ''}. Choose another if it is wrong.`;
+  take(offer.name, `Guess: ${offer.title}, ${told.reason}`
+    + `${told.is_reversed ? '; A and B are swapped' : ''}. Choose another if it is wrong.`);
 }

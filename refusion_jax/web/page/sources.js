@@ -39,7 +39,8 @@ export async function add(files) {
     });
     const added = job.result.pictures;
     const isNew = !pictures.length;
-    pictures.push(...added.map((x) => ({ ...x, address: fileOf(job, x.thumb) })));
+    pictures.push(...added.map((x) => (
+      { ...x, address: fileOf(job, x.thumb), notes: job.notes })));
     sorted = '';
     for (const key of Object.keys(SHOT)) {
       if (isNew && pictures.length > 2 && !sorted && tells(key)) sortBy(key);
@@ -80,7 +81,7 @@ function warnings() {
   if (sizes.size > 1) {
     narrow.push(`Sizes differ (${[...sizes].join(', ')}): choose how to align under Options.`);
   }
-  return narrow;
+  return [...new Set(pictures.flatMap((x) => x.notes)), ...narrow];
 }
 
 function tree(first, last) {
