@@ -180,9 +180,10 @@ def intervals(
     Returns:
       One column per metric, "+0.120 (+0.050 to +0.190)": the mean difference and its
       95% interval. The last column counts the metrics by which the method is better,
-      worse, and neither, where the interval holds 0.
+      worse, and neither, where the interval holds 0. Without a method to compare there
+      is neither row nor metric.
     """
-    keys = tuple(next(iter(compared.values())))
+    keys = tuple(next(iter(compared.values()), {}))
     rows = []
     for name, by_key in compared.items():
         cells = []

@@ -56,3 +56,11 @@ def test_tables_tell_a_sure_difference_from_one_that_the_seed_decides() -> None:
     one_seed = {name: {1: by_seed[1]} for name, by_seed in runs.items()}
     *_, by_seed = variant_tables(one_seed, "learned")
     assert by_seed.rows == ()
+
+
+def test_a_variant_alone_has_means_and_nothing_to_compare_with() -> None:
+    """As where the runs of all others have failed."""
+    runs = {"learned": {0: scores([10.0, 20.0, 30.0])}}
+    means, differences, by_seed = variant_tables(runs, "learned")
+    assert [row.cells[0].text for row in means.rows] == ["20.00"]
+    assert differences.rows == by_seed.rows == ()
