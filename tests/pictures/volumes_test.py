@@ -192,22 +192,28 @@ def test_what_the_first_source_does_not_show_stays_grey(tmp_path, mean, axis):
     assert spread[:, :4].max() > 50
 
 
-def series(folder, values, window=None, uid="1.2.3.4"):
-    """A DICOM series, slice by slice, last one first."""
+TURNED = (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
+
+
+def series(folder, values, window=None, uid="1.2.3.4", places=None, turned=False):
+    """A DICOM series, slice by slice, last one first; places are in slices."""
     before = locale.setlocale(locale.LC_CTYPE)
     folder.mkdir(exist_ok=True)
     image = sitk.Cast(volume(values), sitk.sitkInt16)
+    if turned:
+        image.SetDirection(TURNED)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
-    direction = "\\".join(f"{x:g}" for x in image.GetDirection()[:6])
+    directions = np.reshape(image.GetDirection(), (3, 3)).T.ravel()[:6]
     for number in range(image.GetSize()[2])[::-1]:
         part = image[:, :, number]
-        place = image.TransformIndexToPhysicalPoint((0, 0, number))
+        at = number if places is None else places[number]
+        place = image.TransformContinuousIndexToPhysicalPoint((0, 0, at))
         tags = {
             "0020|000e": uid,
             "0008|0018": f"{uid}.{number}",
             "0020|0013": str(number),
-            "0020|0037": direction,
+            "0020|0037": "\\".join(f"{x:g}" for x in directions),
             "0020|0032": "\\".join(f"{x:g}" for x in place),
             "0008|0060": "MR",
         }
@@ -248,6 +254,59 @@ def test_a_dicom_series_lies_where_its_headers_say_and_has_its_window(tmp_path):
     assert window_of(read, "auto") == (0, 80)
     assert window_of(read, "10:4") == (8, 12)
     assert window_of(read, "min-max") == (PHANTOM.min(), PHANTOM.max())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (
+            (0, 1, 3, 4, 5, 6, 7),
+            r"got 8 mm from .*_8\.dcm to .*_7\.dcm and 4\.667 mm on",
+        ),
+        ((0, 1, 2, 3, 4, 5, 6.1), r"got 4\.4 mm from "),
+        ((0, 1, 2, 2, 3, 4, 5), r"got 0 mm from "),
+        ((0,) * 7, r"got 0 mm from .* and 0 mm on average; add the missing slices or"),
+    ],
+    ids=["a slice is missing", "one is apart", "one is double", "all are at one place"],
+)
+def test_slices_at_unequal_distances_are_refused(tmp_path, places, message, turned):
+    folder = series(tmp_path / "scan", PHANTOM, places=places, turned=turned)
+    with pytest.raises(ValueError, match=r"equal distances in .*scan, " + message):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [range(7), range(7)[::-1], (0, 1, 2.002, 3, 3.998, 5, 6)],
+    ids=["forth", "back", "rounded to 0.01 mm"],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_slices_at_equal_distances_are_read(tmp_path, places, turned):
+    folder = series(tmp_path / "scan", PHANTOM, places=places, turned=turned)
+    image = read_volume(folder).image
+    np.testing.assert_allclose(image.GetSpacing(), SPACING, rtol=1e-3)
+    direction = TURNED if turned else (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    np.testing.assert_allclose(image.GetDirection(), direction, atol=1e-6)
+    order = list(np.argsort(places))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), PHANTOM[order])
+
+
+def with_element(content, tag, text):
+    """A DICOM file with another text in one of its elements, which store no kinds."""
+    start = content.index(tag) + 4
+    end = start + 4 + int.from_bytes(content[start : start + 4], "little")
+    text += b" " * (len(text) % 2)
+    return content[:start] + len(text).to_bytes(4, "little") + text + content[end:]
+
+
+@pytest.mark.parametrize("tag", [b"\x20\0\x32\0", b"\x20\0\x37\0"])
+@pytest.mark.parametrize("text", [b"", b"0", b"a\\b\\c"])
+def test_slices_that_do_not_say_where_they_are_are_read(tmp_path, tag, text):
+    folder = series(tmp_path / "scan", PHANTOM, places=(0, 1, 3, 4, 5, 6, 7))
+    for file in folder.iterdir():
+        file.write_bytes(with_element(file.read_bytes(), tag, text))
+    assert read_volume(folder).image.GetSize() == SIZE
 
 
 @pytest.mark.parametrize("rule", ["wide", "5:0", "5:-1", "1:2:3"])
