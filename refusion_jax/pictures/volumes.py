@@ -268,6 +268,11 @@ def _read_series(sitk: Any, folder: Path) -> Volume:
     headers = [header, *(_header_of(sitk, file) for file in files[1:])]
     _check_places(headers, folder)
     reader.SetFileNames(files)
+    if len({header.GetPixelID() for header in headers}) > 1:
+        if any(header.GetNumberOfComponents() != 1 for header in headers):
+            raise RuntimeError("it has more than one value a voxel")
+        # The first slice's type, which the reader takes, may not hold the others'.
+        reader.SetOutputPixelType(sitk.sitkFloat64)
     image = _checked(sitk, reader.Execute())
     return Volume(image, _dicom_window(header), str(folder))
 

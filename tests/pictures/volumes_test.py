@@ -192,14 +192,33 @@ def test_what_the_first_source_does_not_show_stays_grey(tmp_path, mean, axis):
     assert spread[:, :4].max() > 50
 
 
+SIGNED_16_BITS = {
+    "0028|0100": "16",
+    "0028|0101": "16",
+    "0028|0102": "15",
+    "0028|0103": "1",
+}
 TURNED = (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
 
 
-def series(folder, values, window=None, uid="1.2.3.4", places=None, turned=False):
-    """A DICOM series, slice by slice, last one first; places are in slices."""
+def series(
+    folder,
+    values,
+    window=None,
+    uid="1.2.3.4",
+    places=None,
+    turned=False,
+    slopes=None,
+    coloured=(),
+):
+    """A DICOM series, slice by slice, last one first; places are in slices.
+
+    Each slope is what a step of the stored 16 bits is worth.
+    """
     before = locale.setlocale(locale.LC_CTYPE)
     folder.mkdir(exist_ok=True)
-    image = sitk.Cast(volume(values), sitk.sitkInt16)
+    kind = sitk.sitkFloat64 if slopes else sitk.sitkInt16
+    image = sitk.Cast(volume(values), kind)
     if turned:
         image.SetDirection(TURNED)
     writer = sitk.ImageFileWriter()
@@ -207,6 +226,8 @@ def series(folder, values, window=None, uid="1.2.3.4", places=None, turned=False
     directions = np.reshape(image.GetDirection(), (3, 3)).T.ravel()[:6]
     for number in range(image.GetSize()[2])[::-1]:
         part = image[:, :, number]
+        if number in coloured:
+            part = sitk.Compose(*[sitk.Cast(part, sitk.sitkUInt8)] * 3)
         at = number if places is None else places[number]
         place = image.TransformContinuousIndexToPhysicalPoint((0, 0, at))
         tags = {
@@ -219,6 +240,9 @@ def series(folder, values, window=None, uid="1.2.3.4", places=None, turned=False
         }
         if window is not None:
             tags |= {"0028|1050": str(window[0]), "0028|1051": str(window[1])}
+        if slopes is not None:
+            tags |= SIGNED_16_BITS | {"0028|1052": "0"}
+            tags |= {"0028|1053": str(slopes[number])}
         for key, value in tags.items():
             part.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"{uid}_{9 - number}.dcm"))
@@ -254,6 +278,30 @@ def test_a_dicom_series_lies_where_its_headers_say_and_has_its_window(tmp_path):
     assert window_of(read, "auto") == (0, 80)
     assert window_of(read, "10:4") == (8, 12)
     assert window_of(read, "min-max") == (PHANTOM.min(), PHANTOM.max())
+
+
+@pytest.mark.parametrize(
+    "slopes",
+    [
+        (1, 0.5, 0.25, 1.5, 1, 2, 0.125),
+        (1, 1000, 1, 1, 1, 1, 1),
+        (0.5, 1, 1, 1, 1, 1, 1),
+        (1,) * 7,
+    ],
+    ids=["fractions later", "32 bits later", "a fraction first", "all alike"],
+)
+def test_every_slice_has_a_slope_of_its_own(tmp_path, slopes):
+    values = np.rint(PHANTOM) * np.reshape(slopes, (7, 1, 1))
+    folder = series(tmp_path / "scan", values, slopes=slopes)
+    read = sitk.GetArrayFromImage(read_volume(folder).image)
+    np.testing.assert_array_equal(read, values)
+
+
+@pytest.mark.parametrize("coloured", [{3}, set(range(7))])
+def test_a_series_with_colour_is_refused(tmp_path, coloured):
+    folder = series(tmp_path / "scan", PHANTOM, coloured=coloured)
+    with pytest.raises(ValueError, match="more than one value a voxel"):
+        read_volume(folder)
 
 
 @pytest.mark.parametrize("turned", [False, True])
