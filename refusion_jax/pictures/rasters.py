@@ -98,6 +98,8 @@ def _raster(opened: Opened) -> Raster:
     else:
         image.seek(page)
     if image.format == "PNG" and is_deep(image):
+        if page:
+            raise ValueError("only the first of its frames of 16 bits can be read")
         return _deep_png(image, content)
     _report_depth(image, content, name)
     return _by_mode(image)
@@ -161,9 +163,11 @@ def _by_mode(image: Image.Image) -> Raster:
 def _report_frames(opened: Opened) -> None:
     count = page_count(opened)
     if count > 1:
+        can_be_stacked = opened.image is None or not is_deep(opened.image)
+        given = "give the file alone" if can_be_stacked else "save each as a file"
         note(
-            f"{opened.name} has {count} frames; the first is fused (give the file "
-            "alone to fuse its frames as a stack)."
+            f"{opened.name} has {count} frames; the first is fused ({given} to fuse "
+            "its frames as a stack)."
         )
 
 

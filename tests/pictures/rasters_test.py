@@ -5,7 +5,8 @@ import zlib
 import numpy as np
 import pytest
 
-from refusion_jax.pictures.photographs import read_photograph
+from refusion_jax.pictures.notes import PictureWarning
+from refusion_jax.pictures.photographs import count_pages, read_photograph
 
 RNG = np.random.default_rng(5)
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
@@ -76,6 +77,24 @@ def test_a_key_holds_for_every_frame(bits):
     for number, frame in enumerate(frames):
         alpha = read_photograph(content, page=number).alpha
         np.testing.assert_array_equal(alpha, np.where(frame == 1, 0, 255))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_of_frames_with_16_bits_of_colour_only_the_first_is_read(tmp_path, channels):
+    frames = [RNG.integers(0, 65536, (3, 4, channels)) for _ in range(3)]
+    path = tmp_path / "x.png"
+    path.write_bytes(png(frames, 16))
+    assert count_pages(path) == 3
+    pixels = frames[0][..., 0] if channels == 2 else frames[0][..., :3]
+    np.testing.assert_array_equal(read_photograph(path, page=0).pixels, pixels)
+    with pytest.warns(
+        PictureWarning, match=r"3 frames; the first is fused \(save each"
+    ):
+        read = read_photograph(path)
+    np.testing.assert_array_equal(read.pixels, pixels)
+    for page in (1, 2):
+        with pytest.raises(ValueError, match=r"x\.png \(only the first of its frames"):
+            read_photograph(path, page=page)
 
 
 def test_frames_with_16_bits_of_grey_are_read_one_by_one():
