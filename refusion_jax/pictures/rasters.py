@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from refusion_jax.pictures.formats.deep import deep_samples, is_deep
+from refusion_jax.pictures.formats.deep import deep_samples, is_deep, layout_of
 from refusion_jax.pictures.formats.netpbm import deep_netpbm
 from refusion_jax.pictures.formats.raster import Raster
 from refusion_jax.pictures.formats.thermal import temperatures
 from refusion_jax.pictures.formats.tiff import pages_of, read_tiff
 from refusion_jax.pictures.notes import note
 
+# What Pillow multiplies grey of few bits by, and not the level that is transparent.
+_STEPS = {"L;2": 85, "L;4": 17}
 _CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: its size and depth follow
 
 
@@ -96,6 +98,8 @@ def _raster(opened: Opened) -> Raster:
     else:
         image.seek(page)
     if image.format == "PNG" and is_deep(image):
+        if page:
+            raise ValueError("only the first of its frames of 16 bits can be read")
         return _deep_png(image, content)
     _report_depth(image, content, name)
     return _by_mode(image)
@@ -127,8 +131,11 @@ def _opaque_but(samples: np.ndarray, key: object) -> np.ndarray:
 
 
 def _by_mode(image: Image.Image) -> Raster:
-    mode = image.mode
+    mode, step = image.mode, _STEPS.get(layout_of(image))
     upright = ImageOps.exif_transpose(image)
+    if step is not None and "transparency" in upright.info:
+        count = 255 // step + 1
+        upright.info["transparency"] = upright.info["transparency"] % count * step
     if mode == "I" and image.format == "PNG":
         mode = "I;16"  # as Pillow before version 11 opens 16-bit grey
     if mode in ("I;16", "I;16L", "I;16B", "I;16N"):
@@ -156,9 +163,11 @@ def _by_mode(image: Image.Image) -> Raster:
 def _report_frames(opened: Opened) -> None:
     count = page_count(opened)
     if count > 1:
+        can_be_stacked = opened.image is None or not is_deep(opened.image)
+        given = "give the file alone" if can_be_stacked else "save each as a file"
         note(
-            f"{opened.name} has {count} frames; the first is fused (give the file "
-            "alone to fuse its frames as a stack)."
+            f"{opened.name} has {count} frames; the first is fused ({given} to fuse "
+            "its frames as a stack)."
         )
 
 

@@ -27,6 +27,10 @@ AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
 _ORIENTATION = "LPS"
 _MOST_VOXELS, _MOST_EXPANSION = 300_000_000, 1100
 _CENTRE, _WIDTH = "0028|1050", "0028|1051"
+_PLACE, _DIRECTIONS = "0020|0032", "0020|0037"
+# Positions are rounded when they are written: by as many mm, unless slices are so
+# close that it is more than a part of their distance; or by a smaller part of it.
+_ROUNDING, _MOST_UNEVEN, _UNEVEN = 0.01, 0.25, 0.01
 
 
 class Volume(NamedTuple):
@@ -85,7 +89,7 @@ def read_volume(path: Path) -> Volume:
       FileNotFoundError: if there is nothing.
       ImportError: without SimpleITK, with the name of the extra.
       ValueError: if it cannot be read, has not three dimensions, or more than one value
-        a voxel.
+        a voxel; if the slices of a series lie at unequal distances.
     """
     sitk = _simpleitk()
     if not path.exists():
@@ -257,15 +261,63 @@ def _read_series(sitk: Any, folder: Path) -> Volume:
             "folder of its own."
         )
     files = reader.GetGDCMSeriesFileNames(str(folder), series[0])
-    header = sitk.ImageFileReader()
-    header.SetFileName(files[0])
-    header.ReadImageInformation()
+    header = _header_of(sitk, files[0])
     # Files of other sizes than the first's are refused by the reader.
     size = (*header.GetSize()[:2], len(files))
     _check_extent(size, [Path(file) for file in files])
+    headers = [header, *(_header_of(sitk, file) for file in files[1:])]
+    _check_places(headers, folder)
     reader.SetFileNames(files)
+    if len({header.GetPixelID() for header in headers}) > 1:
+        if any(header.GetNumberOfComponents() != 1 for header in headers):
+            raise RuntimeError("it has more than one value a voxel")
+        # The first slice's type, which the reader takes, may not hold the others'.
+        reader.SetOutputPixelType(sitk.sitkFloat64)
     image = _checked(sitk, reader.Execute())
     return Volume(image, _dicom_window(header), str(folder))
+
+
+def _header_of(sitk: Any, file: str) -> Any:
+    header = sitk.ImageFileReader()
+    header.SetFileName(file)
+    header.ReadImageInformation()
+    return header
+
+
+def _check_places(headers: Sequence[Any], folder: Path) -> None:
+    """Raises unless slices that say where they are lie at equal distances.
+
+    The reader spreads slices evenly between the first and the last.
+    """
+    directions = _numbers_in(headers[0], _DIRECTIONS, 6)
+    places = [_numbers_in(header, _PLACE, 3) for header in headers]
+    known = [place for place in places if place is not None]
+    if len(headers) == 1 or len(known) < len(headers) or directions is None:
+        return
+    normal = np.cross(directions[:3], directions[3:])
+    steps = np.diff(np.stack(known) @ normal)
+    mean = steps.mean()
+    distance = abs(mean)
+    allowed = max(_UNEVEN * distance, min(_ROUNDING, _MOST_UNEVEN * distance))
+    worst = int(np.abs(steps - mean).argmax())
+    if distance == 0 or abs(steps[worst] - mean) > allowed:
+        names = [Path(headers[worst + i].GetFileName()).name for i in range(2)]
+        raise ValueError(
+            f"expected slices at equal distances in {folder}, got "
+            f"{abs(steps[worst]):.4g} mm from {names[0]} to {names[1]} and "
+            f"{distance:.4g} mm on average; add the missing slices or give each part "
+            "of the series a folder of its own."
+        )
+
+
+def _numbers_in(header: Any, key: str, count: int) -> np.ndarray | None:
+    """Returns the finite numbers of a header's element; None if it has not so many."""
+    text = header.GetMetaData(key) if header.HasMetaDataKey(key) else ""
+    try:
+        numbers = np.array([float(x) for x in text.split("\\")])
+    except ValueError:
+        return None
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
 
 
 def _dicom_window(header: Any) -> tuple[float, float] | None:

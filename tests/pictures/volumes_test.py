@@ -192,27 +192,57 @@ def test_what_the_first_source_does_not_show_stays_grey(tmp_path, mean, axis):
     assert spread[:, :4].max() > 50
 
 
-def series(folder, values, window=None, uid="1.2.3.4"):
-    """A DICOM series, slice by slice, last one first."""
+SIGNED_16_BITS = {
+    "0028|0100": "16",
+    "0028|0101": "16",
+    "0028|0102": "15",
+    "0028|0103": "1",
+}
+TURNED = (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
+
+
+def series(
+    folder,
+    values,
+    window=None,
+    uid="1.2.3.4",
+    places=None,
+    turned=False,
+    slopes=None,
+    coloured=(),
+):
+    """A DICOM series, slice by slice, last one first; places are in slices.
+
+    Each slope is what a step of the stored 16 bits is worth.
+    """
     before = locale.setlocale(locale.LC_CTYPE)
     folder.mkdir(exist_ok=True)
-    image = sitk.Cast(volume(values), sitk.sitkInt16)
+    kind = sitk.sitkFloat64 if slopes else sitk.sitkInt16
+    image = sitk.Cast(volume(values), kind)
+    if turned:
+        image.SetDirection(TURNED)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
-    direction = "\\".join(f"{x:g}" for x in image.GetDirection()[:6])
+    directions = np.reshape(image.GetDirection(), (3, 3)).T.ravel()[:6]
     for number in range(image.GetSize()[2])[::-1]:
         part = image[:, :, number]
-        place = image.TransformIndexToPhysicalPoint((0, 0, number))
+        if number in coloured:
+            part = sitk.Compose(*[sitk.Cast(part, sitk.sitkUInt8)] * 3)
+        at = number if places is None else places[number]
+        place = image.TransformContinuousIndexToPhysicalPoint((0, 0, at))
         tags = {
             "0020|000e": uid,
             "0008|0018": f"{uid}.{number}",
             "0020|0013": str(number),
-            "0020|0037": direction,
+            "0020|0037": "\\".join(f"{x:g}" for x in directions),
             "0020|0032": "\\".join(f"{x:g}" for x in place),
             "0008|0060": "MR",
         }
         if window is not None:
             tags |= {"0028|1050": str(window[0]), "0028|1051": str(window[1])}
+        if slopes is not None:
+            tags |= SIGNED_16_BITS | {"0028|1052": "0"}
+            tags |= {"0028|1053": str(slopes[number])}
         for key, value in tags.items():
             part.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"{uid}_{9 - number}.dcm"))
@@ -248,6 +278,83 @@ def test_a_dicom_series_lies_where_its_headers_say_and_has_its_window(tmp_path):
     assert window_of(read, "auto") == (0, 80)
     assert window_of(read, "10:4") == (8, 12)
     assert window_of(read, "min-max") == (PHANTOM.min(), PHANTOM.max())
+
+
+@pytest.mark.parametrize(
+    "slopes",
+    [
+        (1, 0.5, 0.25, 1.5, 1, 2, 0.125),
+        (1, 1000, 1, 1, 1, 1, 1),
+        (0.5, 1, 1, 1, 1, 1, 1),
+        (1,) * 7,
+    ],
+    ids=["fractions later", "32 bits later", "a fraction first", "all alike"],
+)
+def test_every_slice_has_a_slope_of_its_own(tmp_path, slopes):
+    values = np.rint(PHANTOM) * np.reshape(slopes, (7, 1, 1))
+    folder = series(tmp_path / "scan", values, slopes=slopes)
+    read = sitk.GetArrayFromImage(read_volume(folder).image)
+    np.testing.assert_array_equal(read, values)
+
+
+@pytest.mark.parametrize("coloured", [{3}, set(range(7))])
+def test_a_series_with_colour_is_refused(tmp_path, coloured):
+    folder = series(tmp_path / "scan", PHANTOM, coloured=coloured)
+    with pytest.raises(ValueError, match="more than one value a voxel"):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (
+            (0, 1, 3, 4, 5, 6, 7),
+            r"got 8 mm from .*_8\.dcm to .*_7\.dcm and 4\.667 mm on",
+        ),
+        ((0, 1, 2, 3, 4, 5, 6.1), r"got 4\.4 mm from "),
+        ((0, 1, 2, 2, 3, 4, 5), r"got 0 mm from "),
+        ((0,) * 7, r"got 0 mm from .* and 0 mm on average; add the missing slices or"),
+    ],
+    ids=["a slice is missing", "one is apart", "one is double", "all are at one place"],
+)
+def test_slices_at_unequal_distances_are_refused(tmp_path, places, message, turned):
+    folder = series(tmp_path / "scan", PHANTOM, places=places, turned=turned)
+    with pytest.raises(ValueError, match=r"equal distances in .*scan, " + message):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [range(7), range(7)[::-1], (0, 1, 2.002, 3, 3.998, 5, 6)],
+    ids=["forth", "back", "rounded to 0.01 mm"],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_slices_at_equal_distances_are_read(tmp_path, places, turned):
+    folder = series(tmp_path / "scan", PHANTOM, places=places, turned=turned)
+    image = read_volume(folder).image
+    np.testing.assert_allclose(image.GetSpacing(), SPACING, rtol=1e-3)
+    direction = TURNED if turned else (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    np.testing.assert_allclose(image.GetDirection(), direction, atol=1e-6)
+    order = list(np.argsort(places))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), PHANTOM[order])
+
+
+def with_element(content, tag, text):
+    """A DICOM file with another text in one of its elements, which store no kinds."""
+    start = content.index(tag) + 4
+    end = start + 4 + int.from_bytes(content[start : start + 4], "little")
+    text += b" " * (len(text) % 2)
+    return content[:start] + len(text).to_bytes(4, "little") + text + content[end:]
+
+
+@pytest.mark.parametrize("tag", [b"\x20\0\x32\0", b"\x20\0\x37\0"])
+@pytest.mark.parametrize("text", [b"", b"0", b"a\\b\\c"])
+def test_slices_that_do_not_say_where_they_are_are_read(tmp_path, tag, text):
+    folder = series(tmp_path / "scan", PHANTOM, places=(0, 1, 3, 4, 5, 6, 7))
+    for file in folder.iterdir():
+        file.write_bytes(with_element(file.read_bytes(), tag, text))
+    assert read_volume(folder).image.GetSize() == SIZE
 
 
 @pytest.mark.parametrize("rule", ["wide", "5:0", "5:-1", "1:2:3"])

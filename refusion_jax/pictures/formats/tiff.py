@@ -213,6 +213,15 @@ def _measured(values: np.ndarray, tags: dict[int, Any], name: str) -> Raster:
     text = str(tags.get(_NO_DATA, "")).strip("\0 ")
     with contextlib.suppress(ValueError):  # no such tag, or one without a number
         missing |= pixels == float(text)
+    if _number(tags.get(_PHOTOMETRIC, BLACK_IS_ZERO)) == WHITE_IS_ZERO:
+        if values.dtype.kind == "u":
+            white = (1 << max(_numbers(tags.get(_BITS, 1)))) - 1
+            pixels = (white - values).astype(np.float64)
+        else:
+            note(
+                f"{name} says that white is zero, but has signed values or floats; "
+                "they are read as they are."
+            )
     if not missing.any():
         return Raster(pixels)
     if missing.all():

@@ -100,6 +100,41 @@ def test_measured_values_come_as_they_are(tmp_path, dtype, compression, orientat
     np.testing.assert_array_equal(read, twin.astype(np.float64))
 
 
+@pytest.mark.parametrize("dtype", ["uint32", "uint64"])
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_deep_white_that_is_zero_is_the_highest_level(tmp_path, dtype, compression):
+    """As of 16 bits; where there is no data is told by the levels as stored."""
+    white = np.iinfo(dtype).max
+    stored = RNG.integers(0, 1 << 31, (HEIGHT, WIDTH)).astype(dtype)
+    stored[0, :3] = 0, white, 7
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(
+        path,
+        stored,
+        photometric="miniswhite",
+        compression=compression,
+        metadata=None,
+        extratags=[(42113, "s", 0, "7", True)],
+    )
+    with pytest.warns(PictureWarning, match="has 1 pixels without data"):
+        read = read_photograph(path)
+    twin = np.array([[float(white - int(x)) for x in row] for row in stored])
+    twin[0, 2] = 0  # the lowest, of the pixel beside it
+    np.testing.assert_array_equal(read.pixels, twin)
+    assert np.argwhere(read.alpha == 0).tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32", "float64"])
+def test_white_that_is_zero_means_nothing_for_signed_values(tmp_path, dtype):
+    twin = RNG.integers(-99, 99, (HEIGHT, WIDTH)).astype(dtype)
+    path = write(tmp_path / "x.tif", twin, photometric="miniswhite")
+    with pytest.warns(
+        PictureWarning, match=r"x\.tif says that white is zero, but has signed"
+    ):
+        read = read_photograph(path).pixels
+    np.testing.assert_array_equal(read, twin)
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("bits", [2, 4])
 @pytest.mark.parametrize("photometric", [0, 1])
