@@ -28,9 +28,9 @@ _ORIENTATION = "LPS"
 _MOST_VOXELS, _MOST_EXPANSION = 300_000_000, 1100
 _CENTRE, _WIDTH = "0028|1050", "0028|1051"
 _PLACE, _DIRECTIONS = "0020|0032", "0020|0037"
-# Positions are rounded when they are written: by as many mm, unless slices are so
-# close that it is more than a part of their distance; or by a smaller part of it.
-_ROUNDING, _MOST_UNEVEN, _UNEVEN = 0.01, 0.25, 0.01
+# As parts of their distance: what the reader may move a slice by, since positions are
+# rounded when they are written, and how far beside the one before a slice may lie.
+_MOST_MOVED, _MOST_SLANTED = 0.1, 0.01
 
 
 class Volume(NamedTuple):
@@ -285,9 +285,9 @@ def _header_of(sitk: Any, file: str) -> Any:
 
 
 def _check_places(headers: Sequence[Any], folder: Path) -> None:
-    """Raises unless slices that say where they are lie at equal distances.
+    """Raises unless slices that say where they are lie as the reader puts them.
 
-    The reader spreads slices evenly between the first and the last.
+    It spreads them evenly between the first and the last, along their normal.
     """
     directions = _numbers_in(headers[0], _DIRECTIONS, 6)
     places = [_numbers_in(header, _PLACE, 3) for header in headers]
@@ -295,18 +295,25 @@ def _check_places(headers: Sequence[Any], folder: Path) -> None:
     if len(headers) == 1 or len(known) < len(headers) or directions is None:
         return
     normal = np.cross(directions[:3], directions[3:])
-    steps = np.diff(np.stack(known) @ normal)
-    mean = steps.mean()
-    distance = abs(mean)
-    allowed = max(_UNEVEN * distance, min(_ROUNDING, _MOST_UNEVEN * distance))
-    worst = int(np.abs(steps - mean).argmax())
-    if distance == 0 or abs(steps[worst] - mean) > allowed:
+    heights = np.stack(known) @ normal
+    steps = np.diff(heights)
+    distance = abs(steps.mean())
+    moved = np.abs(heights - np.linspace(heights[0], heights[-1], len(heights)))
+    if distance == 0 or moved.max() > _MOST_MOVED * distance:
+        worst = int(np.abs(steps - steps.mean()).argmax())
         names = [Path(headers[worst + i].GetFileName()).name for i in range(2)]
         raise ValueError(
             f"expected slices at equal distances in {folder}, got "
             f"{abs(steps[worst]):.4g} mm from {names[0]} to {names[1]} and "
             f"{distance:.4g} mm on average; add the missing slices or give each part "
             "of the series a folder of its own."
+        )
+    way = known[-1] - known[0]
+    aside = np.linalg.norm(way - (way @ normal) * normal) / (len(headers) - 1)
+    if aside > _MOST_SLANTED * distance:
+        raise ValueError(
+            f"expected slices above each other in {folder}, got each {aside:.3g} mm "
+            "beside the one before, as of a tilted gantry; resample the series first."
         )
 
 

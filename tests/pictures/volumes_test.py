@@ -312,7 +312,7 @@ def test_a_series_with_colour_is_refused(tmp_path, coloured):
             (0, 1, 3, 4, 5, 6, 7),
             r"got 8 mm from .*_8\.dcm to .*_7\.dcm and 4\.667 mm on",
         ),
-        ((0, 1, 2, 3, 4, 5, 6.1), r"got 4\.4 mm from "),
+        ((0, 1, 2, 3, 4, 5, 6.5), r"got 6 mm from "),
         ((0, 1, 2, 2, 3, 4, 5), r"got 0 mm from "),
         ((0,) * 7, r"got 0 mm from .* and 0 mm on average; add the missing slices or"),
     ],
@@ -324,10 +324,26 @@ def test_slices_at_unequal_distances_are_refused(tmp_path, places, message, turn
         read_volume(folder)
 
 
+def test_slices_of_a_tilted_gantry_are_refused(tmp_path):
+    folder = series(tmp_path / "scan", PHANTOM)
+    for file in folder.iterdir():
+        header = sitk.ImageFileReader()
+        header.SetFileName(str(file))
+        header.ReadImageInformation()
+        x, y, z = map(float, header.GetMetaData("0020|0032").split("\\"))
+        place = f"{x:g}\\{y + z / 10:g}\\{z:g}".encode()
+        content = with_element(file.read_bytes(), b"\x20\0\x32\0", place)
+        file.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"above each other in .*scan, .* tilted gantry"
+    ):
+        read_volume(folder)
+
+
 @pytest.mark.parametrize(
     "places",
-    [range(7), range(7)[::-1], (0, 1, 2.002, 3, 3.998, 5, 6)],
-    ids=["forth", "back", "rounded to 0.01 mm"],
+    [range(7), range(7)[::-1], (0, 1, 2.02, 3.05, 3.96, 5, 6)],
+    ids=["forth", "back", "rounded to 0.1 mm"],
 )
 @pytest.mark.parametrize("turned", [False, True])
 def test_slices_at_equal_distances_are_read(tmp_path, places, turned):
