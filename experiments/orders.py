@@ -235,7 +235,7 @@ def study_run(folder: Path, known: dict[str, Any], keep: Callable[[], None]) -> 
     config = Run(folder).config
     settings = config.settings
     learner, _ = make_learner(config)
-    training, _ = split_pairs(config, learner.stages, open_pairs(config)[0])
+    training, _ = split_pairs(config, learner.stages, *open_pairs(config))
     pair_set, repeats = pack([*in_order(training)]), repeats_of(training)
     like = _empty_state(learner, config.run.seed)
     objectives = Objectives(

@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from refusion_jax.files.atomic import check_folder_of
     from refusion_jax.files.checksums import sha256_of
+    from refusion_jax.weights.cards import read_card, write_card
+    from refusion_jax.weights.pretrained import card_beside, record_beside
     from refusion_jax.weights.store import (
         load_any_weights,
         parameter_count,
@@ -83,6 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     origin = {"converted_from": source.name, "converted_from_sha256": sha256_of(source)}
     metadata = {**weights.metadata, **origin}
     save_weights(target, weights.trees, metadata, method=weights.method)
+    if record := record_beside(source):  # its range, among others
+        facts, body = read_card(record.card)
+        write_card(card_beside(target), {**facts, "sha256": sha256_of(target)}, body)
     for name, tree in weights.trees.items():
         say(f"{target} {name}: {parameter_count(tree):,} parameters of {source}")
     return 0

@@ -88,7 +88,8 @@ def epoch_order(key: Array, epoch: int | Array, repeats: Sequence[int]) -> Epoch
 
     Returns:
       Two halves of the pairs, and all of them in another order. Pairs that count alike
-      are halved by themselves, so that each set has its weight in either half.
+      are halved by themselves, so that a small set of two pairs or more has its weight
+      in either half; one pair is in the same half in every epoch.
     """
     key = _stream(key, epoch, ORDER)
     meta_key, fusion_key = jax.random.split(key)

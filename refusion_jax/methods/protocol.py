@@ -222,6 +222,8 @@ class Method:
         they were trained to.
       studies: name to variants that are compared, see `runs.variants.read_variant`.
       needs_labels: whether its batches must have labels.
+      classes: number of classes that labels may name, the unlabelled one included; None
+        if a setting of this name says it, or any will do.
     """
 
     name: str
@@ -238,3 +240,4 @@ class Method:
     notes: Callable[[Any], Mapping[str, str]]
     studies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     needs_labels: bool = False
+    classes: int | None = None

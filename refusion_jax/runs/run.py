@@ -206,7 +206,7 @@ def open_pairs(config: Config) -> tuple[PairSource, PairSource | None]:
         "align": data.align,
         "levels": data.levels,
         "crop_size": data.crop_size,
-        "classes": getattr(config.settings, "classes", None),
+        "classes": config.method.classes or getattr(config.settings, "classes", None),
     }
     pairs = open_training_pairs(
         dataset=data.dataset,

@@ -204,6 +204,8 @@ class _Run:
                     saved_step = step
                 if received:
                     raise Interrupted(received, step)
+        if saved_step == first_step > 0:
+            self._complete_weights(state, first_step)
         return state
 
     def _dispatches(self) -> Iterator[Dispatch]:
@@ -251,20 +253,28 @@ class _Run:
     def _validate(self, state: TrainState, step: int) -> dict[str, float]:
         """Measures what has been learned on held-out pairs, and logs it."""
         trees = jax.device_get(state.params)._asdict()
-        method = self._config.method
-        notes = method.notes(self._config.settings)
-        model = method.model(trees, str(self._workdir.folder), notes)
+        model = self._config.method.model(trees, str(self._workdir.folder), self._notes)
         scalars = self._program.validate(state.params) | self._judge.score(model)
         self._log.scalars(step, "validation", scalars)
         return scalars
 
     def _save(self, state: TrainState, step: int, validation: float | None) -> None:
         self._saver.save(state, record=self._workdir.record, validation=validation)
-        if not is_first():
-            return
-        method = self._config.method
-        notes = method.notes(self._config.settings)
-        self._workdir.save_weights(method, state.params, step, notes)
+        if is_first():
+            self._workdir.save_weights(
+                self._config.method, state.params, step, self._notes
+            )
+
+    def _complete_weights(self, state: TrainState, step: int) -> None:
+        """Writes the weights of a run that ended between its checkpoint and them."""
+        if is_first() and not self._workdir.has_weights(step, self._notes):
+            self._workdir.save_weights(
+                self._config.method, state.params, step, self._notes
+            )
+
+    @property
+    def _notes(self) -> Mapping[str, str]:
+        return self._config.method.notes(self._config.settings)
 
     def _draw_panel(self, state: TrainState, step: int, *, epoch: int) -> None:
         if not is_first():

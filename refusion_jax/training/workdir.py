@@ -24,7 +24,7 @@ from refusion_jax.training.config import (
 from refusion_jax.training.program import is_prolonged
 from refusion_jax.weights.pretrained import RUN_WEIGHTS
 from refusion_jax.weights.pth import existing_file
-from refusion_jax.weights.store import save_weights, weights_file
+from refusion_jax.weights.store import load_weights, save_weights, weights_file
 
 # What lies in the folder, besides the settings and the weights.
 CHECKPOINTS, PICTURES, SCALARS = "checkpoints", "pictures", "scalars.jsonl"
@@ -151,6 +151,19 @@ class Workdir:
             {"step": str(step), "config": config, **notes},
             method=method,
         )
+
+    def has_weights(self, step: int, notes: Mapping[str, str]) -> bool:
+        """Returns whether weights.safetensors is whole and of this step.
+
+        Args:
+          step: the state's step.
+          notes: of the method, with which it must have been written.
+        """
+        try:
+            known = load_weights(self.folder / RUN_WEIGHTS).metadata
+        except (OSError, ValueError):
+            return False
+        return {"step": str(step), **notes}.items() <= known.items()
 
     def draw_panel(
         self, name: str, rows: Sequence[Mapping[str, np.ndarray]]

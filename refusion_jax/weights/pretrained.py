@@ -160,6 +160,15 @@ def suitable_range(weights: object) -> Range:
     return record.output_range if record else RANGES[0]
 
 
+def card_beside(file: Path) -> Path:
+    """Returns the path of a weight file's card.
+
+    Args:
+      file: the weight file.
+    """
+    return file.with_name(f"{file.name.removesuffix(WEIGHTS)}{CARD}")
+
+
 def record_beside(file: Path) -> Pretrained | None:
     """Returns what the card beside a weight file tells.
 
@@ -172,11 +181,10 @@ def record_beside(file: Path) -> Pretrained | None:
     Raises:
       ValueError: as `pretrained` does.
     """
-    name = file.name.removesuffix(WEIGHTS)
-    has_card = (file.parent / f"{name}{CARD}").is_file()
+    has_card = card_beside(file).is_file()
     if file.suffix != WEIGHTS or not has_card or not file.is_file():
         return None
-    record = find_pretrained(name, file.parent)
+    record = find_pretrained(file.name.removesuffix(WEIGHTS), file.parent)
     return record if record.sha256 == sha256_of(file) else None
 
 

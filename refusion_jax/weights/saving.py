@@ -7,8 +7,8 @@ from typing import Any
 
 from refusion_jax.files.checksums import sha256_of
 from refusion_jax.methods.registry import DEFAULT, find
-from refusion_jax.weights.cards import CARD, card_of_unknown, read_card, write_card
-from refusion_jax.weights.pretrained import RUN_WEIGHTS, WEIGHTS, record_beside
+from refusion_jax.weights.cards import card_of_unknown, read_card, write_card
+from refusion_jax.weights.pretrained import RUN_WEIGHTS, card_beside, record_beside
 from refusion_jax.weights.store import (
     Weights,
     load_any_weights,
@@ -67,5 +67,5 @@ def save_with_card(
         read.method, counts, read.metadata, output_range
     )
     facts |= {"sha256": sha256_of(file), "range": output_range}
-    write_card(file.with_name(f"{file.name.removesuffix(WEIGHTS)}{CARD}"), facts, body)
+    write_card(card_beside(file), facts, body)
     return file

@@ -9,6 +9,7 @@ from refusion_jax.cli import main
 from refusion_jax.methods.registry import find
 from refusion_jax.methods.uaafusion.nets import networks
 from refusion_jax.weights.authors import convert_authors
+from refusion_jax.weights.pretrained import record_beside, suitable_range
 from refusion_jax.weights.store import (
     load_any_weights,
     load_weights,
@@ -66,6 +67,13 @@ def test_weights_of_another_method_keep_it(workplace, capsys):
     assert_equal(converted.trees, {name: tree})
     # What the file was converted from last, not what that was converted from.
     assert converted.metadata["converted_from"] == "w.safetensors"
+
+
+def test_the_range_that_suits_the_weights_stays_with_them(workplace):
+    assert main(["convert", "mfif", "focus.safetensors"]) == 0
+    record = record_beside(workplace / "focus.safetensors")
+    assert record is not None and record.output_range == "source"
+    assert suitable_range("focus.safetensors") == "source"
 
 
 def test_the_same_again_changes_nothing(run, capsys):

@@ -19,7 +19,7 @@ from refusion_jax.training.schedule import schedule
 from refusion_jax.training.signals import Interrupted, SignalWatch
 from refusion_jax.training.trainer import NonFiniteError, split_pairs, train
 from refusion_jax.training.workdir import Workdir
-from refusion_jax.weights.store import load_weights
+from refusion_jax.weights.store import load_weights, save_weights
 
 SETTINGS = {
     "crop_size": 16,
@@ -296,6 +296,25 @@ def test_too_few_pairs_say_how_many_are_needed():
         split_pairs(config, stages, random_pairs(2))
     with pytest.raises(ValueError, match=r"expected at least 2 pairs, got 1; add p"):
         split_pairs(config, stages, random_pairs(1), random_pairs(3))
+
+
+def test_the_weights_of_a_complete_run_are_written_if_they_are_missing_or_old(tmp_path):
+    """As where the disk was full, or power was lost, right after the last save."""
+    config, path = config_with(), tmp_path / "weights.safetensors"
+
+    def again():
+        train(config, random_pairs(), tmp_path, progress=False)
+        weights = load_weights(path)
+        return weights.metadata, jax.tree.map(np.ndarray.tolist, weights.trees)
+
+    whole, when = again(), path.stat().st_mtime_ns
+    again()
+    assert path.stat().st_mtime_ns == when  # complete: nothing is written
+    path.unlink()
+    assert again() == whole
+    weights = load_weights(path)
+    save_weights(path, weights.trees, {"step": "3"}, method=weights.method)
+    assert again() == whole
 
 
 def test_a_folder_without_the_record_of_a_run_is_not_taken_for_one(tmp_path):

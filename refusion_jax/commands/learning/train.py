@@ -1,6 +1,7 @@
 """`refusion train`: trains on two folders of pictures."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from refusion_jax.commands.learning.fields import add_settings, given_settings
@@ -171,6 +172,9 @@ def run(arguments: argparse.Namespace) -> int:
             for sentence in trained.learned():
                 say(f"learned: {sentence}")
             say(f"weights: {trained.folder / 'weights.safetensors'}")
-            a, b = data.source_a or "A", data.source_b or "B"
-            say(f"fuse: refusion fuse {a} {b} -o fused/ --weights {trained.folder}")
+            sides = data.source_a, data.source_b
+            if not all(Path(side).exists() for side in sides):  # lists of folders
+                sides = "A", "B"
+            line = ["refusion", "fuse", *sides, "-o", "fused/"]
+            say(f"fuse: {shlex.join([*line, '--weights', str(trained.folder)])}")
     return codes[0] if codes else 0

@@ -72,6 +72,7 @@ def with_network(network: Segment, *, name: str) -> Method:
         trees=FusionParams._fields,
         learner=partial(OwnLearner, network),
         model=partial(model, network=network),
+        classes=classes_told(network),
     )
 
 

@@ -1,5 +1,6 @@
 """Loggers by name, and several as one."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -10,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from refusion_jax.training.loggers.protocol import Logger
+
+_LOG = logging.getLogger(__name__)
 
 ALWAYS = "jsonl"  # scalars.jsonl and pictures/ in the run's folder
 _CLASSES = {
@@ -72,6 +75,7 @@ class Loggers:
           ValueError: see `checked`, or if a tracker refuses to start, as without a key.
         """
         self._all: list[Logger] = []
+        self._names: dict[int, str] = {}  # of trackers, by the logger's identity
         with ExitStack() as opened:
             for each in checked(chosen):
                 logger = (
@@ -80,7 +84,9 @@ class Loggers:
                     else each
                 )
                 self._all.append(logger)
-                opened.callback(logger.close)
+                if isinstance(each, str):
+                    self._names[id(logger)] = each
+                opened.callback(self._tell, logger, "close")
             self._closing = opened.pop_all()
 
     def add(self, logger: Logger) -> None:
@@ -107,22 +113,42 @@ class Loggers:
 
     def config(self, values: Mapping[str, Any]) -> None:
         """Passes the settings on; see `Logger`."""
-        for logger in self._all:
-            logger.config(values)
+        for logger in [*self._all]:
+            self._tell(logger, "config", values)
 
     def scalars(self, step: int, stage: str, values: Mapping[str, float]) -> None:
         """Passes numbers on; see `Logger`."""
-        for logger in self._all:
-            logger.scalars(step, stage, values)
+        for logger in [*self._all]:
+            self._tell(logger, "scalars", step, stage, values)
 
     def image(self, step: int, name: str, array: np.ndarray) -> None:
         """Passes a picture on; see `Logger`."""
-        for logger in self._all:
-            logger.image(step, name, array)
+        for logger in [*self._all]:
+            self._tell(logger, "image", step, name, array)
 
     def close(self) -> None:
         """Closes them all, the last first."""
         self._closing.close()
+
+    def _tell(self, logger: Logger, what: str, *arguments: Any) -> None:
+        """Passes something on; a tracker that fails is left out from then on.
+
+        It may be on another machine, and the run has its own record of everything.
+        """
+        try:
+            getattr(logger, what)(*arguments)
+        except Exception as error:  # each tracker has errors of its own
+            name = self._names.get(id(logger))
+            if name is None:
+                raise
+            if logger in self._all:
+                self._all.remove(logger)
+                _LOG.warning(
+                    "%s has failed (%s) and is left out from here on; the run goes on, "
+                    "and scalars.jsonl has everything.",
+                    name,
+                    _reason(error),
+                )
 
 
 def _opened(name: str, folder: Path, resume_step: int) -> Logger:
@@ -131,11 +157,14 @@ def _opened(name: str, folder: Path, resume_step: int) -> Logger:
     except ImportError:
         raise
     except Exception as error:  # each tracker has errors of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(
-            f"expected {name} to start a run, got {reason}; set it up, or leave this "
-            "logger out."
+            f"expected {name} to start a run, got {_reason(error)}; set it up, or "
+            "leave this logger out."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _class(name: str) -> Callable[[Path, int], Logger]:

@@ -119,6 +119,23 @@ def test_an_early_end_is_a_sentence_and_a_code(
     assert capsys.readouterr() == ("", f"refusion: {error}\n")
 
 
+def test_the_line_that_fuses_is_one_that_a_shell_takes(folders, trained, capsys):
+    (folders / "a").rename(folders / "my a")
+    assert main(["train", "my a", "b", "-o", "my run"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("fuse: ")
+    assert shlex.split(line)[2:] == [
+        "my a",
+        "b",
+        *"-o fused/ --weights".split(),
+        "my run",
+    ]
+    for side in "cd":
+        shutil.copytree(folders / "b", folders / side)
+    assert main(["train", "my a,b", "c,d", "-o", "other"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "fuse: refusion fuse A B -o fused/ --weights other"
+
+
 def test_hosts_that_do_not_come_are_a_sentence_and_a_code(folders, monkeypatch, capsys):
     def fail(*_):
         raise HostLostError("expected all hosts, got fewer.")

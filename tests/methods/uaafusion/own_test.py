@@ -1,15 +1,19 @@
 """A segmentation network of one's own: fusing, training, and through the registry."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from PIL import Image
 
 from refusion_jax import Fuser
 from refusion_jax.methods import registry
 from refusion_jax.methods.uaafusion.model import UAAFusionModel
 from refusion_jax.methods.uaafusion.own import with_network
+from refusion_jax.runs.run import open_pairs
 from refusion_jax.training.config import preset, with_fields
 from refusion_jax.training.scalars import read_scalars
 from refusion_jax.training.trainer import train
@@ -75,6 +79,23 @@ def test_a_run_trains_the_fusion_network_alone_and_its_weights_fuse(mine, tmp_pa
     np.testing.assert_allclose(maps["w_i"] + maps["w_v"], 1, atol=1e-6)
     written = Fuser(model, output_range="none").fuse(*PICTURES[0])
     np.testing.assert_allclose(written, 255 * np.asarray(fused)[..., 0], atol=0.51)
+
+
+@pytest.mark.parametrize(("largest", "is_read"), [(2, True), (3, False)])
+def test_labels_are_those_that_the_network_knows(mine, tmp_path, largest, is_read):
+    """Not those of the settings of S, which say 15."""
+    for side in ("a", "b", "mask"):
+        (tmp_path / side).mkdir()
+        picture = np.zeros((SIDE, SIDE), np.uint8)
+        picture[:4] = largest
+        Image.fromarray(picture).save(tmp_path / side / "1.png")
+    places = {"source_a": "a", "source_b": "b", "labels": "mask"}
+    places = {name: str(tmp_path / place) for name, place in places.items()}
+    config = with_fields(preset("small", NAME), {**places, "crop_size": SIDE})
+    refusal = pytest.raises(ValueError, match=r"labels below 3 .*got 3")
+    with contextlib.nullcontext() if is_read else refusal:
+        pairs, _ = open_pairs(config)
+        assert pairs[0][2].max() == 2
 
 
 def test_the_network_tells_its_number_of_classes():

@@ -136,6 +136,37 @@ def test_a_tracker_that_does_not_start_is_one_sentence(tmp_path, monkeypatch):
         Loggers(["wandb"], tmp_path, resume_step=0)
 
 
+@pytest.mark.parametrize("what", ["log_metrics", "log_image", "end_run"])
+def test_a_tracker_that_fails_is_left_out_and_the_others_go_on(
+    tmp_path, monkeypatch, caplog, what
+):
+    def lose(*_, **__):
+        raise OSError("the server is gone.")
+
+    fake(monkeypatch, "mlflow")
+    run, _ = fake(monkeypatch, "wandb")
+    monkeypatch.setattr(sys.modules["mlflow"], what, lose)
+    with Loggers(["mlflow", "wandb"], tmp_path, resume_step=0) as log:
+        for step in (7, 8):
+            log.scalars(step, "meta", {"loss": 0.5})
+            log.image(step, "panel", PANEL)
+    assert len(run.named("log")) == 4 and len(run.named("finish")) == 1
+    told = [x.getMessage() for x in caplog.records]
+    assert len(told) == 1
+    assert told[0].startswith("mlflow has failed (the server is gone) and is left out")
+
+
+def test_a_logger_of_ones_own_that_fails_is_not_hidden(tmp_path):
+    class Broken(Recorder):
+        def scalars(self, *_):
+            raise KeyError("a bug")
+
+    with Loggers([], tmp_path, resume_step=0) as log:
+        log.add(Broken())
+        with pytest.raises(KeyError, match="a bug"):
+            log.scalars(7, "meta", {"loss": 0.5})
+
+
 def test_an_unknown_logger_is_refused():
     with pytest.raises(
         ValueError, match=r"among tensorboard, wandb.* got 'aim'; choos"
