@@ -360,7 +360,7 @@ class Viewer {
     const image = new Image();
     image.src = map.src;
     await image.decode();
-    // Another map, or another picture, may have been chosen meanwhile.
+    /* Another map, or another picture, may have been chosen meanwhile. */
     if (map !== this.#maps.find((x) => x.key === this.mapSelect.value)) return;
     this.grey = image;
     const pixels = this.#pixels(image);
