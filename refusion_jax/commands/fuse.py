@@ -285,9 +285,9 @@ def _fuse_pictures(
         Output(output, is_folder, ending),
         pair=arguments.pair,
         is_recursive=arguments.recursive,
+        place=Path.resolve if shadow is None else shadow.place,
+        name=str if shadow is None else shadow.address,
     )
-    if shadow is not None:
-        shadow.refuse_sources(jobs, is_recursive=arguments.recursive)
     check_quality(jobs, arguments.quality)
     if not arguments.overwrite:
         refuse_existing(jobs)
@@ -328,7 +328,7 @@ def _fuse_pictures(
             threads=arguments.jobs,
             is_cached=arguments.cache,
             max_pixels=arguments.max_pixels,
-            address=(shadow or Shadow([], "", {})).address,
+            address=(shadow or Shadow([], "", {}, {})).address,
         )
     return fuse_batch(
         stages, jobs, outcomes, is_json=arguments.json, is_quiet=arguments.quiet

@@ -1,8 +1,8 @@
 """Plans which pictures a command fuses, and which files it writes."""
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from refusion_jax.data.pairs import find_groups, pictures_by_stem
@@ -52,6 +52,8 @@ def plan_jobs(
     *,
     pair: str = "name",
     is_recursive: bool = False,
+    place: Callable[[Path], PurePath] = Path.resolve,
+    name: Callable[[Path], str] = str,
 ) -> list[Job]:
     """Pairs the sources and plans one job per picture.
 
@@ -67,6 +69,8 @@ def plan_jobs(
       pair: how names are paired, see `files.pairing`.
       is_recursive: whether pictures of subfolders are paired too, and written to
         subfolders of the same names.
+      place, name: where a path really is, and what it is called in a sentence; of
+        stand-ins for buckets these are others.
 
     Returns:
       The jobs, with numbers in names ordered as numbers: 2 before 10. Folders to write
@@ -99,17 +103,24 @@ def plan_jobs(
     if len(sources) == 1:
         jobs = [_stack(sources[0], output)]
     elif folders:
+        homes = [place(x) for x in sources]
+        if is_recursive and any(place(output.path).is_relative_to(x) for x in homes):
+            raise ValueError(
+                "expected a folder outside the sources with --recursive, got "
+                f"{name(output.path)}, whose pictures would be sources the next time; "
+                "name another."
+            )
         jobs = _jobs_of_folders(sources, output, pair, is_recursive)
     else:
         _check_repeated_stems(sources, output)
         jobs = [Job(sources[0].stem, tuple(sources), _file(output, sources[0].stem))]
-    read = {source.resolve() for job in jobs for source in job.sources}
+    read = {place(source) for job in jobs for source in job.sources}
     for job in jobs:
         check_writable(job.output)
-        if job.output.resolve() in read:
+        if place(job.output) in read:
             raise ValueError(
-                f"expected an output other than the sources, got {job.output}; name "
-                "another."
+                f"expected an output other than the sources, got {name(job.output)}; "
+                "name another."
             )
     return jobs
 
@@ -128,12 +139,6 @@ def _jobs_of_folders(
             f"expected a folder to write the pictures of folders to, got "
             f"{output.path}, the name of a picture; name a folder, or one folder of "
             "sources to fuse as a stack."
-        )
-    place = output.path.resolve()
-    if is_recursive and any(place.is_relative_to(x.resolve()) for x in folders):
-        raise ValueError(
-            f"expected a folder outside the sources with --recursive, got {output.path}"
-            ", whose pictures would be sources the next time; name another."
         )
     groups = find_groups(folders, pair=pair, is_recursive=is_recursive)
     jobs = [Job(stem, paths, output.within(stem)) for stem, paths in groups]

@@ -204,8 +204,10 @@ class _Run:
                     saved_step = step
                 if received:
                     raise Interrupted(received, step)
-        if saved_step == first_step > 0:
-            self._complete_weights(state, first_step)
+        # It may have ended between its last checkpoint and the weights.
+        is_complete = saved_step == first_step > 0
+        if is_complete and not self._workdir.has_weights(first_step, self._notes):
+            self._save_weights(state, first_step)
         return state
 
     def _dispatches(self) -> Iterator[Dispatch]:
@@ -260,14 +262,10 @@ class _Run:
 
     def _save(self, state: TrainState, step: int, validation: float | None) -> None:
         self._saver.save(state, record=self._workdir.record, validation=validation)
-        if is_first():
-            self._workdir.save_weights(
-                self._config.method, state.params, step, self._notes
-            )
+        self._save_weights(state, step)
 
-    def _complete_weights(self, state: TrainState, step: int) -> None:
-        """Writes the weights of a run that ended between its checkpoint and them."""
-        if is_first() and not self._workdir.has_weights(step, self._notes):
+    def _save_weights(self, state: TrainState, step: int) -> None:
+        if is_first():
             self._workdir.save_weights(
                 self._config.method, state.params, step, self._notes
             )

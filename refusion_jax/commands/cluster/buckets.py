@@ -9,12 +9,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from refusion_jax.extras import require
-
-if TYPE_CHECKING:
-    from refusion_jax.commands.jobs import Job
 
 WHY = "to read and write buckets"
 
@@ -26,11 +23,13 @@ class Shadow(NamedTuple):
       sources: of the command; those of buckets are folders of empty files.
       output: of the command.
       roots: address by stand-in.
+      places: what all addresses of one folder have in common, by stand-in.
     """
 
     sources: list[str]
     output: str
     roots: Mapping[Path, str]
+    places: Mapping[Path, PurePath]
 
     def address(self, path: Path) -> str:
         """Returns where a planned file is: an address, or an absolute path."""
@@ -40,39 +39,12 @@ class Shadow(NamedTuple):
                 return address if inner == "." else f"{address}/{inner}"
         return str(path.absolute())
 
-    def refuse_sources(self, jobs: "Sequence[Job]", *, is_recursive: bool) -> None:
-        """Raises as `jobs.plan_jobs` does, which compares stand-ins instead of places.
-
-        Args:
-          jobs: planned with the stand-ins.
-          is_recursive: whether pictures of subfolders are paired too.
-
-        Raises:
-          ValueError: if an output is a source, or would be one the next time.
-        """
-        places = {root: _place(address) for root, address in self.roots.items()}
-
-        def place(path: Path) -> PurePath:
-            for root, known in places.items():
-                if path.is_relative_to(root):
-                    return known / path.relative_to(root)
-            return path.resolve()
-
-        output = Path(self.output)
-        folders = [place(Path(source)) for source in self.sources]
-        if is_recursive and any(place(output).is_relative_to(x) for x in folders):
-            raise ValueError(
-                "expected a folder outside the sources with --recursive, got "
-                f"{self.address(output)}, whose pictures would be sources the next "
-                "time; name another."
-            )
-        read = {place(source) for job in jobs for source in job.sources}
-        for job in jobs:
-            if place(job.output) in read:
-                raise ValueError(
-                    "expected an output other than the sources, got "
-                    f"{self.address(job.output)}; name another."
-                )
+    def place(self, path: Path) -> PurePath:
+        """Returns where a planned file is, the same for all addresses of one place."""
+        for root, place in self.places.items():
+            if path.is_relative_to(root):
+                return place / path.relative_to(root)
+        return path.resolve()
 
 
 def is_bucket(place: str) -> bool:
@@ -121,7 +93,8 @@ def shadowed(sources: Sequence[str], output: str) -> Iterator[Shadow]:
             for name in names:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).touch()
-        yield Shadow(planned, output, roots)
+        places = {root: _place(address) for root, address in roots.items()}
+        yield Shadow(planned, output, roots, places)
 
 
 def names_in(address: str) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -75,18 +76,15 @@ class Loggers:
           ValueError: see `checked`, or if a tracker refuses to start, as without a key.
         """
         self._all: list[Logger] = []
-        self._names: dict[int, str] = {}  # of trackers, by the logger's identity
         with ExitStack() as opened:
             for each in checked(chosen):
                 logger = (
-                    _opened(each, folder, resume_step)
+                    _Tracker(each, _opened(each, folder, resume_step))
                     if isinstance(each, str)
                     else each
                 )
                 self._all.append(logger)
-                if isinstance(each, str):
-                    self._names[id(logger)] = each
-                opened.callback(self._tell, logger, "close")
+                opened.callback(logger.close)
             self._closing = opened.pop_all()
 
     def add(self, logger: Logger) -> None:
@@ -113,42 +111,60 @@ class Loggers:
 
     def config(self, values: Mapping[str, Any]) -> None:
         """Passes the settings on; see `Logger`."""
-        for logger in [*self._all]:
-            self._tell(logger, "config", values)
+        for logger in self._all:
+            logger.config(values)
 
     def scalars(self, step: int, stage: str, values: Mapping[str, float]) -> None:
         """Passes numbers on; see `Logger`."""
-        for logger in [*self._all]:
-            self._tell(logger, "scalars", step, stage, values)
+        for logger in self._all:
+            logger.scalars(step, stage, values)
 
     def image(self, step: int, name: str, array: np.ndarray) -> None:
         """Passes a picture on; see `Logger`."""
-        for logger in [*self._all]:
-            self._tell(logger, "image", step, name, array)
+        for logger in self._all:
+            logger.image(step, name, array)
 
     def close(self) -> None:
         """Closes them all, the last first."""
         self._closing.close()
 
-    def _tell(self, logger: Logger, what: str, *arguments: Any) -> None:
-        """Passes something on; a tracker that fails is left out from then on.
 
-        It may be on another machine, and the run has its own record of everything.
-        """
+class _Tracker:
+    """A logger of another package, which is left out once it has failed.
+
+    It may write to another machine, and the run has its own record of everything.
+    """
+
+    def __init__(self, name: str, logger: Logger) -> None:
+        self._name, self._logger, self._has_failed = name, logger, False
+
+    def config(self, values: Mapping[str, Any]) -> None:
+        self._tell(partial(self._logger.config, values))
+
+    def scalars(self, step: int, stage: str, values: Mapping[str, float]) -> None:
+        self._tell(partial(self._logger.scalars, step, stage, values))
+
+    def image(self, step: int, name: str, array: np.ndarray) -> None:
+        self._tell(partial(self._logger.image, step, name, array))
+
+    def close(self) -> None:
+        self._tell(self._logger.close, is_last=True)
+
+    def _tell(self, call: Callable[[], None], *, is_last: bool = False) -> None:
+        if self._has_failed and not is_last:
+            return
         try:
-            getattr(logger, what)(*arguments)
+            call()
         except Exception as error:  # each tracker has errors of its own
-            name = self._names.get(id(logger))
-            if name is None:
-                raise
-            if logger in self._all:
-                self._all.remove(logger)
-                _LOG.warning(
-                    "%s has failed (%s) and is left out from here on; the run goes on, "
-                    "and scalars.jsonl has everything.",
-                    name,
-                    _reason(error),
-                )
+            if self._has_failed:
+                return
+            self._has_failed = True
+            _LOG.warning(
+                "%s has failed (%s) and is left out from here on; the run goes on, and "
+                "scalars.jsonl has everything.",
+                self._name,
+                _reason(error),
+            )
 
 
 def _opened(name: str, folder: Path, resume_step: int) -> Logger:
